@@ -1,0 +1,49 @@
+# Keepsake. `make` lists the targets; `make test` is everything CI runs.
+# Needs Go and make; a target that needs more installs it (tools/need).
+
+SHELL    := bash
+FUZZTIME ?= 30s
+# Pinned in tools/go.mod, a module of its own, so that the product's go.mod stays small.
+TOOL     := go tool -modfile=tools/go.mod
+# The command that is shipped has no C in it; the race detector needs a C compiler and asks for one.
+RACE     := CGO_ENABLED=1 go test -race -short -timeout 20m
+
+.DEFAULT_GOAL := help
+.PHONY: help build test check unit race fuzz stats demo bench-backup clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
+
+build: ## bin/keepsake
+	CGO_ENABLED=0 go build -trimpath -o bin/keepsake ./cmd/keepsake
+
+test: check unit race fuzz ## everything: format, vet, staticcheck, govulncheck, tests, race detector, fuzzing
+
+check: ## gofmt, go vet, staticcheck, govulncheck
+	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l); \
+	if [ -n "$$unformatted" ]; then echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	$(TOOL) staticcheck ./...
+	tools/vulncheck
+
+unit: ## go test ./..., import policy, sizes and docs included
+	go test -timeout 20m ./...
+
+race: ## go test -race on the packages where goroutines meet
+	tools/need gcc gcc libc6-dev
+	$(RACE) $$(tools/concurrent)
+
+fuzz: ## each fuzz target for FUZZTIME (30s)
+	tools/fuzz
+
+stats: ## sizes of functions and files against the budgets
+	go run ./internal/policy/stats
+
+demo: build ## back up a small chat history, lose the phone, get it back
+	demo/run
+
+bench-backup: ## Keepsake against restic, kopia, tar|age: a dated table in bench/ (QUICK=1: a small trial)
+	bench/backup
+
+clean: ## remove what make made
+	rm -rf bin
