@@ -1,0 +1,196 @@
+package policy_test
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"keepsake.example/internal/policy"
+)
+
+// The trust boundaries (doc: who knows what). A package may import what its line lists and nothing
+// else; Never holds through any chain of imports.
+var rules = []policy.Rule{
+	// On the device.
+	{Dir: "key", Why: "K is read by reviewers on its own: standard library only"},
+	{Dir: "internal/cobblestone", Why: "the AEAD is read by reviewers on its own: standard library only"},
+	{Dir: "internal/durable", External: []string{"golang.org/x/sys/..."}, Why: "crash-safe files know nothing above them"},
+	{Dir: "internal/sqlitepages", External: []string{"modernc.org/sqlite/...", "golang.org/x/sys/..."}, Why: "reads databases and knows nothing of what becomes of their pages"},
+	{Dir: "cloud", Never: aboveCloud, Why: "the cloud sees ciphertext only"},
+	{Dir: "cloud/dir", Local: []string{"cloud", "internal/durable"}, External: []string{"golang.org/x/sys/..."}, Never: aboveCloud, Why: "the cloud sees ciphertext only"},
+	{Dir: "cloud/cloudtest", Local: []string{"cloud"}, Never: aboveCloud, Why: "the cloud sees ciphertext only"},
+	{Dir: "cloud/rclone", Planned: true, Local: []string{"cloud"}, External: []string{"github.com/rclone/rclone/..."}, Never: aboveCloud, Why: "the cloud sees ciphertext only"},
+	{
+		Dir:      "backup",
+		Local:    []string{"key", "cloud", "internal/cobblestone", "internal/durable", "internal/sqlitepages"},
+		External: []string{"github.com/klauspost/compress/...", "golang.org/x/sys/..."},
+		Tests:    []string{"cloud/dir", "vectors/...", "modernc.org/sqlite/..."},
+		Never:    []string{"client", "cmd/...", "internal/cli", "cloud/dir", "cloud/rclone"},
+		Why:      "the format stands on the storage interface, and under client",
+	},
+	{
+		Dir:      "client",
+		Local:    []string{"backup", "key", "cloud", "cloud/dir", "cloud/rclone", "oprf", "sealed", "vaultapi", "internal/durable"},
+		External: []string{"github.com/zalando/go-keyring", "golang.org/x/sys/..."},
+		Tests:    []string{"modernc.org/sqlite/..."},
+		Never:    []string{"cmd/...", "internal/cli", "vault", "replica", "chatd", "anchor/..."},
+		Why:      "the device links nothing of the servers, and the SDK nothing of the terminal",
+	},
+	{Dir: "internal/cli", Local: []string{"key"}, External: []string{"golang.org/x/term", "golang.org/x/sys/..."}, Never: []string{"cmd/...", "client", "backup"}, Why: "prompts and progress know the terminal, not what is backed up"},
+	{
+		Dir:      "cmd/keepsake",
+		Local:    []string{"client", "backup", "key", "cloud", "internal/cli"},
+		External: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
+		Tests:    []string{"cloud/dir", "modernc.org/sqlite/..."},
+		Never:    []string{"vault", "replica", "chatd", "anchor/..."},
+		Why:      "one binary per trust domain: the person's device",
+	},
+	{Dir: "vectors", Why: "test vectors are importable by anybody"},
+
+	// Shared by device and vault.
+	{Dir: "oprf", Planned: true, External: []string{"github.com/gtank/ristretto255", "filippo.io/edwards25519/..."}, Why: "one protocol, read on its own"},
+	{Dir: "sealed", Planned: true, Why: "one channel, read on its own: standard library only"},
+	{Dir: "vaultapi", Planned: true, Why: "messages know nobody who sends them"},
+
+	// In the vault.
+	{Dir: "vault", Planned: true, Std: pure, Local: []string{"oprf", "vaultapi"}, Why: "the state machine has no I/O, clock, randomness or goroutines"},
+	{Dir: "anchor", Planned: true, Why: "the counter knows nothing of what it guards"},
+	{Dir: "anchor/software", Planned: true, Local: []string{"anchor", "internal/durable"}, Why: "the counter knows nothing of what it guards"},
+	{Dir: "anchor/tpm", Planned: true, Local: []string{"anchor"}, External: []string{"github.com/google/go-tpm/..."}, Why: "the counter knows nothing of what it guards"},
+	{Dir: "anchor/pkcs11", Planned: true, Local: []string{"anchor"}, External: []string{"github.com/miekg/pkcs11"}, Why: "the counter knows nothing of what it guards"},
+	{Dir: "anchor/anchortest", Planned: true, Local: []string{"anchor"}, Why: "the counter knows nothing of what it guards"},
+	{
+		Dir: "replica", Planned: true,
+		Local:    []string{"vault", "vaultapi", "sealed", "oprf", "anchor", "internal/durable"},
+		External: []string{"go.etcd.io/raft/v3/..."},
+		Never:    []string{"key", "backup", "client", "cloud/...", "chatd", "internal/cli"},
+		Why:      "the vault never sees a backup",
+	},
+	{Dir: "cmd/vaultd", Planned: true, Local: []string{"replica", "anchor/...", "sealed", "vaultapi"}, Never: []string{"key", "backup", "client", "cloud/...", "chatd"}, Why: "one binary per trust domain: the vault"},
+
+	// In front.
+	{Dir: "chatd", Planned: true, Never: behindChatd, Why: "chatd relays what it cannot read"},
+	{Dir: "cmd/chatd", Planned: true, Local: []string{"chatd"}, Never: behindChatd, Why: "one binary per trust domain: the relay"},
+
+	// Development.
+	{Dir: "cmd/devnet", Planned: true, Local: []string{"chatd", "replica", "vault", "anchor/...", "client", "vaultapi", "sealed", "oprf", "backup", "key", "cloud/..."}, Why: "runs the whole system on one machine"},
+	{Dir: "internal/sim", Planned: true, Never: []string{"cmd/..."}, Why: "a seeded world knows nobody who lives in it"},
+	{Dir: "internal/policy", Why: "reads the source, links none of it"},
+	{Dir: "internal/policy/stats", Local: []string{"internal/policy"}, Why: "reads the source, links none of it"},
+	{Dir: "bench/newbytes", External: []string{"github.com/klauspost/compress/..."}, Why: "measures independently of what it measures"},
+}
+
+var (
+	aboveCloud  = []string{"key", "backup", "client", "vault", "replica", "oprf", "sealed", "vaultapi", "chatd", "internal/cli", "cmd/..."}
+	behindChatd = []string{"vault", "replica", "oprf", "key", "backup", "client"}
+	pure        = []string{
+		"bytes", "cmp", "crypto/hkdf", "crypto/hmac", "crypto/sha256", "crypto/sha512", "crypto/subtle",
+		"encoding/binary", "errors", "fmt", "hash", "iter", "maps", "math", "math/bits", "slices", "strconv", "strings",
+	}
+)
+
+var module = sync.OnceValues(func() (*policy.Source, error) { return policy.Load(os.DirFS("../..")) })
+
+// thisModule is the source tree that the tests are part of.
+func thisModule(t *testing.T) *policy.Source {
+	t.Helper()
+	s, err := module()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func report(t *testing.T, found []string) {
+	t.Helper()
+	for _, f := range found {
+		t.Error(f)
+	}
+}
+
+func TestImports(t *testing.T) {
+	report(t, policy.CheckImports(thisModule(t), rules))
+}
+
+// load makes a module of the given files, "path: content" each, beside a minimal go.mod.
+func load(t *testing.T, files map[string]string) *policy.Source {
+	t.Helper()
+	tree := fstest.MapFS{"go.mod": {Data: []byte("module m.example\n\ngo 1.26\n\nrequire ext.example/a v1.0.0\n")}}
+	for name, text := range files {
+		tree[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	s, err := policy.Load(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// expect compares findings with wanted parts of them, in order; no part means no finding.
+func expect(t *testing.T, found []string, want ...string) {
+	t.Helper()
+	ok := slices.EqualFunc(found, want, strings.Contains)
+	if !ok {
+		t.Errorf("found %q, want %q", found, want)
+	}
+}
+
+func TestImportsFindsBreaches(t *testing.T) {
+	const low, high = "package low\n", "package high\n"
+	both := []policy.Rule{{Dir: "low"}, {Dir: "high", Local: []string{"low"}, External: []string{"ext.example/a/..."}}}
+	tests := []struct {
+		name  string
+		files map[string]string
+		rules []policy.Rule
+		want  []string
+	}{
+		{"allowed", map[string]string{"low/a.go": low, "high/a.go": high + `import ("m.example/low"; "ext.example/a/b"; "fmt")`}, both, nil},
+		{"upward", map[string]string{"low/a.go": low + `import "m.example/high"`, "high/a.go": high}, both, []string{"low/a.go: imports m.example/high"}},
+		{"upward from a test", map[string]string{"low/a.go": low, "low/a_test.go": low + `import "m.example/high"`, "high/a.go": high}, both, []string{"low/a_test.go: imports m.example/high"}},
+		{"upward under a build tag", map[string]string{"low/a_windows.go": "//go:build windows\n\n" + low + `import "m.example/high"`, "high/a.go": high}, both, []string{"low/a_windows.go: imports"}},
+		{"foreign module", map[string]string{"low/a.go": low + `import "ext.example/a"`, "high/a.go": high}, both, []string{"imports ext.example/a"}},
+		{"module with the same beginning", map[string]string{"low/a.go": low, "high/a.go": high + `import "ext.example/ab"`}, both, []string{"imports ext.example/ab"}},
+		{"cgo", map[string]string{"low/a.go": low + `import "C"`, "high/a.go": high}, both, []string{"low/a.go: imports C"}},
+		{"testing in shipped code", map[string]string{"low/a.go": low + `import "testing"`, "high/a.go": high}, both, []string{"imports testing"}},
+		{"missing", map[string]string{"low/a.go": low}, both, []string{"high: a rule says it exists"}},
+		{"unnamed", map[string]string{"low/a.go": low}, nil, []string{"low: no rule"}},
+		{"planned but there", map[string]string{"low/a.go": low}, []policy.Rule{{Dir: "low", Planned: true}}, []string{"still says planned"}},
+		{"planned", map[string]string{}, []policy.Rule{{Dir: "low", Planned: true}}, nil},
+		{"two rules", map[string]string{"low/a.go": low}, []policy.Rule{{Dir: "low"}, {Dir: "low"}}, []string{"low: two rules"}},
+		{"impure", map[string]string{"low/a.go": low + `import ("errors"; "time")`}, []policy.Rule{{Dir: "low", Std: []string{"errors"}}}, []string{"imports time"}},
+		{
+			"suite in shipped code",
+			map[string]string{"low/lowtest/a.go": "package lowtest\nimport \"testing\"", "high/a.go": high + `import "m.example/low/lowtest"`},
+			[]policy.Rule{{Dir: "low/lowtest"}, {Dir: "high", Local: []string{"low/..."}}},
+			[]string{"high/a.go: imports m.example/low/lowtest"},
+		},
+		{
+			"through a third package",
+			map[string]string{"low/a.go": low, "mid/a.go": "package mid\nimport \"m.example/low\"", "high/a.go": high + `import "m.example/mid"`},
+			[]policy.Rule{{Dir: "low"}, {Dir: "mid", Local: []string{"low"}}, {Dir: "high", Local: []string{"mid"}, Never: []string{"low"}}},
+			[]string{"high: reaches mid -> low"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			expect(t, policy.CheckImports(load(t, tt.files), tt.rules), tt.want...)
+		})
+	}
+}
+
+// The module's dependencies, however deep in its packages, count once each.
+func TestDependencies(t *testing.T) {
+	s := load(t, map[string]string{
+		"cmd/x/a.go":      "package main\nimport (\"m.example/p\"; \"ext.example/a\")",
+		"p/a.go":          "package p\nimport (\"ext.example/a/sub\"; \"fmt\")",
+		"p/a_test.go":     "package p\nimport \"ext.example/test\"",
+		"elsewhere/b.go":  "package elsewhere\nimport \"ext.example/c\"",
+		"nested/go.mod":   "module nested.example\n",
+		"nested/a.go":     "package nested\nimport \"ext.example/d\"",
+		"testdata/bad.go": "not Go",
+	})
+	expect(t, policy.Dependencies(s, "cmd/x"), "ext.example/a")
+}
