@@ -1,0 +1,181 @@
+package cloudtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"keepsake.example/cloud"
+)
+
+// watchedBody calls at before every read, with the offset it is about to
+// read from. It gives 64 KiB at a time, so that a store which copies in
+// blocks sees many.
+type watchedBody struct {
+	data   []byte
+	offset int
+	at     func(offset int) error
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	if err := b.at(b.offset); err != nil {
+		return 0, err
+	}
+	if b.offset == len(b.data) {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), 64<<10)], b.data[b.offset:])
+	b.offset += n
+	return n, nil
+}
+
+func (b *watchedBody) Seek(offset int64, whence int) (int64, error) {
+	if whence != io.SeekStart || offset != 0 {
+		return 0, errors.New("only back to the start")
+	}
+	b.offset = 0
+	return 0, nil
+}
+
+// atomicVisibility looks for the object from inside its own body: nothing of
+// it may be seen before Put has every byte, and all of it afterwards.
+func atomicVisibility(t tester, s cloud.Store) {
+	data := content(40, 3<<20)
+	var once sync.Once
+	body := &watchedBody{data: data, at: func(offset int) error {
+		if _, err := s.Stat(t.Context(), "data/atomic"); !errors.Is(err, cloud.ErrNotExist) {
+			once.Do(func() { t.Errorf("Stat after %d of %d bytes = %v, want ErrNotExist", offset, len(data), err) })
+		}
+		return nil
+	}}
+	halfway := &watchedBody{data: data, at: func(offset int) error {
+		if offset == len(data)/2 {
+			wantAbsent(t, s, "data/halfway")
+			wantListed(t, s, "", "data/atomic")
+		}
+		return nil
+	}}
+	if err := s.Put(t.Context(), "data/atomic", body, int64(len(data))); err != nil {
+		t.Fatalf("Put: %v", err)
+	}
+	wantContent(t, s, "data/atomic", data)
+	if err := s.Put(t.Context(), "data/halfway", halfway, int64(len(data))); err != nil {
+		t.Fatalf("Put: %v", err)
+	}
+	wantContent(t, s, "data/halfway", data)
+}
+
+func concurrentNames(t tester, s cloud.Store) {
+	const n = 16
+	name := func(i int) string { return fmt.Sprintf("data/%02d", i) }
+	errs := together(n, func(i int) error {
+		data := content(uint64(50+i), 100_000+i)
+		return s.Put(t.Context(), name(i), bytes.NewReader(data), int64(len(data)))
+	})
+	if err := errors.Join(errs...); err != nil {
+		t.Fatalf("Put of %d objects at once: %v", n, err)
+	}
+	for i := range n {
+		wantContent(t, s, name(i), content(uint64(50+i), 100_000+i))
+	}
+	if got := len(list(t, s, "")); got != n {
+		t.Errorf("List gave %d objects, want %d", got, n)
+	}
+}
+
+// concurrentSameName is what makes a lock a lock. All writers are let go only
+// when each has begun, so that none can win by being first through the door.
+func concurrentSameName(t tester, s cloud.Store) {
+	const n = 8
+	for round := range 5 {
+		name := fmt.Sprintf("lock/%d", round)
+		var begun sync.WaitGroup
+		begun.Add(n)
+		errs := together(n, func(i int) error {
+			data := content(uint64(100*round+i), 200_000+i)
+			var once sync.Once
+			arrive := func(int) error { once.Do(func() { begun.Done(); begun.Wait() }); return nil }
+			return s.Put(t.Context(), name, &watchedBody{data: data, at: arrive}, int64(len(data)))
+		})
+		winner := -1
+		for i, err := range errs {
+			switch {
+			case err == nil && winner >= 0:
+				t.Errorf("writers %d and %d both succeeded", winner, i)
+			case err == nil:
+				winner = i
+			case !errors.Is(err, cloud.ErrExist):
+				t.Errorf("losing Put = %v, want ErrExist", err)
+			}
+		}
+		if winner < 0 {
+			t.Fatalf("no writer succeeded: %v", errors.Join(errs...))
+		}
+		wantContent(t, s, name, content(uint64(100*round+winner), 200_000+winner))
+		wantListed(t, s, name, name)
+	}
+}
+
+func cancelledBefore(t tester, s cloud.Store) {
+	data := content(60, 1000)
+	put(t, s, "data/there", data)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	want := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s after the context ended = %v, want context.Canceled", what, err)
+		}
+	}
+	want("Put", s.Put(ctx, "data/new", bytes.NewReader(data), int64(len(data))))
+	want("Put of nothing", s.Put(ctx, "data/new", bytes.NewReader(nil), 0))
+	want("Delete", s.Delete(ctx, "data/there"))
+	_, err := s.Stat(ctx, "data/there")
+	want("Stat", err)
+	_, err = s.Get(ctx, "data/there", 0, -1)
+	want("Get", err)
+	want("List", s.List(ctx, "", func(cloud.Info) error { return nil }))
+	wantUntouched(t, s, "data/new")
+	wantContent(t, s, "data/there", data)
+}
+
+// cancelledPut ends the context while the body is being read; the body goes on.
+func cancelledPut(t tester, s cloud.Store) {
+	data := content(61, 6<<20)
+	for i, at := range []int{0, 1 << 20, 3 << 20, len(data)} {
+		name := fmt.Sprintf("data/cancel-%d", i)
+		ctx, cancel := context.WithCancel(t.Context())
+		err := s.Put(ctx, name, &watchedBody{data: data, at: func(offset int) error {
+			if offset >= at {
+				cancel()
+			}
+			return nil
+		}}, int64(len(data)))
+		cancel()
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("Put cancelled after %d bytes = %v, want context.Canceled", at, err)
+		}
+		wantUntouched(t, s, name)
+	}
+}
+
+func cancelledGet(t tester, s cloud.Store) {
+	put(t, s, "data/long", content(62, 8<<20))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, err := s.Get(ctx, "data/long", 0, -1)
+	if err != nil {
+		t.Fatalf("Get: %v", err)
+	}
+	defer r.Close()
+	if _, err := io.ReadFull(r, make([]byte, 1000)); err != nil {
+		t.Fatalf("reading: %v", err)
+	}
+	cancel()
+	if _, err := io.Copy(io.Discard, r); !errors.Is(err, context.Canceled) {
+		t.Errorf("reading after the context ended = %v, want context.Canceled", err)
+	}
+}
