@@ -1,0 +1,240 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"keepsake.example/backup"
+	"keepsake.example/cloud"
+	"keepsake.example/cloud/dir"
+	"keepsake.example/key"
+)
+
+// Settings are what a Client needs from the program round it.
+type Settings struct {
+	Profile string  // the profile folder, an absolute path
+	Keyring Keyring // nil: keys are kept in files
+	// OpenCloud reaches a destination, and makes it first when create is set.
+	// nil takes destinations for paths of folders.
+	OpenCloud func(destination string, create bool) (cloud.Store, error)
+	// Progress is told how far an operation is; may be nil. It is called from
+	// other goroutines.
+	Progress func(backup.Progress)
+	// Warn is told what the person should know though the work goes on; may be
+	// nil.
+	Warn func(text string)
+	Now  func() time.Time // nil: time.Now
+}
+
+// Client runs the operations of one profile. It keeps nothing between two calls
+// but its settings, so that what it knows is what the profile says.
+type Client struct{ s Settings }
+
+// New makes a client. It touches nothing.
+func New(s Settings) *Client {
+	if s.OpenCloud == nil {
+		s.OpenCloud = openFolder
+	}
+	return &Client{s}
+}
+
+func openFolder(destination string, create bool) (cloud.Store, error) {
+	if create {
+		return dir.Create(destination)
+	}
+	return dir.Open(destination)
+}
+
+func (c *Client) now() time.Time {
+	if c.s.Now != nil {
+		return c.s.Now()
+	}
+	return time.Now()
+}
+
+func (c *Client) warn(format string, args ...any) {
+	if c.s.Warn != nil {
+		c.s.Warn(fmt.Sprintf(format, args...))
+	}
+}
+
+// A Place reaches a backup without a profile: on a new phone, or from
+// another computer. The caller wipes Key.
+type Place struct {
+	Cloud string
+	Key   *key.Key
+}
+
+// visit is an open repository.
+type visit struct {
+	repo  *backup.Repo
+	store cloud.Store
+	cfg   *Config // nil without a profile
+}
+
+// visit opens the repository of the profile, or of at when that is not nil, for f.
+func (c *Client) visit(ctx context.Context, at *Place, f func(*visit) error) error {
+	v, err := c.open(ctx, at)
+	if err != nil {
+		return err
+	}
+	defer v.repo.Close()
+	return errors.Join(f(v), c.leave(v))
+}
+
+// leave keeps what the visit has seen, also of one that failed: the mark only
+// ever names a state that was read or written whole.
+func (c *Client) leave(v *visit) error {
+	if v.cfg == nil {
+		return nil
+	}
+	return c.remember(v.repo.Mark())
+}
+
+func (c *Client) open(ctx context.Context, at *Place) (*visit, error) {
+	if at != nil {
+		return c.openPlace(ctx, at)
+	}
+	cfg, err := c.Config()
+	if err != nil {
+		return nil, err
+	}
+	store, err := c.s.OpenCloud(cfg.Cloud, false)
+	if err != nil {
+		return nil, err
+	}
+	state, err := c.readState()
+	if err != nil {
+		return nil, err
+	}
+	repo, err := c.openWithKeys(ctx, cfg, store, state.Mark)
+	if err != nil {
+		return nil, err
+	}
+	return &visit{repo, store, cfg}, nil
+}
+
+func (c *Client) openPlace(ctx context.Context, at *Place) (*visit, error) {
+	store, err := c.s.OpenCloud(absolute(at.Cloud), false)
+	if err != nil {
+		return nil, err
+	}
+	repo, err := backup.Open(ctx, store, at.Key, backup.Options{Progress: c.s.Progress, Now: c.s.Now})
+	if err != nil {
+		return nil, err
+	}
+	return &visit{repo: repo, store: store}, nil
+}
+
+// openWithKeys opens with the key of the profile; while a rotation is under way,
+// with whichever of the two keys is the right one.
+func (c *Client) openWithKeys(ctx context.Context, cfg *Config, store cloud.Store, known backup.Mark) (*backup.Repo, error) {
+	repo, err := c.openWith(ctx, cfg, currentKey, store, known)
+	if cfg.Rotating && (errors.Is(err, backup.ErrWrongKey) || errors.Is(err, ErrKeyMissing)) {
+		if next, nextErr := c.openWith(ctx, cfg, nextKey, store, known); nextErr == nil {
+			return next, nil
+		}
+	}
+	return repo, err
+}
+
+func (c *Client) openWith(ctx context.Context, cfg *Config, s slot, store cloud.Store, known backup.Mark) (*backup.Repo, error) {
+	k, err := c.loadKey(cfg, s)
+	if err != nil {
+		return nil, err
+	}
+	defer k.Wipe()
+	return backup.Open(ctx, store, k, c.options(cfg, known))
+}
+
+func (c *Client) options(cfg *Config, known backup.Mark) backup.Options {
+	return backup.Options{
+		CacheDir: c.path("cache"),
+		Device:   cfg.Device,
+		Known:    known,
+		Progress: c.s.Progress,
+		Now:      c.s.Now,
+	}
+}
+
+// change runs f with the profile locked for what, and after an interrupted
+// rotation was finished.
+func (c *Client) change(ctx context.Context, what string, f func() error) error {
+	cfg, err := c.Config()
+	if err != nil {
+		return err
+	}
+	unlock, err := c.lock(what)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if cfg.Rotating {
+		if err := c.finishRotation(ctx); err != nil {
+			return fmt.Errorf("finishing the change of the key that was interrupted: %w", err)
+		}
+	}
+	return f()
+}
+
+func absolute(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	return abs
+}
+
+// resolve follows symbolic links of the part of path that exists, so that two
+// names of one folder compare equal.
+func resolve(path string) string {
+	path = absolute(path)
+	for rest := ""; ; {
+		real, err := filepath.EvalSymlinks(path)
+		if err == nil {
+			return filepath.Join(real, rest)
+		}
+		parent := filepath.Dir(path)
+		if parent == path {
+			return filepath.Join(path, rest)
+		}
+		path, rest = parent, filepath.Join(filepath.Base(path), rest)
+	}
+}
+
+type folder struct{ name, path string }
+
+// apart checks that neither of two folders lies inside the other. A backup of
+// itself would grow with every run; a restore into the cloud folder would be
+// taken for damage.
+func apart(a, b folder) error {
+	ra, rb := resolve(a.path), resolve(b.path)
+	if within(ra, rb) {
+		return &OverlapError{Inner: a.path, Outer: b.path, InnerName: a.name, OuterName: b.name}
+	}
+	if within(rb, ra) {
+		return &OverlapError{Inner: b.path, Outer: a.path, InnerName: b.name, OuterName: a.name}
+	}
+	return nil
+}
+
+func within(inner, outer string) bool {
+	rel, err := filepath.Rel(outer, inner)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+func checkSource(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotFolder, err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%w: %s", ErrNotFolder, path)
+	}
+	return nil
+}

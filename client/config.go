@@ -1,0 +1,162 @@
+package client
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"keepsake.example/internal/durable"
+)
+
+const (
+	configVersion = 1
+	// maxProfileFile bounds what is read of config.json and state.json, in
+	// bytes. Both are under a kilobyte but for the exclude patterns.
+	maxProfileFile = 256 << 10
+)
+
+// Where the key can be kept.
+const (
+	InKeyring = "keyring"
+	InFile    = "file"
+)
+
+// Config is what config.json holds.
+type Config struct {
+	Version    int       `json:"version"`
+	Created    time.Time `json:"created"`
+	Source     string    `json:"source"`     // the chat folder, an absolute path
+	Cloud      string    `json:"cloud"`      // the destination, an absolute path
+	Repository string    `json:"repository"` // its id; "" until it was made
+	Device     string    `json:"device"`     // 32 random hex digits
+	KeyStore   string    `json:"key_store"`  // InKeyring or InFile
+	Exclude    []string  `json:"exclude,omitempty"`
+	// Pending is set while enable has the key and not yet the repository. The
+	// next enable goes on with that key.
+	Pending bool `json:"pending,omitempty"`
+	// Rotating is set while a new key waits beside the old one. The next
+	// command finds out which of the two opens.
+	Rotating bool `json:"rotating,omitempty"`
+}
+
+// DecodeConfig reads config.json strictly: unknown fields, text behind the object
+// and values that no version of this program writes are ErrProfileDamaged.
+func DecodeConfig(data []byte) (*Config, error) {
+	var c Config
+	if err := decodeStrictly(data, &c); err != nil {
+		return nil, fmt.Errorf("%w: config.json: %w", ErrProfileDamaged, err)
+	}
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("%w: config.json: %w", ErrProfileDamaged, err)
+	}
+	return &c, nil
+}
+
+func (c *Config) check() error {
+	switch {
+	case c.Version > configVersion:
+		return fmt.Errorf("version %d is newer than this program", c.Version)
+	case c.Version != configVersion:
+		return fmt.Errorf("version %d", c.Version)
+	case !filepath.IsAbs(c.Source) || !filepath.IsAbs(c.Cloud):
+		return errors.New("a path is not absolute")
+	case c.KeyStore != InKeyring && c.KeyStore != InFile:
+		return errors.New("unknown key_store")
+	case !isHex(c.Device, 32):
+		return errors.New("device is not 32 hex digits")
+	case c.Repository != "" && !isHex(c.Repository, len(c.Repository)) || len(c.Repository) > 128:
+		return errors.New("repository is not hex digits")
+	case c.Repository == "" && !c.Pending:
+		return errors.New("no repository")
+	}
+	return nil
+}
+
+func isHex(s string, length int) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b)*2 == length && hex.EncodeToString(b) == s
+}
+
+func decodeStrictly(data []byte, into any) error {
+	if len(data) > maxProfileFile {
+		return errors.New("too long")
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("text behind the end")
+	}
+	return nil
+}
+
+// newDevice names this device at random, so that the cloud learns no host name.
+func newDevice() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails (crypto/rand)
+	return hex.EncodeToString(b[:])
+}
+
+func (c *Client) path(name string) string { return filepath.Join(c.s.Profile, name) }
+
+// Config reads the configuration. It is ErrNotEnabled when there is none, or when
+// enabling was not finished.
+func (c *Client) Config() (*Config, error) {
+	cfg, err := c.readConfig()
+	if err == nil && cfg.Pending {
+		return nil, fmt.Errorf("%w: it was begun and not finished", ErrNotEnabled)
+	}
+	return cfg, err
+}
+
+func (c *Client) readConfig() (*Config, error) {
+	data, err := readLimited(c.path("config.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotEnabled
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the profile: %w", err)
+	}
+	return DecodeConfig(data)
+}
+
+func (c *Client) writeConfig(cfg *Config) error {
+	if err := cfg.check(); err != nil {
+		return fmt.Errorf("client: internal error: %w", err)
+	}
+	data, err := json.MarshalIndent(cfg, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing the profile: %w", err)
+	}
+	if err := durable.WriteFile(c.path("config.json"), append(data, '\n'), 0o600); err != nil {
+		return fmt.Errorf("writing the profile: %w", err)
+	}
+	return nil
+}
+
+// makeProfile makes the folder, with a mode that keeps other users out.
+func (c *Client) makeProfile() error {
+	if err := os.MkdirAll(c.s.Profile, 0o700); err != nil {
+		return fmt.Errorf("making the profile: %w", err)
+	}
+	return nil
+}
+
+func readLimited(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxProfileFile+1))
+}

@@ -1,0 +1,225 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"keepsake.example/backup"
+	"keepsake.example/cloud"
+	"keepsake.example/key"
+)
+
+// EnableOptions say what to back up to where.
+type EnableOptions struct {
+	Source   string // the chat folder
+	Cloud    string // the destination
+	Exclude  []string
+	KeyStore string // InKeyring, InFile, or "": the keyring if there is one
+	// Join opens the repository that is at the destination already, as after a
+	// restore on a new phone. nil makes a new repository with a new key.
+	Join *key.Key
+	// Deliver hands a new key to the person, and returns nil when she has it:
+	// typed back, or in a file that is on the disk. Only then is the
+	// repository made. It must not keep the key.
+	Deliver func(*key.Key) error
+}
+
+// EnableResult says what Enable did.
+type EnableResult struct {
+	Config    Config
+	Joined    bool
+	Resumed   bool // an Enable that was interrupted after Deliver was finished
+	Snapshots int  // in the repository joined
+}
+
+// Enable sets the profile up. Interrupted before Deliver returned, it has changed
+// nothing that counts; after it, the next Enable with the same folders goes on
+// with the key that was delivered.
+func (c *Client) Enable(ctx context.Context, o EnableOptions) (*EnableResult, error) {
+	o.Source, o.Cloud = absolute(o.Source), absolute(o.Cloud)
+	if err := c.checkFolders(o.Source, o.Cloud); err != nil {
+		return nil, err
+	}
+	if err := c.makeProfile(); err != nil {
+		return nil, err
+	}
+	unlock, err := c.lock("enable")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	pending, err := c.pending(o)
+	if err != nil {
+		return nil, err
+	}
+	if pending != nil {
+		return c.resumeEnable(ctx, pending)
+	}
+	store, err := c.s.OpenCloud(o.Cloud, o.Join == nil)
+	if err != nil {
+		return nil, err
+	}
+	if o.Join != nil {
+		return c.join(ctx, o, store)
+	}
+	return c.enableNew(ctx, o, store)
+}
+
+func (c *Client) checkFolders(source, destination string) error {
+	if err := checkSource(source); err != nil {
+		return err
+	}
+	if err := apart(folder{"cloud folder", destination}, folder{"chat folder", source}); err != nil {
+		return err
+	}
+	if err := apart(folder{"profile", c.s.Profile}, folder{"chat folder", source}); err != nil {
+		return err
+	}
+	return apart(folder{"profile", c.s.Profile}, folder{"cloud folder", destination})
+}
+
+// pending gives the configuration of an Enable that has its key and was
+// interrupted; nil when there is none that fits.
+func (c *Client) pending(o EnableOptions) (*Config, error) {
+	cfg, err := c.readConfig()
+	switch {
+	case errors.Is(err, ErrNotEnabled):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case !cfg.Pending:
+		return nil, fmt.Errorf("%w: %s to %s", ErrEnabled, cfg.Source, cfg.Cloud)
+	}
+	if o.Join != nil || cfg.Source != o.Source || cfg.Cloud != o.Cloud {
+		return nil, nil
+	}
+	k, err := c.loadKey(cfg, currentKey)
+	if errors.Is(err, ErrKeyMissing) {
+		return nil, nil
+	}
+	if err == nil {
+		k.Wipe()
+	}
+	return cfg, err
+}
+
+func (c *Client) newConfig(o EnableOptions) *Config {
+	return &Config{
+		Version: configVersion,
+		Created: c.now().UTC(),
+		Source:  o.Source,
+		Cloud:   o.Cloud,
+		Device:  newDevice(),
+		Exclude: o.Exclude,
+		Pending: true,
+	}
+}
+
+func (c *Client) enableNew(ctx context.Context, o EnableOptions, store cloud.Store) (*EnableResult, error) {
+	if err := noRepository(ctx, store); err != nil {
+		return nil, err
+	}
+	k, err := key.Generate()
+	if err != nil {
+		return nil, err
+	}
+	defer k.Wipe()
+	if err := o.Deliver(k); err != nil {
+		return nil, err
+	}
+	cfg := c.newConfig(o)
+	if err := c.chooseKeyStore(cfg, o.KeyStore, k); err != nil {
+		return nil, err
+	}
+	// From here on an interrupted Enable is resumed.
+	if err := c.writeConfig(cfg); err != nil {
+		return nil, err
+	}
+	return c.createRepository(ctx, cfg, store, k)
+}
+
+func noRepository(ctx context.Context, store cloud.Store) error {
+	_, err := backup.KeyCheck(ctx, store)
+	if errors.Is(err, backup.ErrNoRepository) {
+		return nil
+	}
+	if err == nil {
+		return backup.ErrRepositoryExists
+	}
+	return err
+}
+
+func (c *Client) createRepository(ctx context.Context, cfg *Config, store cloud.Store, k *key.Key) (*EnableResult, error) {
+	if _, err := backup.Create(ctx, store, k, c.now()); err != nil {
+		return nil, err
+	}
+	return c.settle(ctx, cfg, store, k)
+}
+
+// settle ends every way to enable: it opens the repository with the key,
+// which shows that it opens, and completes the profile.
+func (c *Client) settle(ctx context.Context, cfg *Config, store cloud.Store, k *key.Key) (*EnableResult, error) {
+	repo, err := backup.Open(ctx, store, k, c.options(cfg, backup.Mark{}))
+	if err != nil {
+		return nil, err
+	}
+	defer repo.Close()
+	// The state first: an enabled profile without one is reported as damaged.
+	if err := c.updateState(func(s *State) { *s = State{Mark: repo.Mark(), KeyChecked: c.now().UTC()} }); err != nil {
+		return nil, err
+	}
+	cfg.Repository, cfg.Pending = repo.ID(), false
+	if err := c.writeConfig(cfg); err != nil {
+		return nil, err
+	}
+	return &EnableResult{Config: *cfg, Snapshots: len(repo.Snapshots())}, nil
+}
+
+func (c *Client) resumeEnable(ctx context.Context, cfg *Config) (*EnableResult, error) {
+	store, err := c.s.OpenCloud(cfg.Cloud, true)
+	if err != nil {
+		return nil, err
+	}
+	k, err := c.loadKey(cfg, currentKey)
+	if err != nil {
+		return nil, err
+	}
+	defer k.Wipe()
+	result, err := c.settle(ctx, cfg, store, k)
+	switch {
+	case errors.Is(err, backup.ErrNoRepository):
+		result, err = c.createRepository(ctx, cfg, store, k)
+	case errors.Is(err, backup.ErrWrongKey):
+		// Somebody else was faster at this destination.
+		err = backup.ErrRepositoryExists
+	}
+	if err != nil {
+		return nil, err
+	}
+	result.Resumed = true
+	return result, nil
+}
+
+// join takes an existing repository for this device's. The key is tried before
+// anything is kept.
+func (c *Client) join(ctx context.Context, o EnableOptions, store cloud.Store) (*EnableResult, error) {
+	repo, err := backup.Open(ctx, store, o.Join, backup.Options{Now: c.s.Now})
+	if err != nil {
+		return nil, err
+	}
+	repo.Close()
+	cfg := c.newConfig(o)
+	if err := c.chooseKeyStore(cfg, o.KeyStore, o.Join); err != nil {
+		return nil, err
+	}
+	if err := c.writeConfig(cfg); err != nil {
+		return nil, err
+	}
+	result, err := c.settle(ctx, cfg, store, o.Join)
+	if err != nil {
+		return nil, err
+	}
+	result.Joined = true
+	return result, nil
+}

@@ -1,0 +1,187 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"keepsake.example/backup"
+	"keepsake.example/cloud"
+	"keepsake.example/key"
+)
+
+// searchTime is how long a typing slip is looked for: all pairs of wrong digits
+// take about a second on a phone of 2020.
+const searchTime = 2 * time.Second
+
+// Key gives the key of the profile. The caller wipes it.
+func (c *Client) Key() (*key.Key, error) {
+	cfg, err := c.Config()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Rotating {
+		c.warn("a change of the key was interrupted: this may be the old one; run any backup to finish the change")
+	}
+	return c.loadKey(cfg, currentKey)
+}
+
+// FindSlip looks for the typing slip that turns d into the key of the backup at
+// a destination ("" for the profile's).
+func (c *Client) FindSlip(ctx context.Context, destination string, d key.Digits) (*key.Slip, bool) {
+	store, err := c.storeOf(destination)
+	if err != nil {
+		return nil, false
+	}
+	check, err := backup.KeyCheck(ctx, store)
+	if err != nil {
+		return nil, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, searchTime)
+	defer cancel()
+	return key.FindSlip(ctx, d, check)
+}
+
+func (c *Client) storeOf(destination string) (cloud.Store, error) {
+	if destination == "" {
+		cfg, err := c.Config()
+		if err != nil {
+			return nil, err
+		}
+		destination = cfg.Cloud
+	}
+	return c.s.OpenCloud(absolute(destination), false)
+}
+
+// CheckKey says whether k opens the backup at a destination ("" for the
+// profile's): nil when it does, else a WrongKeyError.
+func (c *Client) CheckKey(ctx context.Context, destination string, k *key.Key) error {
+	store, err := c.storeOf(destination)
+	if err != nil {
+		return err
+	}
+	repo, err := backup.Open(ctx, store, k, backup.Options{Now: c.s.Now})
+	if err != nil {
+		return err
+	}
+	repo.Close()
+	if destination != "" {
+		return nil
+	}
+	return c.updateState(func(s *State) { s.KeyChecked = c.now().UTC() })
+}
+
+// Holds says whether k is the key this device has.
+func (c *Client) Holds(k *key.Key) bool {
+	cfg, err := c.Config()
+	if err != nil {
+		return false
+	}
+	mine, err := c.loadKey(cfg, currentKey)
+	if err != nil {
+		return false
+	}
+	defer mine.Wipe()
+	return mine.Equal(k)
+}
+
+// Keep makes k, which CheckKey found right, the key of the profile: after it was
+// changed from another device, or lost from the keyring of this one.
+func (c *Client) Keep(k *key.Key) error {
+	cfg, err := c.Config()
+	if err != nil {
+		return err
+	}
+	unlock, err := c.lock("key check")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := c.chooseKeyStore(cfg, "", k); err != nil {
+		return err
+	}
+	return c.writeConfig(cfg)
+}
+
+// Rotate makes a new key, hands it to the person through deliver, and rewrites the
+// key ring. Interrupted after deliver, the next command that changes something
+// finishes it.
+func (c *Client) Rotate(ctx context.Context, deliver func(*key.Key) error) error {
+	return c.change(ctx, "key rotate", func() error {
+		cfg, err := c.Config()
+		if err != nil {
+			return err
+		}
+		// The cloud first: nobody should write down digits that a missing disk
+		// makes worthless a moment later.
+		if err := c.visit(ctx, nil, func(*visit) error { return nil }); err != nil {
+			return err
+		}
+		k, err := key.Generate()
+		if err != nil {
+			return err
+		}
+		defer k.Wipe()
+		if err := c.saveKey(cfg, nextKey, k); err != nil {
+			return err
+		}
+		if err := deliver(k); err != nil {
+			return errors.Join(err, c.removeKey(cfg, nextKey))
+		}
+		cfg.Rotating = true
+		if err := c.writeConfig(cfg); err != nil {
+			return err
+		}
+		return c.finishRotation(ctx)
+	})
+}
+
+// finishRotation takes up a rotation wherever it stands: the ring rewritten or
+// not, the new key promoted or not. The profile is locked.
+func (c *Client) finishRotation(ctx context.Context) error {
+	cfg, err := c.Config()
+	if err != nil {
+		return err
+	}
+	k, err := c.loadKey(cfg, nextKey)
+	if errors.Is(err, ErrKeyMissing) {
+		// Promoted and forgotten; only the mark in the configuration was left.
+		cfg.Rotating = false
+		return c.writeConfig(cfg)
+	}
+	if err != nil {
+		return err
+	}
+	defer k.Wipe()
+	if err := c.rewriteRing(ctx, cfg, k); err != nil {
+		return err
+	}
+	if err := c.saveKey(cfg, currentKey, k); err != nil {
+		return err
+	}
+	cfg.Rotating = false
+	if err := c.writeConfig(cfg); err != nil {
+		return err
+	}
+	return c.removeKey(cfg, nextKey)
+}
+
+// rewriteRing sees to it that k opens the repository.
+func (c *Client) rewriteRing(ctx context.Context, cfg *Config, k *key.Key) error {
+	return c.visit(ctx, nil, func(v *visit) error {
+		check, err := backup.KeyCheck(ctx, v.store)
+		if err != nil {
+			return err
+		}
+		rewritten := false
+		k.Use(func(secret *[key.Size]byte) { rewritten = check(secret) })
+		if rewritten {
+			return nil
+		}
+		if err := v.repo.Rotate(ctx, k); err != nil {
+			return fmt.Errorf("rewriting the key ring: %w", err)
+		}
+		return nil
+	})
+}

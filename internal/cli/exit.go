@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+)
+
+// Exit is one way a command can end.
+type Exit struct {
+	Code    int
+	Name    string // for machines: "wrong-key"
+	Meaning string // for people
+}
+
+// The ways to end. Scripts rely on the numbers: they never change their meaning.
+var (
+	Done        = Exit{0, "done", "done"}
+	Failed      = Exit{1, "failed", "another failure"}
+	Usage       = Exit{2, "usage", "the command line is wrong, or a confirmation is missing"}
+	WrongKey    = Exit{3, "wrong-key", "the key is wrong, was replaced, or is missing"}
+	NotFound    = Exit{4, "not-found", "no such profile, backup, snapshot or file"}
+	Damaged     = Exit{5, "damaged", "damaged data"}
+	RolledBack  = Exit{6, "rolled-back", "the cloud shows an older state than this device has seen"}
+	Busy        = Exit{7, "busy", "another command holds the profile or the backup"}
+	Unreachable = Exit{8, "unreachable", "the cloud cannot be reached"}
+	Partial     = Exit{9, "partial", "done, but some files could not be read or written"}
+	NoRoom      = Exit{10, "no-room", "no room or no permission, on this device or in the cloud"}
+	Interrupted = Exit{130, "interrupted", "interrupted"}
+)
+
+// Exits lists all of them by number.
+func Exits() []Exit {
+	return []Exit{Done, Failed, Usage, WrongKey, NotFound, Damaged, RolledBack, Busy, Unreachable, Partial, NoRoom, Interrupted}
+}
+
+// WriteExits prints the table of exit codes as help shows it.
+func WriteExits(w io.Writer) error {
+	for _, e := range Exits() {
+		if _, err := fmt.Fprintf(w, "  %3d  %s\n", e.Code, e.Meaning); err != nil {
+			return err
+		}
+	}
+	return nil
+}
