@@ -17,7 +17,7 @@
 //
 // [Key] and [Digits] print as a fixed word in every formatting verb, in JSON and
 // in slog, also when they lie in unexported fields. Only [Key.Digits], [Key.Use]
-// and [Slip.String] give anything away, and each says so. Wiping is best effort:
+// and the texts of [Slip] give anything away, and each says so. Wiping is best effort:
 // spec/key.md §7 says what Go can and cannot promise.
 package key
 
@@ -44,10 +44,12 @@ const (
 //
 // All methods but Wipe may be called concurrently.
 type Key struct {
-	// A pointer, so that copying a Key does not copy the bytes (one Wipe wipes
-	// every copy), and so that fmt, which cannot call our Format through
-	// another struct's unexported field, prints an address instead of the key.
-	held *held
+	// A function, because it is the one thing that fmt and other printers by
+	// reflection cannot look into. They cannot call our Format where a Key lies
+	// in an unexported field, and a pointer does not stop them: fmt follows it
+	// under a verb that does not fit, such as %s. It also makes == on Keys fail
+	// to compile, and copies share the bytes, so that one Wipe wipes them all.
+	held func() *held
 }
 
 type held struct {
@@ -55,20 +57,25 @@ type held struct {
 	valid  bool
 }
 
+func hold(h *held) *Key {
+	h.valid = true
+	return &Key{held: func() *held { return h }}
+}
+
 // Generate makes a new key from crypto/rand. It fails only when
 // [rand.Reader] was replaced by a reader that fails.
 func Generate() (*Key, error) {
-	h := &held{valid: true}
+	h := &held{}
 	if _, err := io.ReadFull(rand.Reader, h.secret[:]); err != nil {
 		return nil, fmt.Errorf("key: reading %d random bytes: %w", Size, err)
 	}
-	return &Key{held: h}, nil
+	return hold(h), nil
 }
 
 // FromBytes makes a key of b, which must have come out of [Key.Use] or be
 // uniformly random. The caller wipes its own b.
 func FromBytes(b [Size]byte) *Key {
-	return &Key{held: &held{secret: b, valid: true}}
+	return hold(&held{secret: b})
 }
 
 // Use calls f with the secret bytes. It is the only way at them: f must neither
@@ -83,7 +90,7 @@ func (k *Key) Equal(o *Key) bool {
 	if !k.holds() || !o.holds() {
 		return false
 	}
-	return subtle.ConstantTimeCompare(k.held.secret[:], o.held.secret[:]) == 1
+	return subtle.ConstantTimeCompare(k.bytes()[:], o.bytes()[:]) == 1
 }
 
 // Wipe overwrites the key with zeros, in every copy of k. It may be called
@@ -92,8 +99,9 @@ func (k *Key) Wipe() {
 	if !k.holds() {
 		return
 	}
-	clear(k.held.secret[:])
-	k.held.valid = false
+	h := k.held()
+	clear(h.secret[:])
+	h.valid = false
 }
 
 // Digits returns the key as it is shown to a person: 16 groups of four
@@ -113,14 +121,14 @@ func (k *Key) Digits() string {
 }
 
 func (k *Key) holds() bool {
-	return k != nil && k.held != nil && k.held.valid
+	return k != nil && k.held != nil && k.held().valid
 }
 
 func (k *Key) bytes() *[Size]byte {
 	if !k.holds() {
 		panic("key: internal error: use of a zero or wiped key")
 	}
-	return &k.held.secret
+	return &k.held().secret
 }
 
 // digitAt returns digit i of b, from 0: the high half of a byte comes first.

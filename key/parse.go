@@ -14,7 +14,7 @@ const MaxText = 4096
 // It is as secret as the key and redacts itself like one. The zero value has no
 // digits.
 type Digits struct {
-	typed *typed // a pointer for the reasons given at Key
+	typed func() *typed // a function for the reasons given at Key
 }
 
 type typed struct {
@@ -45,7 +45,8 @@ func ParseDigits(text []byte) (Digits, error) {
 			line++
 		}
 	}
-	return Digits{typed: &typed{values: values}}, nil
+	t := &typed{values: values}
+	return Digits{typed: func() *typed { return t }}, nil
 }
 
 // Parse reads a whole key: [ParseDigits] and [Digits.Key] in one.
@@ -68,11 +69,11 @@ func (d Digits) Key() (*Key, error) {
 	if d.Len() != numDigits {
 		return nil, &LengthError{Got: d.Len()}
 	}
-	h := &held{valid: true}
+	h := &held{}
 	for i, v := range d.values() {
 		setDigit(&h.secret, i, v)
 	}
-	return &Key{held: h}, nil
+	return hold(h), nil
 }
 
 // Wipe overwrites the digits with zeros and empties d, in every copy of d.
@@ -80,15 +81,16 @@ func (d Digits) Wipe() {
 	if d.typed == nil {
 		return
 	}
-	clear(d.typed.values)
-	d.typed.values = nil
+	t := d.typed()
+	clear(t.values)
+	t.values = nil
 }
 
 func (d Digits) values() []byte {
 	if d.typed == nil {
 		return nil
 	}
-	return d.typed.values
+	return d.typed().values
 }
 
 func digitValue(r rune) (v byte, ok bool) {
