@@ -1,0 +1,49 @@
+package cloudtest
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"keepsake.example/cloud"
+)
+
+// Complaints runs every check, each on a store of its own from open, and
+// returns the complaints of those that failed, by name.
+func Complaints(ctx context.Context, open func() cloud.Store) map[string][]string {
+	failed := make(map[string][]string)
+	for _, c := range checks {
+		r := &recorder{ctx: ctx}
+		done := make(chan struct{})
+		go func() { // Fatalf ends the goroutine, as testing's does
+			defer close(done)
+			c.run(r, open())
+		}()
+		<-done
+		if r.complaints != nil {
+			failed[c.name] = r.complaints
+		}
+	}
+	return failed
+}
+
+type recorder struct {
+	ctx        context.Context
+	mu         sync.Mutex
+	complaints []string
+}
+
+func (r *recorder) Helper()                  {}
+func (r *recorder) Context() context.Context { return r.ctx }
+
+func (r *recorder) Errorf(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.complaints = append(r.complaints, fmt.Sprintf(format, args...))
+}
+
+func (r *recorder) Fatalf(format string, args ...any) {
+	r.Errorf(format, args...)
+	runtime.Goexit()
+}
