@@ -83,14 +83,14 @@ func concurrentNames(t tester, s cloud.Store) {
 	const n = 16
 	name := func(i int) string { return fmt.Sprintf("data/%02d", i) }
 	errs := together(n, func(i int) error {
-		data := content(uint64(50+i), 100_000+i)
+		data := content(50+i, 100_000+i)
 		return s.Put(t.Context(), name(i), bytes.NewReader(data), int64(len(data)))
 	})
 	if err := errors.Join(errs...); err != nil {
 		t.Fatalf("Put of %d objects at once: %v", n, err)
 	}
 	for i := range n {
-		wantContent(t, s, name(i), content(uint64(50+i), 100_000+i))
+		wantContent(t, s, name(i), content(50+i, 100_000+i))
 	}
 	if got := len(list(t, s, "")); got != n {
 		t.Errorf("List gave %d objects, want %d", got, n)
@@ -102,7 +102,7 @@ func concurrentSameName(t tester, s cloud.Store) {
 	const writers = 8
 	for round := range 5 {
 		name := fmt.Sprintf("lock/%d", round)
-		data := func(i int) []byte { return content(uint64(100*round+i), 200_000+i) }
+		data := func(i int) []byte { return content(100*round+i, 200_000+i) }
 		wait := gate(writers)
 		errs := together(writers, func(i int) error {
 			var once sync.Once

@@ -13,14 +13,15 @@ import (
 	"keepsake.example/cloud"
 )
 
-// content gives n bytes that no other seed and no other offset repeats.
-func content(seed uint64, n int) []byte {
-	var key [32]byte
-	key[0], key[1], key[2] = byte(seed), byte(seed>>8), byte(seed>>16)
-	b := make([]byte, n)
-	_, _ = rand.NewChaCha8(key).Read(b) // never fails
+// content gives n bytes, up to 21 MiB, that differ from those of any other
+// seed up to 1,000 at every offset. They are shared: not to be written to.
+func content(seed, n int) []byte { return noise()[seed*4099:][:n:n] }
+
+var noise = sync.OnceValue(func() []byte {
+	b := make([]byte, 26<<20)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(b) // never fails
 	return b
-}
+})
 
 // A plain body has no WriteTo: an adapter must not count on one.
 type plain struct{ io.ReadSeeker }

@@ -117,10 +117,10 @@ func names(t tester, s cloud.Store) {
 		all = append(all, folder+"/00ff")
 	}
 	for i, name := range all {
-		put(t, s, name, content(uint64(30+i), 10+i))
+		put(t, s, name, content(30+i, 10+i))
 	}
 	for i, name := range all {
-		wantContent(t, s, name, content(uint64(30+i), 10+i))
+		wantContent(t, s, name, content(30+i, 10+i))
 	}
 	wantListed(t, s, "", all...)
 	for _, name := range all {

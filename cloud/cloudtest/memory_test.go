@@ -51,7 +51,9 @@ func (m *memory) Put(ctx context.Context, name string, body io.ReadSeeker, size 
 }
 
 func readExactly(ctx context.Context, body io.Reader, size int64) ([]byte, error) {
-	data, err := io.ReadAll(body)
+	buf := bytes.NewBuffer(make([]byte, 0, max(size, 0)+bytes.MinRead))
+	_, err := buf.ReadFrom(body)
+	data := buf.Bytes()
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
