@@ -1,0 +1,137 @@
+package durable_test
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"keepsake.example/internal/durable"
+)
+
+// isolated says whether the test runs in a mount namespace of its own, where
+// mounts vanish with it even if it is killed. If not, it runs the test there.
+func isolated(t *testing.T) bool {
+	const inside = "KEEPSAKE_TEST_INSIDE"
+	if os.Getenv(inside) != "" {
+		if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+			t.Fatal(err)
+		}
+		return true
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	out, err := cmd.CombinedOutput()
+	switch {
+	case errors.Is(err, syscall.EPERM):
+		t.Skip("only root may mount the disk image that this test cuts the power of")
+	case err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())):
+		t.Errorf("in its own mount namespace: %v\n%s", err, out)
+	}
+	return false
+}
+
+// A disk is an ext4 file system in a file. What the kernel has not yet
+// written is not in the file, so a copy of it is the disk after a power cut.
+type disk struct{ image, mount string }
+
+func run(t *testing.T, command string, args ...string) {
+	t.Helper()
+	if out, err := exec.CommandContext(t.Context(), command, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %q: %v\n%s", command, args, err, out)
+	}
+}
+
+func newDisk(t *testing.T) *disk {
+	t.Helper()
+	d := &disk{image: filepath.Join(t.TempDir(), "image"), mount: t.TempDir()}
+	if err := errors.Join(os.WriteFile(d.image, nil, 0o600), os.Truncate(d.image, 16<<20)); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "mkfs.ext4", "-q", d.image)
+	run(t, "mount", "-o", "loop,commit=300", d.image, d.mount) // the journal waits for an fsync, not for the clock
+	t.Cleanup(func() {
+		if err := syscall.Unmount(d.mount, 0); err != nil {
+			t.Errorf("unmounting: %v", err)
+		}
+	})
+	return d
+}
+
+// cut returns the files on the disk as they are after a power cut now.
+func (d *disk) cut(t *testing.T) map[string]string {
+	t.Helper()
+	data, err := os.ReadFile(d.image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := &disk{image: filepath.Join(t.TempDir(), "image"), mount: t.TempDir()}
+	if err := os.WriteFile(after.image, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "mount", "-o", "loop", after.image, after.mount)
+	defer run(t, "umount", after.mount)
+	files := make(map[string]string)
+	err = fs.WalkDir(os.DirFS(after.mount), ".", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			files[path] = "folder"
+			return err
+		}
+		content, err := os.ReadFile(filepath.Join(after.mount, path))
+		files[path] = string(content)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func TestPowerCut(t *testing.T) {
+	if !isolated(t) {
+		return
+	}
+	d := newDisk(t)
+	path := func(name string) string { return filepath.Join(d.mount, name) }
+	text := func(b byte) string { return string(bytes.Repeat([]byte{b}, 20_000)) }
+	root, err := os.OpenRoot(d.mount)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+
+	steps := []struct {
+		what string
+		do   func() error
+		name string
+		want string
+	}{
+		{"CreateExclusive", func() error { return durable.CreateExclusive(path("a"), []byte(text('1')), 0o600) }, "a", text('1')},
+		{"WriteFile of a new file", func() error { return durable.WriteFile(path("b"), []byte(text('2')), 0o600) }, "b", text('2')},
+		{"WriteFile of an old file", func() error { return durable.WriteFile(path("b"), []byte(text('3')), 0o600) }, "b", text('3')},
+		{"Remove", func() error { return durable.Remove(root, "a") }, "a", ""},
+		{"Mkdir", func() error { return durable.Mkdir(root, "dir", 0o700) }, "dir", "folder"},
+		{"CreateExclusive below", func() error { return durable.CreateExclusive(path("dir/c"), []byte(text('4')), 0o600) }, "dir/c", text('4')},
+	}
+	for _, s := range steps {
+		if err := s.do(); err != nil {
+			t.Fatalf("%s: %v", s.what, err)
+		}
+		if got := d.cut(t)[s.name]; got != s.want {
+			t.Errorf("%s did not survive a power cut: %q holds %d bytes, want %d", s.what, s.name, len(got), len(s.want))
+		}
+	}
+
+	// A plain write is lost, or else this test could not fail.
+	if err := os.WriteFile(path("plain"), []byte(text('5')), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if d.cut(t)["plain"] == text('5') {
+		t.Errorf("a file written without fsync survived: the power was not cut")
+	}
+}
