@@ -114,7 +114,7 @@ func (c *Client) path(name string) string { return filepath.Join(c.s.Profile, na
 func (c *Client) Config() (*Config, error) {
 	cfg, err := c.readConfig()
 	if err == nil && cfg.Pending {
-		return nil, fmt.Errorf("%w: it was begun and not finished", ErrNotEnabled)
+		return nil, ErrUnfinished
 	}
 	return cfg, err
 }

@@ -10,6 +10,9 @@ import (
 var (
 	// ErrNotEnabled means that the profile backs nothing up.
 	ErrNotEnabled = errors.New("client: backup is not enabled here")
+	// ErrUnfinished means that enabling was begun and not finished. It is
+	// ErrNotEnabled too.
+	ErrUnfinished = fmt.Errorf("%w: setting it up was begun and not finished", ErrNotEnabled)
 	// ErrEnabled means that the profile has a backup already.
 	ErrEnabled = errors.New("client: backup is enabled already")
 	// ErrOverlap means that of the chat folder, the cloud folder and the profile

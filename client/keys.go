@@ -61,15 +61,31 @@ func (c *Client) CheckKey(ctx context.Context, destination string, k *key.Key) e
 	if err != nil {
 		return err
 	}
-	repo, err := backup.Open(ctx, store, k, backup.Options{Now: c.s.Now})
+	check, err := backup.KeyCheck(ctx, store)
 	if err != nil {
 		return err
 	}
-	repo.Close()
+	if !opens(check, k) {
+		return whyNot(ctx, store, k)
+	}
 	if destination != "" {
 		return nil
 	}
 	return c.updateState(func(s *State) { s.KeyChecked = c.now().UTC() })
+}
+
+func opens(check key.Check, k *key.Key) (ok bool) {
+	k.Use(func(secret *[key.Size]byte) { ok = check(secret) })
+	return ok
+}
+
+// whyNot has the reason from opening: the key was replaced, or is another's.
+func whyNot(ctx context.Context, store cloud.Store, k *key.Key) error {
+	repo, err := backup.Open(ctx, store, k, backup.Options{})
+	if err == nil {
+		repo.Close() // replaced and put back at this moment; it does open
+	}
+	return err
 }
 
 // Holds says whether k is the key this device has.
@@ -87,8 +103,9 @@ func (c *Client) Holds(k *key.Key) bool {
 }
 
 // Keep makes k, which CheckKey found right, the key of the profile: after it was
-// changed from another device, or lost from the keyring of this one.
-func (c *Client) Keep(k *key.Key) error {
+// changed from another device, or lost from the keyring of this one. where is
+// InKeyring, InFile, or "": the keyring if there is one.
+func (c *Client) Keep(k *key.Key, where string) error {
 	cfg, err := c.Config()
 	if err != nil {
 		return err
@@ -98,7 +115,7 @@ func (c *Client) Keep(k *key.Key) error {
 		return err
 	}
 	defer unlock()
-	if err := c.chooseKeyStore(cfg, "", k); err != nil {
+	if err := c.chooseKeyStore(cfg, where, k); err != nil {
 		return err
 	}
 	return c.writeConfig(cfg)
@@ -174,9 +191,7 @@ func (c *Client) rewriteRing(ctx context.Context, cfg *Config, k *key.Key) error
 		if err != nil {
 			return err
 		}
-		rewritten := false
-		k.Use(func(secret *[key.Size]byte) { rewritten = check(secret) })
-		if rewritten {
+		if opens(check, k) {
 			return nil
 		}
 		if err := v.repo.Rotate(ctx, k); err != nil {

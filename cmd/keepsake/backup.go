@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"keepsake.example/backup"
+	"keepsake.example/client"
+	"keepsake.example/internal/cli"
+)
+
+// shownProblems is how many problems are listed for people; JSON has all.
+const shownProblems = 20
+
+func (a *app) backupCommand() *cobra.Command {
+	var o client.BackupOptions
+	cmd := &cobra.Command{
+		Use:   "backup",
+		Short: "take a snapshot of the chat folder",
+		Long: `Takes a snapshot of the chat folder. Only what is new is uploaded: of a database
+the pages that changed, of media the files not seen before. A database that is
+written to meanwhile is captured at one moment.
+
+Interrupted at any point, earlier snapshots are intact, and the next run goes on
+with what was uploaded. Files that cannot be read are listed, and the command
+ends with code 9.`,
+		Example: `  keepsake backup
+  keepsake backup --dry-run
+  keepsake backup --exclude "*.mp4"`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.backup(cmd.Context(), o) },
+	}
+	flag(cmd, "dry-run", &o.DryRun)
+	flag(cmd, "exclude", &o.Exclude)
+	flag(cmd, "reread", &o.Reread)
+	flag(cmd, "allow-empty", &o.AllowEmpty)
+	return cmd
+}
+
+type backupJSON struct {
+	DryRun     bool            `json:"dry_run"`
+	NothingNew bool            `json:"nothing_new"`
+	Snapshot   backup.Snapshot `json:"snapshot"`
+	Unchanged  int             `json:"unchanged"`
+	Read       int64           `json:"bytes_read"`
+	New        int64           `json:"bytes_new"`
+	Uploaded   int64           `json:"bytes_uploaded"`
+	Objects    int             `json:"objects"`
+	Seconds    float64         `json:"seconds"`
+	Problems   []problemJSON   `json:"problems"`
+}
+
+type problemJSON struct {
+	Path  string `json:"path"`
+	What  string `json:"what"`
+	Error string `json:"error,omitempty"`
+}
+
+func problemsJSON(problems []backup.Problem) []problemJSON {
+	list := make([]problemJSON, 0, len(problems))
+	for _, p := range problems {
+		j := problemJSON{Path: p.Path, What: p.What}
+		if p.Err != nil {
+			j.Error = p.Err.Error()
+		}
+		list = append(list, j)
+	}
+	return list
+}
+
+func (a *app) backup(ctx context.Context, o client.BackupOptions) error {
+	r, err := a.client().Backup(ctx, o)
+	if err != nil {
+		return err
+	}
+	result := backupJSON{
+		o.DryRun, r.NothingNew, r.Snapshot, r.Unchanged, r.BytesRead, r.BytesNew, r.BytesUploaded, r.Objects,
+		r.Duration.Seconds(), problemsJSON(r.Problems),
+	}
+	if err := a.emit(result, func(w io.Writer) { writeBackup(w, r, o.DryRun) }); err != nil {
+		return err
+	}
+	return a.problems(r.Problems, "backed up as they are")
+}
+
+func writeBackup(w io.Writer, r *backup.BackupResult, dryRun bool) {
+	s := r.Snapshot
+	switch {
+	case dryRun:
+		fmt.Fprintln(w, "Dry run: nothing was uploaded.")
+	case r.NothingNew:
+		fmt.Fprintf(w, "Nothing new since snapshot %.8s of %s.\n", s.ID, cli.Time(s.Time))
+	default:
+		fmt.Fprintf(w, "Snapshot %.8s of %s\n", s.ID, cli.Name(s.Source))
+	}
+	t := cli.NewTable("", "", ">", "")
+	t.Row("", "files", cli.Count(s.Files), cli.Size(s.Bytes))
+	t.Row("", "  new", cli.Count(s.New), "")
+	t.Row("", "  changed", cli.Count(s.Changed), "")
+	t.Row("", "  removed", cli.Count(s.Removed), "")
+	t.Row("", "  unchanged", cli.Count(r.Unchanged), "")
+	t.Row("", "read", cli.Size(r.BytesRead), "")
+	t.Row("", "new data", cli.Size(r.BytesNew), "")
+	t.Row("", "uploaded", cli.Size(r.BytesUploaded), objects(r.Objects))
+	t.Row("", "time", cli.Duration(r.Duration), "")
+	t.Write(w)
+	if r.ReclaimedLock {
+		fmt.Fprintln(w, "A lock that an interrupted run had left was removed.")
+	}
+}
+
+func objects(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return "in " + cli.Plural(n, "object", "objects")
+}
+
+// problems lists what could not be read or written; nil when there is none.
+func (a *app) problems(list []backup.Problem, missed string) error {
+	if len(list) == 0 {
+		return nil
+	}
+	for _, p := range list[:min(len(list), shownProblems)] {
+		text := cli.Name(p.Path) + ": " + p.What
+		if p.Err != nil {
+			text += ": " + plain(p.Err)
+		}
+		a.msg.Warning("%s", text)
+	}
+	if more := len(list) - shownProblems; more > 0 {
+		a.msg.Warning("and %s more; --json lists all", cli.Count(more))
+	}
+	return &failure{
+		cli.Partial,
+		fmt.Sprintf("%s could not be %s", cli.Plural(len(list), "file", "files"), missed),
+		"all others were",
+	}
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"keepsake.example/client"
+	"keepsake.example/internal/cli"
+)
+
+type disableFlags struct {
+	keep, delete bool
+	confirm      string
+}
+
+func (a *app) disableCommand() *cobra.Command {
+	var f disableFlags
+	cmd := &cobra.Command{
+		Use:   "disable (--keep-backups | --delete-backups)",
+		Short: "turn backup off; keep or delete the backups",
+		Long: `Turns backup off on this device: the key and the settings are removed from it. The
+chat folder is not touched.
+
+With --keep-backups the backups stay in the cloud, and open with the 64 digits
+only: be sure that you have them (keepsake key check). With --delete-backups
+they are deleted for good, once you have confirmed what will be lost: by typing
+it at the terminal, or by --confirm with the token that the first run prints.
+At a terminal, with neither flag, you are asked.`,
+		Example: `  keepsake disable
+  keepsake disable --keep-backups
+  keepsake disable --delete-backups --confirm 0a1b2c3d`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.disable(cmd.Context(), f) },
+	}
+	flag(cmd, "keep-backups", &f.keep)
+	flag(cmd, "delete-backups", &f.delete)
+	flag(cmd, "confirm", &f.confirm)
+	return cmd
+}
+
+func (a *app) disable(ctx context.Context, f disableFlags) error {
+	c := a.client()
+	if _, err := c.Config(); err != nil && !unfinished(err) {
+		return err
+	}
+	switch {
+	case f.keep && f.delete:
+		return usage("--keep-backups and --delete-backups exclude each other", "choose one of them")
+	case !f.keep && !f.delete && !a.asks():
+		return usage("keep the backups or delete them?", "say --keep-backups or --delete-backups")
+	case !f.keep && !f.delete:
+		if err := a.askDisable(ctx, &f); err != nil {
+			return err
+		}
+	}
+	r, err := c.Disable(ctx, client.DisableOptions{
+		Delete:  f.delete,
+		Confirm: func(l client.Loss) error { return a.confirmLoss(ctx, l, f.confirm) },
+	})
+	if err != nil {
+		return err
+	}
+	result := map[string]any{"backups_deleted": f.delete, "objects_deleted": r.Objects, "bytes_deleted": r.Bytes}
+	return a.emit(result, func(w io.Writer) {
+		if f.delete {
+			fmt.Fprintf(w, "The backups are deleted: %s, %s.\n", cli.Plural(r.Objects, "object", "objects"), cli.Size(r.Bytes))
+		} else {
+			fmt.Fprintln(w, "The backups stay in the cloud. They open with the 64 digits only.")
+		}
+		fmt.Fprintln(w, "Backup is off on this device, and the key is removed from it.")
+	})
+}
+
+func (a *app) askDisable(ctx context.Context, f *disableFlags) error {
+	t, err := a.terminal()
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	t.Print("Backup on this device will be turned off, and the key removed from it.\n")
+	answer, err := t.Ask(ctx, "What about the backups in the cloud? Type keep or delete: ")
+	if err != nil {
+		return err
+	}
+	f.keep, f.delete = answer == "keep", answer == "delete"
+	if !f.keep && !f.delete {
+		return errDeclined
+	}
+	return nil
+}
+
+// token stands for what is going to be lost: another snapshot makes another
+// token, so that one printed last month confirms nothing today.
+func token(l client.Loss) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "keepsake disable %s", l.Config.Repository)
+	for _, s := range l.Snapshots {
+		fmt.Fprintf(h, " %s", s.ID)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:4])
+}
+
+func (a *app) confirmLoss(ctx context.Context, l client.Loss, given string) error {
+	want := token(l)
+	if given == want {
+		return nil
+	}
+	loss := describeLoss(l)
+	if given == "" && a.asks() {
+		return a.typeToken(ctx, loss, want)
+	}
+	message := loss + "; not confirmed, nothing was changed"
+	if given != "" {
+		message = "the token does not fit what would be lost now: " + message
+	}
+	return usage(message, "to go ahead: keepsake disable --delete-backups --confirm "+want)
+}
+
+func (a *app) typeToken(ctx context.Context, loss, want string) error {
+	t, err := a.terminal()
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	t.Print("%s.\n", loss)
+	answer, err := t.Ask(ctx, "To delete them, type "+want+": ")
+	if err == nil && answer != want {
+		err = errDeclined
+	}
+	return err
+}
+
+func describeLoss(l client.Loss) string {
+	where := cli.Name(l.Config.Cloud)
+	if l.OpenError != nil {
+		return fmt.Sprintf("all backups in %s will be deleted for good; they cannot be listed (%s)", where, plain(l.OpenError))
+	}
+	if len(l.Snapshots) == 0 {
+		return "the backup in " + where + ", which has no snapshot yet, will be deleted for good"
+	}
+	first, last := l.Snapshots[0], l.Snapshots[len(l.Snapshots)-1]
+	return fmt.Sprintf("%s in %s, from %s to %s, will be deleted for good",
+		cli.Plural(len(l.Snapshots), "snapshot", "snapshots"), where, cli.Time(first.Time), cli.Time(last.Time))
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"keepsake.example/client"
+	"keepsake.example/internal/cli"
+	"keepsake.example/key"
+)
+
+type enableFlags struct {
+	cloud, keyFile, keyStore string
+	exclude                  []string
+	join, password           bool
+	delivery                 delivery
+}
+
+func (a *app) enableCommand() *cobra.Command {
+	var f enableFlags
+	cmd := &cobra.Command{
+		Use:   "enable DIR --cloud DEST (--key | --key-out FILE | --join)",
+		Short: "set up encrypted backup of a chat folder",
+		Long: `Sets up end-to-end encrypted backup of the chat folder DIR to DEST, the path of a
+folder: on another disk, or one that a cloud program keeps in step. Nothing is
+backed up yet; that is what "keepsake backup" does.
+
+With --key the 64 digits are shown once on the terminal, erased, and asked for
+again: only when they are known to be on your paper is the backup made. Whoever
+loses them loses the backup, and nobody can help. --key-out writes them to a file
+instead, for scripts.
+
+With --join this device goes on with a backup that is at DEST already, as after
+the restore on a new phone. Nothing that is there is uploaded again.`,
+		Example: `  keepsake enable ~/Chats --cloud /media/disk/chats-backup --key
+  keepsake enable ~/Chats --cloud /media/disk/chats-backup --key-out ~/chats.key
+  keepsake enable ~/Chats --cloud /media/disk/chats-backup --join`,
+		Args: exactly("DIR"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.enable(cmd.Context(), args[0], f) },
+	}
+	flag(cmd, "cloud", &f.cloud)
+	flag(cmd, "key", &f.delivery.show)
+	flag(cmd, "key-out", &f.delivery.out)
+	flag(cmd, "password", &f.password)
+	flag(cmd, "join", &f.join)
+	flag(cmd, "key-file", &f.keyFile)
+	flag(cmd, "key-store", &f.keyStore)
+	flag(cmd, "exclude", &f.exclude)
+	return cmd
+}
+
+func (f enableFlags) check(a *app) error {
+	newKey := f.delivery.show || f.delivery.out != ""
+	switch {
+	case f.password:
+		return usage("--password arrives with the Backup Key Vault; it is not in this version", "protect the backup by 64 digits: --key")
+	case f.cloud == "":
+		return usage("--cloud is missing", "say where the backup shall lie: --cloud DEST, the path of a folder on another disk")
+	case f.join && newKey:
+		return usage("--join uses the key of the backup that is there, --key and --key-out make a new one", "choose one of them")
+	case !f.join && !newKey:
+		return usage("how shall the backup be protected?", "by 64 digits that you write down: --key; or, in scripts: --key-out FILE")
+	case f.keyFile != "" && !f.join:
+		return usage("--key-file gives the key of a backup that is there", "to go on with it: --join --key-file FILE")
+	}
+	if err := checkKeyStore(f.keyStore); err != nil {
+		return err
+	}
+	return f.delivery.check(a)
+}
+
+func checkKeyStore(where string) error {
+	switch where {
+	case "", client.InKeyring, client.InFile:
+		return nil
+	}
+	return usage(fmt.Sprintf("--key-store %q: the key can be kept in keyring or file", where), "")
+}
+
+func (a *app) enable(ctx context.Context, dir string, f enableFlags) error {
+	if err := f.check(a); err != nil {
+		return err
+	}
+	c := a.client()
+	o := client.EnableOptions{
+		Source: dir, Cloud: f.cloud, Exclude: f.exclude, KeyStore: f.keyStore,
+		Deliver: func(k *key.Key) error { return a.deliver(ctx, k, f.delivery) },
+	}
+	if f.join {
+		k, err := a.readKey(ctx, c, keyInput{f.keyFile, f.cloud})
+		if err != nil {
+			return err
+		}
+		defer k.Wipe()
+		o.Join = k
+	}
+	r, err := c.Enable(ctx, o)
+	if err != nil {
+		return err
+	}
+	return a.emitEnabled(r)
+}
+
+func (a *app) emitEnabled(r *client.EnableResult) error {
+	result := map[string]any{
+		"profile": a.profile, "source": r.Config.Source, "cloud": r.Config.Cloud, "repository": r.Config.Repository,
+		"key_store": r.Config.KeyStore, "joined": r.Joined, "resumed": r.Resumed, "snapshots": r.Snapshots,
+	}
+	return a.emit(result, func(w io.Writer) {
+		if r.Resumed {
+			fmt.Fprintln(w, "Went on with the set-up that was interrupted: the key is the one you have from then.")
+		}
+		if r.Joined {
+			fmt.Fprintf(w, "This device goes on with the backup that is there, of %s.\n", cli.Plural(r.Snapshots, "snapshot", "snapshots"))
+		}
+		fmt.Fprintf(w, "Backup of %s to %s is set up.\n", cli.Name(r.Config.Source), cli.Name(r.Config.Cloud))
+		fmt.Fprintf(w, "This device keeps the key in %s.\n", keyPlace(r.Config, a.profile))
+		fmt.Fprintln(w, "Take the first snapshot with: keepsake backup")
+	})
+}
+
+func keyPlace(cfg client.Config, profile string) string {
+	if cfg.KeyStore == client.InKeyring {
+		return "the system keyring"
+	}
+	return "a file that only you can read, in " + cli.Name(profile)
+}

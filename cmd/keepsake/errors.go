@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+
+	"keepsake.example/backup"
+	"keepsake.example/client"
+	"keepsake.example/cloud"
+	"keepsake.example/internal/cli"
+	"keepsake.example/key"
+)
+
+// failure is how a command ends when it does not end well.
+type failure struct {
+	exit    cli.Exit
+	message string
+	hint    string
+}
+
+func (f *failure) Error() string { return f.message }
+
+func exitCode(err error) int {
+	if err == nil {
+		return cli.Done.Code
+	}
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f.exit.Code
+	}
+	return cli.Failed.Code
+}
+
+func usage(message, hint string) error { return &failure{cli.Usage, message, hint} }
+
+var (
+	errDeclined = &failure{cli.Usage, "not confirmed, nothing was changed", ""}
+
+	digitsOnCommandLine = &failure{
+		cli.Usage,
+		"the command line seems to hold the 64 digits, which other programs can see and the shell may have kept in its history",
+		"run it without them: you are asked, or use --key-file FILE. If they are the digits of a backup, remove the line from the history and change them with: keepsake key rotate",
+	}
+)
+
+// An explanation says for one kind of error how the command ends and what the
+// person can do. text replaces the error's own words when it is not empty.
+type explanation struct {
+	is   error
+	exit cli.Exit
+	text string
+	hint string
+}
+
+// explanations are tried in this order: of two errors joined, the first row found
+// speaks.
+var explanations = []explanation{
+	{errInterrupted, cli.Interrupted, "interrupted", "earlier snapshots are intact; the next run continues where this one stopped"},
+	{context.Canceled, cli.Interrupted, "interrupted", "earlier snapshots are intact; the next run continues where this one stopped"},
+	{cli.ErrInterrupted, cli.Interrupted, "interrupted, nothing was changed", ""},
+	{cli.ErrNoTerminal, cli.Usage, "there is no terminal to ask at", "run this at a terminal, or see -h for a flag that answers the question"},
+
+	{client.ErrNotEnabled, cli.NotFound, "", "set it up with: keepsake enable DIR --cloud DEST --key"},
+	{client.ErrEnabled, cli.Failed, "", "see: keepsake status. For a second chat folder use another --profile; to turn this one off: keepsake disable"},
+	{client.ErrOverlap, cli.Usage, "", "choose a folder outside"},
+	{client.ErrProfileDamaged, cli.Damaged, "", "move the profile folder away, then: keepsake enable DIR --cloud DEST --join"},
+	{client.ErrKeyMissing, cli.WrongKey, "", "type it in with: keepsake key check --store"},
+	{client.ErrKeyring, cli.WrongKey, "", "unlock the keyring, or keep the key in a file: keepsake key check --store --key-store file"},
+	{client.ErrBusy, cli.Busy, "", "wait until it has ended; nothing was changed"},
+
+	{backup.ErrRolledBack, cli.RolledBack, "the cloud shows an older state of the backup than this device has seen: snapshots were taken away", "ask yourself who could have put back an old copy. If it was you: keepsake disable --keep-backups, then enable with --join. To restore what is there: keepsake restore TARGET --cloud DEST"},
+	{backup.ErrWrongKey, cli.WrongKey, "these are not the digits of this backup", "check them with: keepsake key check"},
+	{backup.ErrLocked, cli.Busy, "", "wait until that device has finished"},
+	{backup.ErrNoRepository, cli.NotFound, "there is no backup in the cloud folder", "check --cloud; a new backup is made with: keepsake enable DIR --cloud DEST --key"},
+	{backup.ErrRepositoryExists, cli.Failed, "there is a backup at that place already", "to get it back: keepsake restore TARGET --cloud DEST. To go on with it from this device: keepsake enable DIR --cloud DEST --join"},
+	{backup.ErrNotFound, cli.NotFound, "", "list them with: keepsake snapshots"},
+	{backup.ErrTargetNotEmpty, cli.Failed, "", "choose an empty folder or a new name; or allow it with --into-non-empty"},
+	{backup.ErrSourceEmpty, cli.Failed, "", "is a disk not mounted? If the chats are really gone: keepsake backup --allow-empty"},
+	{backup.ErrDamaged, cli.Damaged, "", "see what is affected with: keepsake verify"},
+	{backup.ErrUnsupported, cli.Failed, "", "install a newer version of keepsake"},
+
+	{cloud.ErrUnreachable, cli.Unreachable, "", "is the disk mounted, the network up? Try again then; nothing is lost"},
+	{cloud.ErrThrottled, cli.Unreachable, "", "try again later; the next run continues"},
+	{cloud.ErrFull, cli.NoRoom, "", "make room in the cloud: keepsake prune frees what old snapshots hold"},
+	{cloud.ErrDenied, cli.NoRoom, "", "check who may write to the cloud folder"},
+	{syscall.ENOSPC, cli.NoRoom, "", "make room on this device; the next run continues"},
+	{syscall.EDQUOT, cli.NoRoom, "", "make room on this device; the next run continues"},
+	{syscall.EROFS, cli.NoRoom, "", ""},
+	{fs.ErrPermission, cli.NoRoom, "", "check the permissions of that file or folder"},
+	{client.ErrNotFolder, cli.NotFound, "", "give the folder that holds the chats"},
+	{fs.ErrNotExist, cli.NotFound, "", ""},
+}
+
+// explain turns any error into a failure.
+func explain(err error) *failure {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f
+	}
+	if f := explainKey(err); f != nil {
+		return f
+	}
+	for _, e := range explanations {
+		if errors.Is(err, e.is) {
+			f := &failure{e.exit, e.text, e.hint}
+			if f.message == "" {
+				f.message = plain(err)
+			}
+			return f
+		}
+	}
+	return &failure{exit: cli.Failed, message: plain(err)}
+}
+
+// explainKey speaks about digits that cannot be, or no longer are, the key.
+func explainKey(err error) *failure {
+	if e, ok := errors.AsType[*backup.WrongKeyError](err); ok && !e.ReplacedAt.IsZero() {
+		return &failure{
+			cli.WrongKey,
+			"these digits were replaced by newer ones on " + cli.Time(e.ReplacedAt),
+			"use the digits that key rotate showed then; if they were changed from another device: keepsake key check --store",
+		}
+	}
+	if e, ok := errors.AsType[*key.DigitError](err); ok {
+		return &failure{cli.WrongKey, plain(e), "the key has the digits 0 to 9 and the letters a to f"}
+	}
+	if e, ok := errors.AsType[*key.LengthError](err); ok {
+		return &failure{cli.WrongKey, plain(e), "the key has 16 groups of four digits"}
+	}
+	return nil
+}
+
+// plain gives the words of an error without the names of packages before them,
+// which mean nothing to the person who reads.
+func plain(err error) string {
+	text := err.Error()
+	for _, p := range []string{"backup: ", "client: ", "cloud/dir: ", "cloud: ", "key: ", "durable: "} {
+		text = removeAll(text, p)
+	}
+	return text
+}
+
+// removeAll removes part at the start of a text, a line, or the next link of
+// a chain of errors: "wrong key: replaced" stays whole.
+func removeAll(text, part string) string {
+	text = strings.TrimPrefix(text, part)
+	text = strings.ReplaceAll(text, ": "+part, ": ")
+	return strings.ReplaceAll(text, "\n"+part, "\n")
+}
+
+// pathExists says whether there is anything at path, a broken link included.
+func pathExists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}

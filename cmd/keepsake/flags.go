@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// flagSpec is all there is to say about a flag. The one table of them makes the
+// flags, the help and the reading of the environment, so that they cannot
+// differ.
+type flagSpec struct {
+	name  string
+	short string
+	env   string // the environment variable that stands in for it
+	value string // how help names the value; "" for a switch
+	bare  string // the value when the flag is given without one
+	help  string
+}
+
+var flagTable = []flagSpec{
+	{name: "profile", env: "KEEPSAKE_PROFILE", value: "DIR", help: "folder of this device's settings (default keepsake/default in the user's configuration folder)"},
+	{name: "json", help: "print one JSON object on standard output, for errors too"},
+	{name: "quiet", short: "q", help: "no progress and no notes; warnings and errors stay"},
+
+	{name: "cloud", value: "DEST", help: "where the backup lies: the path of a folder"},
+	{name: "key", help: "protect the backup by 64 digits that you write down"},
+	{name: "key-out", value: "FILE", help: "write the 64 digits to a new FILE that only you can read; - is standard output"},
+	{name: "password", help: "arrives with the Backup Key Vault; not in this version"},
+	{name: "key-file", value: "FILE", help: "read the 64 digits from FILE; - is standard input (default: ask at the terminal)"},
+	{name: "key-store", value: "WHERE", help: "keep the key in the system keyring (keyring) or in a file (file) (default: the keyring, if there is one)"},
+	{name: "join", help: "go on with the backup that is at DEST already; asks for its 64 digits"},
+	{name: "store", help: "keep the digits on this device once they are found right"},
+
+	{name: "exclude", value: "PATTERN", help: "leave out what matches (help patterns); may be repeated"},
+	{name: "include", value: "PATTERN", help: "restore only what matches (help patterns); may be repeated"},
+	{name: "dry-run", short: "n", help: "say what would be done, and do nothing"},
+	{name: "reread", help: "read every file again, also those that look unchanged"},
+	{name: "allow-empty", help: "back up a chat folder that became empty"},
+
+	{name: "snapshot", value: "ID", help: "the snapshot with this id, or the start of one"},
+	{name: "at", value: "TIME", help: "the newest snapshot at or before TIME (help times)"},
+	{name: "into-non-empty", help: "write into a folder that is not empty; files of the same name are replaced"},
+	{name: "enable", help: "afterwards set this device up to go on backing up TARGET to DEST"},
+
+	{name: "read-data", value: "PART", bare: "100%", help: "read the data itself, all of it or a part such as 5%"},
+
+	{name: "keep-last", value: "N", help: "keep the newest N snapshots"},
+	{name: "keep-daily", value: "N", help: "keep the newest snapshot of each of the last N days that have one"},
+	{name: "keep-weekly", value: "N", help: "likewise for weeks"},
+	{name: "keep-monthly", value: "N", help: "likewise for months"},
+	{name: "keep-within", value: "SPAN", help: "keep all snapshots younger than SPAN: 36h, 30d, 8w, 12m"},
+	{name: "max-unused", value: "PART", help: "leave packs alone while no more than PART of them is unused (default 10%)"},
+
+	{name: "yes", short: "y", help: "do not ask for confirmation"},
+	{name: "keep-backups", help: "leave the backups where they are; they open with the 64 digits"},
+	{name: "delete-backups", help: "delete the backups for good; asks for confirmation"},
+	{name: "confirm", value: "TOKEN", help: "confirm a deletion with the token the first run printed"},
+}
+
+func specOf(name string) flagSpec {
+	for _, s := range flagTable {
+		if s.name == name {
+			return s
+		}
+	}
+	panic("keepsake: internal error: no flag " + name + " in the table")
+}
+
+// flag adds a flag of the table to a command.
+func flag(cmd *cobra.Command, name string, to any) { addFlag(cmd.Flags(), name, to) }
+
+func addFlag(set *pflag.FlagSet, name string, to any) {
+	s := specOf(name)
+	switch to := to.(type) {
+	case *bool:
+		set.BoolVarP(to, name, s.short, *to, s.help)
+	case *string:
+		set.StringVarP(to, name, s.short, *to, s.help)
+	case *[]string:
+		set.StringArrayVarP(to, name, s.short, *to, s.help)
+	case *int:
+		set.VarP((*count)(to), name, s.short, s.help)
+	case *time.Duration:
+		set.VarP((*span)(to), name, s.short, s.help)
+	case *part:
+		set.VarP(to, name, s.short, s.help)
+	default:
+		panic(fmt.Sprintf("keepsake: internal error: flag of type %T", to))
+	}
+	if s.bare != "" {
+		set.Lookup(name).NoOptDefVal = s.bare
+	}
+}
+
+// fromEnvironment sets the flags that were not given and have a variable that is.
+func (a *app) fromEnvironment(cmd *cobra.Command) error {
+	for _, s := range flagTable {
+		f := cmd.Flags().Lookup(s.name)
+		if s.env == "" || f == nil || f.Changed || a.env(s.env) == "" {
+			continue
+		}
+		if err := f.Value.Set(a.env(s.env)); err != nil {
+			return usage(fmt.Sprintf("%s: %v", s.env, err), "")
+		}
+	}
+	return nil
+}

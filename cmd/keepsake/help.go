@@ -1,0 +1,235 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"keepsake.example/internal/cli"
+)
+
+// version is the version of the program. The format of the backup has its own.
+const version = "0.1.0"
+
+const rootHelp = `Keepsake makes end-to-end encrypted backups of a chat history: messages, photos
+and videos are encrypted on this device, under a key that only you have, before
+they go to the cloud. Nobody else can read them, and nobody can help you
+when both the device and the 64 digits of the key are lost.
+
+Set up, then back up every day:
+
+  keepsake enable ~/Chats --cloud /media/disk/chats-backup --key
+  keepsake backup
+
+On a new phone, with nothing but the 64 digits:
+
+  keepsake restore ~/Chats --cloud /media/disk/chats-backup --enable`
+
+var topics = []struct{ name, short, long string }{
+	{"exit-codes", "what the exit codes mean", ""},
+	{"patterns", "how --include and --exclude choose files", patternHelp},
+	{"times", "how --at names a point in time", timeHelp},
+	{"key", "what the 64 digits are, and how to keep them", keyHelp},
+}
+
+const patternHelp = `A pattern is compared with the path of a file below the chat folder, with / between
+the parts.
+
+  Media/Videos      this folder and everything in it
+  *.mp4             a name without / matches at any depth
+  Media/*/2026      * stands for anything but /
+  Media/**/Sent     ** stands for any number of folders
+  IMG-??.jpg        ? stands for one character
+  [ab]*             one of these characters
+
+--exclude wins over --include. Put patterns in quotes, or the shell replaces them.`
+
+const timeHelp = `--at takes the newest snapshot at or before a time, in the zone of this device:
+
+  2026-11-20              the end of that day
+  "2026-11-20 18:00"      that minute; with seconds too
+  2026-11-20T18:00:00Z    RFC 3339, with a zone
+  yesterday, today, now
+  "36h ago", "3d ago"     h hours, d days, w weeks, m months, y years`
+
+const keyHelp = `The key of a backup is 64 hexadecimal digits, shown in 16 groups of four. Whoever
+has them and the cloud folder can read the backup; whoever loses them loses the
+backup. They are made on this device and sent nowhere.
+
+Write them on paper and keep the paper apart from the device. Case, blanks and
+dashes do not matter when you type them. A slip of the pen or of a finger
+is found for you: "digit 17 should be c".
+
+  keepsake key check    type them, to be sure that the paper is right
+  keepsake key show     see them again, while this device still has them
+  keepsake key rotate   replace them, when somebody else may have seen them
+
+Never put the digits on a command line: other programs can see it, and the shell
+keeps it. Use the prompt, or --key-file.`
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:               "keepsake",
+		Short:             "end-to-end encrypted backup of a chat history",
+		Long:              rootHelp,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRunE: a.prepare,
+		Args:              cobra.ArbitraryArgs,
+		RunE:              runParent,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	addFlag(root.PersistentFlags(), "profile", &a.profile)
+	addFlag(root.PersistentFlags(), "json", &a.json)
+	addFlag(root.PersistentFlags(), "quiet", &a.quiet)
+	root.AddCommand(
+		a.enableCommand(), a.backupCommand(), a.restoreCommand(), a.snapshotsCommand(), a.verifyCommand(),
+		a.pruneCommand(), a.statusCommand(), a.inspectCommand(), a.keyCommand(), a.disableCommand(), a.versionCommand(),
+	)
+	for _, t := range topics {
+		root.AddCommand(&cobra.Command{Use: t.name, Short: t.short, Long: t.long})
+	}
+	root.SetHelpFunc(help)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage(err.Error(), "see: "+cmd.CommandPath()+" -h")
+	})
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "help" {
+			c.Short = "help about a command or a topic"
+		}
+	}
+	return root
+}
+
+// runParent runs a command that has only sub-commands.
+func runParent(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	hint := "see: " + cmd.CommandPath() + " -h"
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "did you mean: " + cmd.CommandPath() + " " + near[0]
+	}
+	return usage(fmt.Sprintf("unknown command %q", args[0]), hint)
+}
+
+// exactly gives usage errors that name the missing argument.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		hint := "see: " + cmd.CommandPath() + " -h"
+		if len(args) < len(names) {
+			return usage(names[len(args)]+" is missing", hint)
+		}
+		if len(args) > len(names) {
+			return usage(fmt.Sprintf("unexpected argument %q", args[len(names)]), hint)
+		}
+		return nil
+	}
+}
+
+func isTopic(cmd *cobra.Command) bool { return !cmd.Runnable() && !cmd.HasSubCommands() }
+
+func help(cmd *cobra.Command, _ []string) {
+	w := cmd.OutOrStdout()
+	if isTopic(cmd) {
+		if cmd.Name() == "exit-codes" {
+			fmt.Fprintln(w, "Every command ends with one of these:")
+			fmt.Fprintln(w)
+			cli.WriteExits(w)
+			return
+		}
+		fmt.Fprintln(w, cmd.Long)
+		return
+	}
+	fmt.Fprintf(w, "%s\n\nUsage:\n  %s\n", cmd.Long, useLine(cmd))
+	if cmd.Example != "" {
+		fmt.Fprintf(w, "\nExamples:\n%s\n", cmd.Example)
+	}
+	helpCommands(w, cmd)
+	helpFlags(w, "Flags", cmd.NonInheritedFlags())
+	helpFlags(w, "Flags of every command", cmd.InheritedFlags())
+	fmt.Fprintln(w, "\nExit codes:")
+	cli.WriteExits(w)
+}
+
+func useLine(cmd *cobra.Command) string {
+	if cmd.HasAvailableSubCommands() {
+		return cmd.CommandPath() + " COMMAND"
+	}
+	return cmd.CommandPath() + strings.TrimPrefix(cmd.Use, cmd.Name()) + " [flags]"
+}
+
+func helpCommands(w io.Writer, cmd *cobra.Command) {
+	commands, others := cli.NewTable("", "", ""), cli.NewTable("", "", "")
+	for _, c := range cmd.Commands() {
+		switch {
+		case c.Hidden || !c.IsAvailableCommand() && !isTopic(c):
+		case isTopic(c):
+			others.Row("", c.Name(), c.Short)
+		default:
+			commands.Row("", c.Name(), c.Short)
+		}
+	}
+	if cmd.HasAvailableSubCommands() {
+		fmt.Fprintln(w, "\nCommands:")
+		commands.Write(w)
+	}
+	if !cmd.HasParent() {
+		fmt.Fprintln(w, "\nTopics (keepsake help TOPIC):")
+		others.Write(w)
+	}
+}
+
+func helpFlags(w io.Writer, title string, flags *pflag.FlagSet) {
+	t := cli.NewTable("", "", "")
+	n := 0
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Hidden || f.Name == "help" {
+			return
+		}
+		n++
+		s := specOf(f.Name)
+		t.Row("", flagNames(s), flagText(s))
+	})
+	if n > 0 {
+		fmt.Fprintf(w, "\n%s:\n", title)
+		t.Write(w)
+	}
+}
+
+func flagNames(s flagSpec) string {
+	names := "    --" + s.name
+	if s.short != "" {
+		names = "-" + s.short + ", --" + s.name
+	}
+	switch {
+	case s.bare != "":
+		return names + "[=" + s.value + "]"
+	case s.value != "":
+		return names + " " + s.value
+	}
+	return names
+}
+
+func flagText(s flagSpec) string {
+	if s.env != "" {
+		return s.help + " [" + s.env + "]"
+	}
+	return s.help
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "print the version",
+		Long:  "Prints the version of the program.",
+		Args:  exactly(),
+		RunE: func(*cobra.Command, []string) error {
+			return a.emit(map[string]string{"version": version}, func(w io.Writer) { fmt.Fprintln(w, "keepsake", version) })
+		},
+	}
+}

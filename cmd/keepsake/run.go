@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keepsake.example/backup"
+	"keepsake.example/client"
+	"keepsake.example/internal/cli"
+)
+
+// errInterrupted is why a context ended: a signal came.
+var errInterrupted = errors.New("interrupted")
+
+// stdio is the outside of the process.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+	env      func(string) string
+}
+
+// app is one run of the command.
+type app struct {
+	stdio
+	profile     string
+	json, quiet bool
+	msg         cli.Messages
+	progress    *cli.Progress
+	emitted     bool // the one JSON object was printed
+}
+
+// run runs the command and tells the person how it ended. The error is nil or a
+// *failure.
+func run(ctx context.Context, args []string, std stdio) (err error) {
+	a := &app{stdio: std, msg: cli.Messages{Name: "keepsake", W: std.err}}
+	defer func() {
+		if r := recover(); r != nil {
+			err = a.finish(internalError(r))
+		}
+	}()
+	if err := refuseDigits(args); err != nil {
+		a.json = wantsJSON(args)
+		return a.finish(err)
+	}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(std.in)
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	err = root.ExecuteContext(ctx)
+	if err != nil {
+		a.json = a.json || wantsJSON(args) // flags may not have been parsed
+	}
+	return a.finish(err)
+}
+
+// wantsJSON looks for --json without parsing, for errors of parsing itself.
+func wantsJSON(args []string) bool {
+	for _, arg := range args {
+		if arg == "--json" || arg == "--json=true" {
+			return true
+		}
+		if arg == "--" {
+			return false
+		}
+	}
+	return false
+}
+
+// internalError describes a panic by the places it came through. What was
+// panicked with is left out, and so are arguments: either can hold a secret.
+func internalError(r any) error {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	var where []string
+	for more := true; more && len(where) < 6; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		if !strings.HasPrefix(f.Function, "runtime.") && f.Function != "" {
+			where = append(where, fmt.Sprintf("%s:%d", f.Function, f.Line))
+		}
+	}
+	return &failure{
+		exit:    cli.Failed,
+		message: fmt.Sprintf("internal error (%T) at %s", r, strings.Join(where, ", ")),
+		hint:    "please report this line; it holds no secrets. Earlier snapshots are intact",
+	}
+}
+
+// finish tells how the command ended.
+func (a *app) finish(err error) error {
+	a.progress.Clear()
+	if err == nil {
+		return nil
+	}
+	f := explain(err)
+	a.msg.Error("%s", f.message)
+	if f.hint != "" {
+		a.msg.Hint("%s", f.hint)
+	}
+	if a.json && !a.emitted {
+		a.printJSON(map[string]any{"error": map[string]any{
+			"code": f.exit.Name, "exit": f.exit.Code, "message": f.message, "hint": f.hint,
+		}})
+	}
+	return f
+}
+
+// emit prints the result of a command: as JSON, or as human does it.
+func (a *app) emit(result any, human func(w io.Writer)) error {
+	a.progress.Clear()
+	if a.json {
+		a.emitted = true
+		return a.printJSON(result)
+	}
+	human(a.out)
+	return nil
+}
+
+func (a *app) printJSON(v any) error {
+	e := json.NewEncoder(a.out)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("writing the result: %w", err)
+	}
+	return nil
+}
+
+// client makes the client of the profile. It is made late: --help needs no
+// profile.
+func (a *app) client() *client.Client {
+	profile, err := filepath.Abs(a.profile)
+	if err != nil {
+		profile = a.profile
+	}
+	if f, ok := a.err.(*os.File); ok && !a.quiet && !a.json && cli.IsTerminal(f) {
+		a.progress = cli.NewProgress(f, func() int { return cli.WidthOf(f) }, nil)
+	}
+	return client.New(client.Settings{
+		Profile:  profile,
+		Keyring:  client.SystemKeyring(),
+		Progress: a.showProgress,
+		Warn:     func(text string) { a.progress.Clear(); a.msg.Warning("%s", text) },
+	})
+}
+
+func (a *app) showProgress(p backup.Progress) {
+	a.progress.Update(cli.State{
+		Phase:     p.Phase,
+		FilesDone: p.FilesDone, FilesTotal: p.FilesTotal,
+		BytesDone: p.BytesDone, BytesTotal: p.BytesTotal,
+		BytesNew: p.BytesNew, BytesSent: p.BytesUploaded,
+	})
+}
+
+// asks says whether there is a person to ask: standard input is a terminal and
+// no machine reads the answer.
+func (a *app) asks() bool { return !a.json && cli.IsTerminal(a.in) }
+
+// terminal opens the terminal for questions.
+func (a *app) terminal() (*cli.Terminal, error) {
+	t, err := cli.OpenTerminal()
+	if err != nil {
+		return nil, err
+	}
+	a.progress.Clear()
+	name := a.env("TERM")
+	t.Erases = name != "" && name != "dumb"
+	return t, nil
+}
+
+// defaultProfile is the place the system has for a program's configuration.
+func defaultProfile() string {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "keepsake", "default")
+}
+
+func (a *app) prepare(cmd *cobra.Command, _ []string) error {
+	if err := a.fromEnvironment(cmd); err != nil {
+		return err
+	}
+	a.msg.Quiet = a.quiet
+	if a.profile == "" {
+		a.profile = defaultProfile()
+	}
+	if a.profile == "" {
+		return usage("no profile folder: the home folder is unknown", "give one with --profile DIR")
+	}
+	return nil
+}
+
+func (a *app) now() time.Time { return time.Now() }

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"keepsake.example/backup"
+	"keepsake.example/client"
+	"keepsake.example/internal/cli"
+)
+
+// oldBackup is when status begins to say that the last backup is old.
+const oldBackup = 3 * 24 * time.Hour
+
+func (a *app) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "what is backed up to where, and how it stands",
+		Long: `Says what is backed up to where, when that was last done, what the cloud holds,
+where this device keeps the key, and what should worry you. When the cloud
+cannot be reached it says what this device knows, and ends with code 8.`,
+		Example: `  keepsake status
+  keepsake status --json`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context()) },
+	}
+}
+
+type statusJSON struct {
+	Profile    string             `json:"profile"`
+	Source     string             `json:"source"`
+	Cloud      string             `json:"cloud"`
+	Repository string             `json:"repository"`
+	KeyStore   string             `json:"key_store"`
+	LastBackup *client.LastBackup `json:"last_backup"`
+	LastVerify *client.LastVerify `json:"last_verify"`
+	KeyChecked *time.Time         `json:"key_checked"`
+	Reachable  bool               `json:"reachable"`
+	Snapshots  int                `json:"snapshots"`
+	Newest     *backup.Snapshot   `json:"newest"`
+	Usage      backup.Usage       `json:"usage"`
+	Warnings   []string           `json:"warnings"`
+	Error      *errorJSON         `json:"error,omitempty"`
+}
+
+type errorJSON struct {
+	Code    string `json:"code"`
+	Exit    int    `json:"exit"`
+	Message string `json:"message"`
+	Hint    string `json:"hint"`
+}
+
+func (a *app) status(ctx context.Context) error {
+	st, err := a.client().Status(ctx)
+	if st == nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	warnings := a.worries(st)
+	if err := a.emit(a.statusJSON(st, warnings, err), func(w io.Writer) { a.writeStatus(w, st, warnings, err) }); err != nil {
+		return err
+	}
+	return err
+}
+
+func (a *app) statusJSON(st *client.Status, warnings []string, err error) statusJSON {
+	j := statusJSON{
+		Profile: a.profile, Source: st.Config.Source, Cloud: st.Config.Cloud, Repository: st.Config.Repository,
+		KeyStore: st.Config.KeyStore, LastBackup: st.State.LastBackup, LastVerify: st.State.LastVerify,
+		Reachable: err == nil, Snapshots: len(st.Snapshots), Usage: st.Usage, Warnings: warnings,
+	}
+	if !st.State.KeyChecked.IsZero() {
+		j.KeyChecked = &st.State.KeyChecked
+	}
+	if n := len(st.Snapshots); n > 0 {
+		j.Newest = &st.Snapshots[n-1]
+	}
+	if err != nil {
+		f := explain(err)
+		j.Error = &errorJSON{f.exit.Name, f.exit.Code, f.message, f.hint}
+	}
+	return j
+}
+
+// worries lists what should worry the person, the worst first.
+func (a *app) worries(st *client.Status) []string {
+	list := []string{}
+	last := st.State.LastBackup
+	switch {
+	case last == nil:
+		list = append(list, "no backup was made from this device yet: keepsake backup")
+	case a.now().Sub(last.Time) > oldBackup:
+		list = append(list, "the last backup is old: "+cli.Age(a.now(), last.Time))
+	}
+	if last != nil && last.Problems > 0 {
+		list = append(list, fmt.Sprintf("the last backup could not read %s as they are", cli.Plural(last.Problems, "file", "files")))
+	}
+	if v := st.State.LastVerify; v != nil && v.Damage > 0 {
+		list = append(list, fmt.Sprintf("the last verify found %s", cli.Plural(v.Damage, "damaged object", "damaged objects")))
+	}
+	if st.Config.Rotating {
+		list = append(list, "a change of the key was interrupted; the next backup finishes it")
+	}
+	return append(list, st.Unsafe...)
+}
+
+func (a *app) writeStatus(w io.Writer, st *client.Status, warnings []string, err error) {
+	t := cli.NewTable("", "")
+	t.Row("chat folder", cli.Name(st.Config.Source))
+	t.Row("cloud", cli.Name(st.Config.Cloud))
+	t.Row("key", keyLine(st, a.profile))
+	t.Row("last backup", a.lastBackupLine(st.State.LastBackup))
+	if v := st.State.LastVerify; v != nil {
+		t.Row("last verify", fmt.Sprintf("%s (%s), %s of the data read", cli.Time(v.Time), cli.Age(a.now(), v.Time), (*part)(&v.ReadData)))
+	}
+	if !st.State.KeyChecked.IsZero() {
+		t.Row("digits typed", cli.Time(st.State.KeyChecked)+" ("+cli.Age(a.now(), st.State.KeyChecked)+")")
+	}
+	switch {
+	case err == nil:
+		t.Row("snapshots", a.snapshotsLine(st.Snapshots))
+		t.Row("in the cloud", fmt.Sprintf("%s in %s", cli.Size(st.Usage.Bytes), cli.Plural(st.Usage.Objects, "object", "objects")))
+	case errors.Is(err, backup.ErrRolledBack):
+		t.Row("snapshots", "ROLLED BACK: the cloud shows an older state than this device has seen")
+	default:
+		t.Row("snapshots", "not known now")
+	}
+	t.Write(w)
+	for _, text := range warnings {
+		a.msg.Warning("%s", text)
+	}
+}
+
+func keyLine(st *client.Status, profile string) string {
+	if st.KeyError != nil {
+		return "MISSING from " + keyPlace(st.Config, profile)
+	}
+	return "in " + keyPlace(st.Config, profile)
+}
+
+func (a *app) lastBackupLine(last *client.LastBackup) string {
+	if last == nil {
+		return "never"
+	}
+	return fmt.Sprintf("%s (%s): %s, %s", cli.Time(last.Time), cli.Age(a.now(), last.Time), cli.Plural(last.Files, "file", "files"), cli.Size(last.Bytes))
+}
+
+func (a *app) snapshotsLine(list []backup.Snapshot) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	first, last := list[0], list[len(list)-1]
+	if len(list) == 1 {
+		return "1, of " + cli.Time(last.Time)
+	}
+	return fmt.Sprintf("%s, from %s to %s", cli.Count(len(list)), cli.Time(first.Time), cli.Time(last.Time))
+}
