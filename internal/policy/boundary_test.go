@@ -81,6 +81,7 @@ var rules = []policy.Rule{
 	{Dir: "internal/policy", Why: "reads the source, links none of it"},
 	{Dir: "internal/policy/stats", Local: []string{"internal/policy"}, Why: "reads the source, links none of it"},
 	{Dir: "bench/newbytes", External: []string{"github.com/klauspost/compress/..."}, Why: "measures independently of what it measures"},
+	{Dir: "bench/compare", Why: "drives programs, links none of them"},
 }
 
 var (
