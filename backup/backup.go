@@ -1,0 +1,286 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"keepsake.example/cloud"
+)
+
+// BackupOptions says what to back up.
+type BackupOptions struct {
+	Source     string   // the chat folder
+	Exclude    []string // patterns, see `keepsake help patterns`
+	DryRun     bool     // read and compare, store nothing
+	Reread     bool     // read every file, also those that look unchanged
+	AllowEmpty bool     // accept an empty folder after a snapshot that was not
+}
+
+// A BackupResult says what a backup did.
+type BackupResult struct {
+	Snapshot      Snapshot      `json:"snapshot"`
+	Unchanged     int           `json:"unchanged"`
+	BytesRead     int64         `json:"bytes_read"`
+	BytesNew      int64         `json:"bytes_new"`      // of contents the repository did not have
+	BytesUploaded int64         `json:"bytes_uploaded"` // everything stored, small objects not counted
+	Objects       int           `json:"objects"`        // packs stored
+	Duration      time.Duration `json:"duration_ns"`
+	Problems      []Problem     `json:"problems"`
+	ReclaimedLock bool          `json:"reclaimed_lock"` // another device's lock was left over and taken away
+	NothingNew    bool          `json:"nothing_new"`
+}
+
+// A Problem is something about one path that did not stop a run.
+type Problem struct {
+	Path string `json:"path"`
+	What string `json:"what"`
+	Err  error  `json:"-"`
+}
+
+// Backup takes a snapshot of a folder. Files that cannot be read are listed in the result's Problems, and are in the snapshot as they were in the one before.
+//
+// Errors: ErrLocked, ErrSourceEmpty, ErrLocal, ErrRolledBack, what the store returns, ctx's. After any error the repository is as it was,
+// but for packs that the next backup uses.
+func (r *Repo) Backup(ctx context.Context, o BackupOptions) (*BackupResult, error) {
+	began := r.opts.Now()
+	started := time.Now()
+	if info, err := os.Stat(o.Source); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("%w: the chat folder is not there: %w", ErrLocal, errors.Join(err, notFolder(err)))
+	}
+	since := began
+	if !o.DryRun {
+		l, err := r.begin(ctx, "backup")
+		if err != nil {
+			return nil, err
+		}
+		defer l.unlock()
+		since = l.since
+	}
+	res := &BackupResult{Snapshot: Snapshot{Time: began.UTC(), Device: r.device.String(), Source: filepath.Base(o.Source)}}
+	present, err := r.snapshotFolder(ctx, &o, res)
+	if err != nil {
+		return nil, err
+	}
+	if !o.DryRun {
+		r.sweep(ctx, since, present)
+	}
+	res.Duration = time.Since(started)
+	res.ReclaimedLock = r.reclaimed
+	return res, nil
+}
+
+func notFolder(err error) error {
+	if err == nil {
+		return errors.New("it is no folder")
+	}
+	return nil
+}
+
+// begin locks the repository and reads its state anew, as another device may have written since it was opened.
+func (r *Repo) begin(ctx context.Context, what string) (*lock, error) {
+	l, err := r.lock(ctx, what)
+	if err != nil {
+		return nil, err
+	}
+	if r.opts.Known.Seq < r.Mark().Seq {
+		r.opts.Known = r.Mark()
+	}
+	if err := r.reload(ctx); err != nil {
+		l.unlock()
+		return nil, err
+	}
+	return l, nil
+}
+
+// reload reads the heads, and what they name if that has changed.
+func (r *Repo) reload(ctx context.Context) error {
+	before := r.heads
+	if err := r.loadHeads(ctx); err != nil {
+		return err
+	}
+	if err := checkRollback(r.opts.Known, r.heads); err != nil && !r.opts.OlderState {
+		return err
+	}
+	same := slices.EqualFunc(before, r.heads, func(a, b *head) bool { return a.id == b.id })
+	if same {
+		return nil
+	}
+	return r.loadContents(ctx)
+}
+
+// snapshotFolder runs the pipeline and commits its outcome.
+// It returns the packs that lay in the cloud before.
+func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *BackupResult) (map[uint32]cloud.Info, error) {
+	present, err := r.listPacks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.forgetMissing(present, res)
+	if _, err := r.adopt(ctx, present); err != nil {
+		return nil, err
+	}
+	ids, err := r.loadIDs(ctx, r.index.packs)
+	if err != nil {
+		return nil, err
+	}
+	c := &counters{}
+	if r.opts.Progress != nil {
+		go countFolder(ctx, o.Source, c)
+	}
+	stop := c.report(r.opts.Progress, "backing up")
+	defer stop()
+	p := r.newPipeline(ctx, c, ids, o.DryRun)
+	var prev *Snapshot
+	if n := len(r.snapshots); n > 0 {
+		prev = r.snapshots[n-1]
+		res.Snapshot.parent = prev.id
+	}
+	s, err := newScanner(p, prev, o, res)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.run(ctx, s.run); err != nil {
+		return nil, err
+	}
+	res.BytesRead, res.BytesNew, res.BytesUploaded, res.Objects = c.read.Load(), c.fresh.Load(), c.uploaded.Load(), int(c.objects.Load())
+	res.NothingNew = res.Snapshot.New+res.Snapshot.Changed+res.Snapshot.Removed == 0
+	res.Snapshot.Uploaded = res.BytesUploaded
+	if o.DryRun {
+		return present, nil
+	}
+	return present, r.commitSnapshot(ctx, p, &res.Snapshot)
+}
+
+// forgetMissing takes packs out of the index that are not in the cloud any more: what they held is stored again.
+func (r *Repo) forgetMissing(present map[uint32]cloud.Info, res *BackupResult) {
+	for n, info := range r.index.packs {
+		if _, ok := present[n]; ok {
+			continue
+		}
+		name := objectName(info.kind, r.index.names.id(n))
+		d := &DamageError{Object: name, Layer: "missing", What: "it is not in the cloud any more"}
+		r.damage = append(r.damage, d)
+		res.Problems = append(res.Problems, Problem{Path: name, What: "is missing in the cloud; what this device still has of it is stored again", Err: d})
+		delete(r.index.packs, n)
+	}
+}
+
+// commitSnapshot stores index, snapshot and head.
+func (r *Repo) commitSnapshot(ctx context.Context, p *pipeline, s *Snapshot) error {
+	indexes := p.up.indexes
+	if tables := r.adoptedTables(); len(tables) > 0 {
+		ids, err := r.writeIndexes(ctx, tables)
+		if err != nil {
+			return err
+		}
+		indexes = append(indexes, ids...)
+	}
+	h := nextHead(r.heads)
+	h.indexes = slices.Clone(r.index.loaded) // a damaged index is left out: its packs were adopted
+	s.id = newID()
+	s.ID, s.Seq = s.id.String(), h.seq
+	s.packs, s.segments = r.nameRuns(p.segments)
+	if err := r.writeSmall(ctx, kindSnapshot, s.id, objectName(kindSnapshot, s.id), s.marshal(r.device)); err != nil {
+		return err
+	}
+	h.snapshots = append(h.snapshots, s.id)
+	h.indexes = append(h.indexes, indexes...)
+	return r.commit(ctx, h)
+}
+
+// nameRuns turns runs of repository pack numbers into runs over a list of ids.
+func (r *Repo) nameRuns(runs []run) (packs []ID, local []run) {
+	numbers := make(map[uint32]uint32)
+	for _, a := range runs {
+		if numbers[a.pack] == 0 {
+			packs = append(packs, r.index.names.id(a.pack))
+			numbers[a.pack] = uint32(len(packs))
+		}
+		local = append(local, run{numbers[a.pack], a.first, a.count})
+	}
+	return packs, local
+}
+
+// adoptedTables lists the adopted packs, which the new index must name. All of them: a few unused chunks cost less than
+// finding out which are used, and prune will.
+func (r *Repo) adoptedTables() (tables []*table) {
+	for _, info := range r.index.packs {
+		if info.table != nil {
+			tables = append(tables, info.table)
+		}
+	}
+	slices.SortFunc(tables, func(a, b *table) int { return slices.Compare(a.pack[:], b.pack[:]) })
+	return tables
+}
+
+// commit stores a head, which makes everything it names the repository's state, and loads that state.
+func (r *Repo) commit(ctx context.Context, h *head) error {
+	h.time = r.opts.Now().UnixNano()
+	h.device = r.device
+	h.generation = r.ring.generation
+	if err := r.writeSmall(ctx, kindHead, h.id, headName(h.seq, h.id), h.marshal()); err != nil {
+		return err
+	}
+	r.opts.Known = h.mark()
+	// The commit stands, so a cancelled context must not make it look like a failure.
+	return r.load(context.WithoutCancel(ctx))
+}
+
+// sweep deletes old heads and packs that no head names and that are old enough, spec §11. It fails silently: the next run does it.
+func (r *Repo) sweep(ctx context.Context, now time.Time, present map[uint32]cloud.Info) {
+	for _, name := range r.older[min(len(r.older), keepHeads-1):] {
+		r.store.Delete(ctx, name)
+	}
+	wanted := r.wanted()
+	r.cache.keep(wanted)
+	if len(r.damage) > 0 || r.reclaimed {
+		return
+	}
+	for _, info := range present {
+		if !wanted[info.Name] && now.Sub(info.ModTime) > orphanAge {
+			r.store.Delete(ctx, info.Name)
+		}
+	}
+}
+
+// wanted is the set of names that the newest heads lead to.
+func (r *Repo) wanted() map[string]bool {
+	w := make(map[string]bool)
+	for _, h := range r.heads {
+		w[headName(h.seq, h.id)] = true
+		for _, id := range h.snapshots {
+			w[objectName(kindSnapshot, id)] = true
+		}
+		for _, id := range h.indexes {
+			w[objectName(kindIndex, id)] = true
+		}
+	}
+	for n, info := range r.index.packs {
+		if info.table == nil {
+			w[objectName(info.kind, r.index.names.id(n))] = true
+		}
+	}
+	return w
+}
+
+// countFolder counts files and bytes ahead of the backup, for the time that is left.
+func countFolder(ctx context.Context, dir string, c *counters) {
+	var files, bytes int64
+	filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			if info, err := e.Info(); err == nil {
+				files++
+				bytes += info.Size()
+			}
+		}
+		return ctx.Err()
+	})
+	c.totalFiles.Store(files)
+	c.totalBytes.Store(bytes)
+}

@@ -1,0 +1,36 @@
+package backup
+
+import (
+	"runtime"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// probeSize is how much of a large chunk is compressed to see whether it is worth it.
+const probeSize = 16 << 10
+
+// zstdEncoder is shared: EncodeAll is safe for concurrent use.
+var zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)),
+		zstd.WithWindowSize(maxBlock), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		panic("backup: internal error: " + err.Error())
+	}
+	return e
+})
+
+// compress returns raw as it is to be stored. Media are compressed already: a probe from the middle spares the work.
+func compress(raw, scratch []byte) (codec, []byte) {
+	if len(raw) >= 4*probeSize {
+		middle := raw[len(raw)/2 : len(raw)/2+probeSize]
+		if probe := zstdEncoder().EncodeAll(middle, scratch[:0]); len(probe) > probeSize*15/16 {
+			return codecRaw, raw
+		}
+	}
+	out := zstdEncoder().EncodeAll(raw, scratch[:0])
+	if len(out) >= len(raw) {
+		return codecRaw, raw
+	}
+	return codecZstd, out
+}

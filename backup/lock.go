@@ -1,0 +1,143 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"keepsake.example/cloud"
+)
+
+const (
+	lockLife    = 30 * time.Minute // a lock of another device that old is taken for left over
+	lockRenewal = 10 * time.Minute
+)
+
+// A lock keeps other devices from writing, spec §9.
+type lock struct {
+	r     *Repo
+	what  string
+	mu    sync.Mutex
+	name  string
+	since time.Time // by the store's clock
+	stop  context.CancelFunc
+	done  chan struct{}
+}
+
+// lock puts a lock or fails with a LockedError.
+func (r *Repo) lock(ctx context.Context, what string) (*lock, error) {
+	l := &lock{r: r, what: what, done: make(chan struct{})}
+	if err := l.put(ctx); err != nil {
+		return nil, err
+	}
+	if err := l.checkOthers(ctx); err != nil {
+		l.remove()
+		return nil, err
+	}
+	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	l.stop = stop
+	go l.renew(renewing)
+	return l, nil
+}
+
+func (l *lock) put(ctx context.Context) error {
+	id := newID()
+	var w wireWriter
+	w.id(l.r.device)
+	w.i64(l.r.opts.Now().UnixNano())
+	w.str(l.what)
+	name := objectName(kindLock, id)
+	if err := l.r.writeSmall(ctx, kindLock, id, name, w.b); err != nil {
+		return err
+	}
+	info, err := l.r.store.Stat(ctx, name)
+	if err != nil {
+		return fmt.Errorf("looking at our lock: %w", err)
+	}
+	l.name, l.since = name, info.ModTime
+	return nil
+}
+
+// checkOthers clears away left-over locks and fails if another device holds one.
+func (l *lock) checkOthers(ctx context.Context) error {
+	var others []cloud.Info
+	err := l.r.store.List(ctx, kinds[kindLock].folder, func(info cloud.Info) error {
+		if info.Name != l.name {
+			others = append(others, info)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("listing locks: %w", err)
+	}
+	for _, info := range others {
+		held := l.r.readLock(ctx, info)
+		own := held.Device == l.r.device.String()
+		if !own && l.since.Sub(info.ModTime) < lockLife {
+			return held
+		}
+		if !own {
+			l.r.reclaimed = true
+		}
+		if err := l.r.store.Delete(ctx, info.Name); err != nil && !errors.Is(err, cloud.ErrNotExist) {
+			return fmt.Errorf("removing a left-over lock: %w", err)
+		}
+	}
+	return nil
+}
+
+// readLock describes a lock; one that cannot be read is held by someone unknown.
+func (r *Repo) readLock(ctx context.Context, info cloud.Info) *LockedError {
+	unknown := &LockedError{Device: "unknown", Since: info.ModTime, What: "something"}
+	k, _, id, err := splitName(info.Name)
+	if err != nil || k != kindLock {
+		return unknown
+	}
+	payload, err := r.readSmall(ctx, kindLock, id, info.Name)
+	if err != nil {
+		return unknown
+	}
+	rd := wireReader{b: payload}
+	held := &LockedError{Device: rd.id().String(), Since: time.Unix(0, rd.i64()), What: rd.str(256)}
+	if rd.end() != nil {
+		return unknown
+	}
+	return held
+}
+
+// renew replaces the lock by a younger one now and then. A failure is left for the next time: the run itself will fail soon enough.
+func (l *lock) renew(ctx context.Context) {
+	defer close(l.done)
+	tick := time.NewTicker(lockRenewal)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			l.mu.Lock()
+			old := l.name
+			if l.put(ctx) == nil {
+				l.r.store.Delete(ctx, old)
+			}
+			l.mu.Unlock()
+		}
+	}
+}
+
+// unlock removes the lock. It works after the run was interrupted, for ten seconds; what stays then is cleared by this device's next run.
+func (l *lock) unlock() {
+	l.stop()
+	<-l.done
+	l.remove()
+}
+
+func (l *lock) remove() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.r.store.Delete(ctx, l.name)
+}

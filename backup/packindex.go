@@ -1,0 +1,211 @@
+package backup
+
+import (
+	"container/list"
+	"context"
+	"fmt"
+	"slices"
+)
+
+// indexPayload is where an index object is cut, in bytes; the limit of spec §2 is four times that.
+const indexPayload = 2 << 20
+
+// tableBudget bounds the decoded tables kept in memory, in bytes.
+const tableBudget = 24 << 20
+
+// packInfo says what is known of a pack without its table.
+type packInfo struct {
+	kind   kind
+	size   int64 // of the object
+	chunks int
+	index  ID     // the index object that has the table
+	offset int    // of the table in that object's payload
+	table  *table // instead of index: a pack that no index names yet
+}
+
+// movedRun says where chunks lie that prune moved, spec §7.
+type movedRun struct {
+	first, count uint32
+	to           run
+}
+
+// packIndex finds packs, tables and moved chunks.
+type packIndex struct {
+	names  *packNames
+	packs  map[uint32]*packInfo
+	moved  map[uint32][]movedRun // :: original pack → runs, sorted by first
+	loaded []ID                  // index objects read without damage
+	tables map[uint32]*list.Element
+	recent *list.List // of *tableUse, most recent first
+	held   int        // bytes
+}
+
+type tableUse struct {
+	pack  uint32
+	table *table
+}
+
+func (t *table) memory() int { return len(t.ids)*20 + len(t.blocks)*64 + len(t.origins)*24 }
+
+// loadIndexes reads index objects anew.
+func (r *Repo) loadIndexes(ctx context.Context, ids []ID) error {
+	names := r.index.names
+	if names == nil {
+		names = newPackNames()
+	}
+	r.index = packIndex{names: names, packs: make(map[uint32]*packInfo), moved: make(map[uint32][]movedRun),
+		tables: make(map[uint32]*list.Element), recent: list.New()}
+	for _, id := range ids {
+		err := r.eachTable(ctx, id, func(t *table, offset int) error {
+			r.index.add(t, &packInfo{index: id, offset: offset})
+			return nil
+		})
+		if err == nil {
+			r.index.loaded = append(r.index.loaded, id)
+		} else if err := r.tolerate(err); err != nil {
+			return err
+		}
+	}
+	defer r.index.sortMoved()
+	if len(r.index.loaded) < len(ids) {
+		_, err := r.adopt(ctx, nil) // packs end with their own tables
+		return err
+	}
+	return nil
+}
+
+// eachTable reads one index object.
+func (r *Repo) eachTable(ctx context.Context, id ID, fn func(t *table, offset int) error) error {
+	name := objectName(kindIndex, id)
+	payload, err := r.readSmall(ctx, kindIndex, id, name)
+	if err != nil {
+		return err
+	}
+	if err := parseIndex(payload, fn); err != nil {
+		return damage(name, "payload", "not an index: %v", err)
+	}
+	return nil
+}
+
+// add records a pack.
+func (x *packIndex) add(t *table, info *packInfo) {
+	info.kind, info.size, info.chunks = t.kind, t.size, len(t.ids)
+	n := x.names.number(t.pack)
+	x.packs[n] = info
+	at := uint32(0)
+	for _, o := range t.origins {
+		from := x.names.number(o.pack)
+		x.moved[from] = append(x.moved[from], movedRun{o.first, o.count, run{n, at, o.count}})
+		at += o.count
+	}
+}
+
+// sortMoved is called once all tables are added.
+func (x *packIndex) sortMoved() {
+	for _, m := range x.moved {
+		slices.SortFunc(m, func(a, b movedRun) int { return int(a.first) - int(b.first) })
+	}
+}
+
+// resolve turns a run of addresses into runs of places. It fails with damage if some of them lie nowhere.
+func (x *packIndex) resolve(a run) ([]run, error) {
+	if info := x.packs[a.pack]; info != nil {
+		if int(a.first)+int(a.count) > info.chunks {
+			return nil, x.lost(a.pack)
+		}
+		return []run{a}, nil
+	}
+	var out []run
+	for _, m := range x.moved[a.pack] {
+		if a.count == 0 || m.first+m.count <= a.first {
+			continue
+		}
+		if m.first > a.first {
+			break
+		}
+		skip := a.first - m.first
+		n := min(a.count, m.count-skip)
+		out = append(out, run{m.to.pack, m.to.first + skip, n})
+		a.first, a.count = a.first+n, a.count-n
+	}
+	if a.count > 0 {
+		return nil, x.lost(a.pack)
+	}
+	return out, nil
+}
+
+func (x *packIndex) lost(pack uint32) error {
+	id := x.names.id(pack)
+	return damage(objectName(kindData, id), "missing", "no index names the pack with these chunks")
+}
+
+// table returns the table of a pack.
+func (r *Repo) table(ctx context.Context, pack uint32) (*table, error) {
+	info := r.index.packs[pack]
+	if info == nil {
+		return nil, r.index.lost(pack)
+	}
+	if info.table != nil {
+		return info.table, nil
+	}
+	if e := r.index.tables[pack]; e != nil {
+		r.index.recent.MoveToFront(e)
+		return e.Value.(*tableUse).table, nil
+	}
+	name := objectName(kindIndex, info.index)
+	payload, err := r.readSmall(ctx, kindIndex, info.index, name)
+	if err != nil {
+		return nil, err
+	}
+	if info.offset > len(payload) {
+		return nil, damage(name, "payload", "changed while in use")
+	}
+	rd := wireReader{b: payload[info.offset:]}
+	t := readTable(&rd)
+	if rd.err != nil || r.index.names.number(t.pack) != pack {
+		return nil, damage(name, "payload", "changed while in use")
+	}
+	r.index.hold(pack, t)
+	return t, nil
+}
+
+// hold keeps a table in memory, and forgets those not used for longest.
+func (x *packIndex) hold(pack uint32, t *table) {
+	x.tables[pack] = x.recent.PushFront(&tableUse{pack, t})
+	x.held += t.memory()
+	for x.held > tableBudget && x.recent.Len() > 1 {
+		last := x.recent.Remove(x.recent.Back()).(*tableUse)
+		delete(x.tables, last.pack)
+		x.held -= last.table.memory()
+	}
+}
+
+// writeIndexes stores tables as index objects and returns their ids.
+func (r *Repo) writeIndexes(ctx context.Context, tables []*table) (ids []ID, err error) {
+	var body wireWriter
+	n := 0
+	flush := func() error {
+		if n == 0 {
+			return nil
+		}
+		var w wireWriter
+		w.uvarint(uint64(n))
+		w.b = append(w.b, body.b...)
+		id := newID()
+		if err := r.writeSmall(ctx, kindIndex, id, objectName(kindIndex, id), w.b); err != nil {
+			return err
+		}
+		ids = append(ids, id)
+		body.b, n = body.b[:0], 0
+		return nil
+	}
+	for _, t := range tables {
+		t.marshal(&body)
+		if n++; len(body.b) >= indexPayload {
+			if err := flush(); err != nil {
+				return nil, fmt.Errorf("storing an index: %w", err)
+			}
+		}
+	}
+	return ids, flush()
+}

@@ -1,0 +1,450 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// The pipeline of a backup. Order is kept throughout, so that a manifest can be written as a stream:
+//
+//	scanner   walks the folder and reads what changed            (one goroutine)
+//	workers   compute chunk ids, compress blocks                 (one per CPU)
+//	collector drops chunks that are known, gathers the rest      (one)
+//	spool     holds blocks while packs are stored                (spool.go)
+//	appender  puts blocks into packs, entries into the manifest  (one)
+//	uploader  seals and stores packs                             (packer.go)
+
+const (
+	readAhead  = 10        // chunk buffers of maxChunk bytes
+	largeChunk = 128 << 10 // chunks from here on have a block of their own
+	blockSize  = 256 << 10 // smaller ones share one of this size
+	blockItems = 8192      // chunks in a block, at most
+	opsAtOnce  = 4096      // steps carried by a block, at most
+)
+
+// opKind is what the appender does at one step.
+type opKind byte
+
+const (
+	opNew     opKind = iota // the next n chunks of the block belong to the file
+	opKnown                 // chunks that are stored already
+	opRef                   // a chunk that an earlier step, or this block, stores
+	opReset                 // forget the file's chunks: it is read again
+	opReplace               // the file could not be read: take the entry of the snapshot before
+	opEnd                   // the entry is complete
+)
+
+// An op is one step of the appender.
+type op struct {
+	kind  opKind
+	file  *entry
+	run   run    // opKnown; count for opNew
+	id    ID     // opRef
+	other *entry // opReplace
+}
+
+// A chunkJob is a stretch of a file on its way through workers and collector, or only steps.
+type chunkJob struct {
+	file    *entry
+	class   class
+	data    []byte
+	unit    int
+	ids     []ID     // zero for a chunk of zeros
+	prev    []ID     // database pages: ids at the same place in the snapshot before, zero where there is none
+	at      []uint64 // and their addresses
+	tail    []op     // steps after the chunks
+	recycle func()
+	done    chan struct{}
+}
+
+// hash computes the ids. Run by a worker.
+func (j *chunkJob) hash(d *digester) {
+	for rest := j.data; len(rest) > 0; {
+		n := min(j.unit, len(rest))
+		var id ID
+		if !allZero(rest[:n]) {
+			id = d.id(rest[:n])
+		}
+		j.ids = append(j.ids, id)
+		rest = rest[n:]
+	}
+	close(j.done)
+}
+
+// A blockJob is a block on its way into a pack, with the steps that follow from it.
+type blockJob struct {
+	class   class
+	raw     []byte
+	ids     []ID
+	lengths []uint32
+	ops     []op
+	recycle func()
+
+	codec  codec
+	stored []byte
+	done   chan struct{}
+
+	spooled bool
+	offset  int64
+	size    int
+}
+
+func (b *blockJob) compress() { b.codec, b.stored = compress(b.raw, nil) }
+
+// A pipeline runs the stages of one backup.
+type pipeline struct {
+	r     *Repo
+	c     *counters
+	ids   *idMap
+	up    *uploader
+	data  *packer
+	meta  *packer
+	dig   *digester
+	spool *spool
+	group *errgroup.Group
+	ctx   context.Context
+
+	jobs    chan func(*digester)
+	chunks  chan *chunkJob
+	buffers chan []byte
+	block   *blockJob
+
+	manifest *manifestWriter
+	segments []run
+}
+
+func (r *Repo) newPipeline(ctx context.Context, c *counters, ids *idMap, dry bool) *pipeline {
+	p := &pipeline{r: r, c: c, ids: ids, up: r.newUploader(ctx, c, dry), spool: newSpool(r.opts.CacheDir), dig: newDigester(r.ring)}
+	p.data = &packer{up: p.up, kind: kindData}
+	p.meta = &packer{up: p.up, kind: kindMeta}
+	p.manifest = newManifestWriter(r.index.names, newDigester(r.ring), p.segment)
+	p.jobs = make(chan func(*digester), readAhead)
+	p.chunks = make(chan *chunkJob, readAhead)
+	p.buffers = make(chan []byte, readAhead)
+	for range readAhead {
+		p.buffers <- nil
+	}
+	p.group, p.ctx = errgroup.WithContext(ctx)
+	return p
+}
+
+// run runs the stages until scan has ended and everything it sent is stored.
+func (p *pipeline) run(ctx context.Context, scan func() error) error {
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			d := newDigester(p.r.ring)
+			for job := range p.jobs {
+				job(d)
+			}
+		})
+	}
+	p.group.Go(func() error {
+		defer close(p.chunks)
+		return scan()
+	})
+	p.group.Go(p.collect)
+	p.group.Go(p.append)
+	stop := context.AfterFunc(p.ctx, func() { p.spool.fail(context.Cause(p.ctx)) })
+	err := p.group.Wait()
+	stop()
+	close(p.jobs)
+	workers.Wait()
+	p.spool.discard()
+	// The uploader's error is the reason, where the stages only saw that it had ended.
+	if upErr := p.up.wait(ctx, err == nil); upErr != nil && (err == nil || errors.Is(err, errUploadsEnded)) {
+		err = upErr
+	}
+	return err
+}
+
+// buffer waits for a chunk buffer. recycle gives it back.
+func (p *pipeline) buffer() (buf []byte, recycle func(), err error) {
+	select {
+	case buf = <-p.buffers:
+	case <-p.ctx.Done():
+		return nil, nil, context.Cause(p.ctx)
+	}
+	if buf == nil {
+		buf = make([]byte, maxChunk)
+	}
+	return buf, func() { p.buffers <- buf }, nil
+}
+
+// send passes a stretch of a file on.
+func (p *pipeline) send(j *chunkJob) error {
+	j.done = make(chan struct{})
+	if len(j.data) == 0 {
+		close(j.done)
+	} else {
+		select {
+		case p.jobs <- j.hash:
+		case <-p.ctx.Done():
+			return context.Cause(p.ctx)
+		}
+	}
+	select {
+	case p.chunks <- j:
+		return nil
+	case <-p.ctx.Done():
+		return context.Cause(p.ctx)
+	}
+}
+
+// steps passes on steps without data.
+func (p *pipeline) steps(ops ...op) error { return p.send(&chunkJob{tail: ops}) }
+
+// collect is the stage that decides which chunks are new.
+func (p *pipeline) collect() error {
+	defer p.spool.close()
+	for j := range p.chunks {
+		select {
+		case <-j.done:
+		case <-p.ctx.Done():
+			return context.Cause(p.ctx)
+		}
+		if err := p.take(j); err != nil {
+			return err
+		}
+	}
+	return p.flush()
+}
+
+// take sorts the chunks of a job into known and new.
+func (p *pipeline) take(j *chunkJob) error {
+	rest, kept := j.data, false
+	for i, id := range j.ids {
+		n := min(j.unit, len(rest))
+		chunk := rest[:n]
+		rest = rest[n:]
+		var err error
+		switch addr, ok := p.known(j, i); {
+		case id == ID{}:
+			err = p.step(op{kind: opKnown, file: j.file, run: run{count: 1}})
+		case ok && addr == inFlight:
+			err = p.step(op{kind: opRef, file: j.file, id: id})
+		case ok:
+			err = p.step(op{kind: opKnown, file: j.file, run: run{uint32(addr >> 32), uint32(addr), 1}})
+		case n >= largeChunk:
+			kept = true
+			err = p.large(j, chunk, id)
+		default:
+			err = p.small(j, chunk, id)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if j.recycle != nil && !kept {
+		j.recycle()
+	}
+	for _, o := range j.tail {
+		if err := p.step(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// known looks a chunk up: a database page at its place in the snapshot before, then any chunk by its id.
+func (p *pipeline) known(j *chunkJob, i int) (addr uint64, ok bool) {
+	if j.ids[i] == (ID{}) {
+		return 0, false
+	}
+	if j.prev != nil && j.prev[i] == j.ids[i] {
+		return j.at[i], true
+	}
+	addr, ok = p.ids.get(j.ids[i])
+	if !ok {
+		p.ids.put(j.ids[i], inFlight)
+	}
+	return addr, ok
+}
+
+// step adds a step to the block being gathered, as part of the last one where they touch.
+func (p *pipeline) step(o op) error {
+	b := p.gather(classFile)
+	if n := len(b.ops); n > 0 && b.ops[n-1].file == o.file && b.ops[n-1].kind == o.kind {
+		last := &b.ops[n-1].run
+		switch {
+		case o.kind == opNew:
+			last.count++
+			return nil
+		case o.kind == opKnown && last.pack == o.run.pack && (last.pack == 0 || last.first+last.count == o.run.first):
+			last.count += o.run.count
+			return nil
+		}
+	}
+	if b.ops = append(b.ops, o); len(b.ops) >= opsAtOnce {
+		return p.flush()
+	}
+	return nil
+}
+
+// gather returns the block being gathered, a new one of the class if there is none.
+func (p *pipeline) gather(cl class) *blockJob {
+	if p.block == nil {
+		p.block = &blockJob{class: cl}
+	}
+	return p.block
+}
+
+// small puts a copy of a chunk into the block being gathered.
+func (p *pipeline) small(j *chunkJob, chunk []byte, id ID) error {
+	b := p.gather(j.class)
+	if len(b.ids) == 0 {
+		b.class = j.class
+	} else if b.class != j.class || len(b.raw)+len(chunk) > blockSize || len(b.ids) == blockItems {
+		if err := p.flush(); err != nil {
+			return err
+		}
+		b = p.gather(j.class)
+	}
+	if b.raw == nil {
+		b.raw = make([]byte, 0, blockSize)
+	}
+	p.c.fresh.Add(int64(len(chunk)))
+	b.raw = append(b.raw, chunk...)
+	b.ids = append(b.ids, id)
+	b.lengths = append(b.lengths, uint32(len(chunk)))
+	return p.step(op{kind: opNew, file: j.file, run: run{count: 1}})
+}
+
+// large makes a block of one chunk, without copying it.
+func (p *pipeline) large(j *chunkJob, chunk []byte, id ID) error {
+	if err := p.flush(); err != nil {
+		return err
+	}
+	p.c.fresh.Add(int64(len(chunk)))
+	p.block = &blockJob{class: j.class, raw: chunk, ids: []ID{id}, lengths: []uint32{uint32(len(chunk))}, recycle: j.recycle}
+	if err := p.step(op{kind: opNew, file: j.file, run: run{count: 1}}); err != nil {
+		return err
+	}
+	return p.flush()
+}
+
+// flush passes the gathered block on and has it compressed meanwhile.
+func (p *pipeline) flush() error {
+	b := p.block
+	if b == nil {
+		return nil
+	}
+	p.block = nil
+	if len(b.raw) == 0 {
+		_, err := p.spool.push(b)
+		return err
+	}
+	b.done = make(chan struct{})
+	inMemory, err := p.spool.push(b)
+	if err != nil {
+		return err
+	}
+	if !inMemory {
+		close(b.done)
+		return nil
+	}
+	select {
+	case p.jobs <- func(*digester) { b.compress(); close(b.done) }:
+		return nil
+	case <-p.ctx.Done():
+		return context.Cause(p.ctx)
+	}
+}
+
+// append is the stage that fills packs and writes the manifest.
+func (p *pipeline) append() error {
+	for {
+		b, err := p.spool.pop()
+		if err != nil {
+			return err
+		}
+		if b == nil {
+			break
+		}
+		if err := p.store(b); err != nil {
+			return err
+		}
+	}
+	if err := p.manifest.flush(); err != nil {
+		return err
+	}
+	if err := p.data.flush(p.ctx); err != nil {
+		return err
+	}
+	return p.meta.flush(p.ctx)
+}
+
+// store puts a block into a pack and takes its steps.
+func (p *pipeline) store(b *blockJob) error {
+	var at run
+	if b.done != nil {
+		select {
+		case <-b.done:
+		case <-p.ctx.Done():
+			return context.Cause(p.ctx)
+		}
+		var err error
+		if at, err = p.data.add(p.ctx, b.codec, b.class, b.stored, b.ids, b.lengths, nil); err != nil {
+			return err
+		}
+		for i, id := range b.ids {
+			p.ids.settle(id, address(at.pack, at.first+uint32(i)))
+		}
+	}
+	p.spool.release(b, len(b.raw))
+	if b.recycle != nil {
+		b.recycle()
+	}
+	next := at.first
+	for _, o := range b.ops {
+		if err := p.apply(o, at, &next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply takes one step. next is the ordinal of the block's next chunk.
+func (p *pipeline) apply(o op, at run, next *uint32) error {
+	switch o.kind {
+	case opNew:
+		o.file.runs = addRun(o.file.runs, run{at.pack, *next, o.run.count})
+		*next += o.run.count
+	case opKnown:
+		o.file.runs = addRun(o.file.runs, o.run)
+	case opRef:
+		addr, ok := p.ids.get(o.id)
+		if !ok || addr == inFlight {
+			return errors.New("backup: internal error: a chunk was not stored in its turn")
+		}
+		o.file.runs = addRun(o.file.runs, run{uint32(addr >> 32), uint32(addr), 1})
+	case opReset:
+		o.file.runs = nil
+	case opReplace:
+		*o.file = *o.other
+	case opEnd:
+		return p.manifest.add(o.file)
+	}
+	return nil
+}
+
+// segment stores one segment of the manifest, unless it is known.
+func (p *pipeline) segment(segment []byte) error {
+	id := p.dig.id(segment)
+	if addr, ok := p.ids.get(id); ok && addr != inFlight {
+		p.segments = addRun(p.segments, run{uint32(addr >> 32), uint32(addr), 1})
+		return nil
+	}
+	c, stored := compress(segment, nil)
+	at, err := p.meta.add(p.ctx, c, classManifest, stored, []ID{id}, []uint32{uint32(len(segment))}, nil)
+	if err != nil {
+		return err
+	}
+	p.ids.put(id, address(at.pack, at.first))
+	p.segments = addRun(p.segments, at)
+	return nil
+}

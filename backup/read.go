@@ -1,0 +1,336 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+
+	"keepsake.example/cloud"
+	"keepsake.example/internal/cobblestone"
+)
+
+const (
+	sealedChunk = cobblestone.ChunkSize + cobblestone.TagSize
+	readBatch   = 16                         // Cobblestone chunks decrypted at a time: 256 KiB
+	spanGap     = 16                         // chunks nobody wants that are read rather than asked around: 256 KiB, about what a request costs
+	tableGuess  = 16 * cobblestone.ChunkSize // how much of a pack's end is read to find its table
+)
+
+// A span is a stretch of a pack to read in one request.
+type span struct {
+	first, end int64 // Cobblestone chunks
+	blocks     []int
+}
+
+// spansFor groups wanted blocks, in order, into requests.
+func spansFor(t *table, want []int) (spans []span) {
+	for _, i := range want {
+		b := t.blocks[i]
+		first := b.offset / cobblestone.ChunkSize
+		end := (b.offset+b.stored-1)/cobblestone.ChunkSize + 1
+		if n := len(spans); n > 0 && first <= spans[n-1].end+spanGap {
+			spans[n-1].end = max(end, spans[n-1].end)
+			spans[n-1].blocks = append(spans[n-1].blocks, i)
+			continue
+		}
+		if len(spans) == 0 && first <= spanGap {
+			first = 0 // with the header, which is needed anyway
+		}
+		spans = append(spans, span{first, end, []int{i}})
+	}
+	return spans
+}
+
+// A packReader decrypts parts of one pack.
+type packReader struct {
+	name   string
+	size   int64 // of the object
+	get    func(offset, length int64) (io.ReadCloser, error)
+	keyFor func(h header) (*[32]byte, error)
+	opener *cobblestone.Opener
+	got    int64 // bytes asked for
+}
+
+// packReader reads the pack named from the cache, if it is a meta pack, or from the cloud.
+func (r *Repo) packReader(ctx context.Context, name string, k kind, id ID, size int64) (*packReader, func()) {
+	p := &packReader{name: name, size: size}
+	p.keyFor = func(h header) (*[32]byte, error) { return r.keyFor(name, h, k, id) }
+	p.get = func(offset, length int64) (io.ReadCloser, error) {
+		p.got += length
+		return r.store.Get(ctx, name, offset, length)
+	}
+	if k != kindMeta || r.fresh {
+		return p, func() {}
+	}
+	f := r.cachedPack(ctx, name, size)
+	if f == nil {
+		return p, func() {}
+	}
+	p.get = func(offset, length int64) (io.ReadCloser, error) {
+		return io.NopCloser(io.NewSectionReader(f, offset, length)), nil
+	}
+	return p, func() { f.Close() }
+}
+
+// cachedPack opens the device's copy of a meta pack, fetching it first if need be; nil if that does not work.
+func (r *Repo) cachedPack(ctx context.Context, name string, size int64) *os.File {
+	if f := r.cache.open(name); f != nil {
+		if info, err := f.Stat(); err == nil && info.Size() == size {
+			return f
+		}
+		f.Close()
+		r.cache.drop(name)
+	}
+	if r.cache.dir == "" {
+		return nil
+	}
+	object, err := getAll(ctx, r.store, name, size)
+	if err != nil || int64(len(object)) != size {
+		return nil
+	}
+	r.cache.put(name, object)
+	return r.cache.open(name)
+}
+
+// readError names what went wrong with a request.
+func (p *packReader) readError(err error) error {
+	switch {
+	case errors.Is(err, cloud.ErrNotExist):
+		return damage(p.name, "missing", "it is not in the cloud any more")
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return damage(p.name, "size", "it is shorter than the %d bytes it was written with", p.size)
+	}
+	return fmt.Errorf("reading %s: %w", p.name, err)
+}
+
+// begin reads and checks the header and the commitment.
+func (p *packReader) begin(body io.Reader) error {
+	stub := make([]byte, stubSize)
+	if _, err := io.ReadFull(body, stub); err != nil {
+		return p.readError(err)
+	}
+	h, err := parseHeader(p.name, stub)
+	if err != nil {
+		return err
+	}
+	secret, err := p.keyFor(h)
+	if err != nil {
+		return err
+	}
+	p.opener, err = cobblestone.NewOpener(secret, stub[:headerSize], (*[cobblestone.HeaderSize]byte)(stub[headerSize:]))
+	if err != nil {
+		return sealDamage(p.name, err)
+	}
+	return nil
+}
+
+// stream opens Cobblestone chunks first to end.
+func (p *packReader) stream(first, end int64) (*plainStream, error) {
+	offset, length := stubSize+first*sealedChunk, (end-first)*sealedChunk
+	if p.opener == nil && first == 0 {
+		offset, length = 0, length+stubSize
+	} else if p.opener == nil {
+		body, err := p.get(0, stubSize)
+		if err != nil {
+			return nil, p.readError(err)
+		}
+		err = p.begin(body)
+		body.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	length = min(length, p.size-offset)
+	if length <= 0 {
+		return nil, p.readError(io.ErrUnexpectedEOF)
+	}
+	body, err := p.get(offset, length)
+	if err != nil {
+		return nil, p.readError(err)
+	}
+	if offset == 0 {
+		if err := p.begin(body); err != nil {
+			body.Close()
+			return nil, err
+		}
+		length -= stubSize
+	}
+	return newPlainStream(p, body, first, length), nil
+}
+
+// A plainStream decrypts consecutive chunks of a pack and lets go of what was read.
+type plainStream struct {
+	p      *packReader
+	body   io.ReadCloser
+	chunk  int64 // number of the next
+	left   int64 // sealed bytes
+	sealed []byte
+	window []byte // plaintext read and not yet passed
+	base   int64  // of the window in the pack's plaintext
+	bufs   *streamBuffers
+}
+
+type streamBuffers struct{ sealed, window []byte }
+
+var streamPool = sync.Pool{New: func() any {
+	return &streamBuffers{make([]byte, readBatch*sealedChunk), make([]byte, 0, maxBlock+2*readBatch*cobblestone.ChunkSize)}
+}}
+
+func newPlainStream(p *packReader, body io.ReadCloser, first, sealed int64) *plainStream {
+	bufs := streamPool.Get().(*streamBuffers)
+	return &plainStream{p: p, body: body, chunk: first, left: sealed, base: first * cobblestone.ChunkSize,
+		sealed: bufs.sealed, window: bufs.window[:0], bufs: bufs}
+}
+
+func (s *plainStream) close() {
+	s.body.Close()
+	clear(s.window[:cap(s.window)])
+	streamPool.Put(s.bufs)
+}
+
+// fill decrypts the next batch.
+func (s *plainStream) fill() error {
+	n := min(s.left, int64(len(s.sealed)))
+	if n == 0 {
+		return s.p.readError(io.ErrUnexpectedEOF)
+	}
+	if _, err := io.ReadFull(s.body, s.sealed[:n]); err != nil {
+		return s.p.readError(err)
+	}
+	end := stubSize + s.chunk*sealedChunk + n
+	var err error
+	if s.window, err = s.p.opener.Open(s.window, s.sealed[:n], s.chunk, end == s.p.size); err != nil {
+		return sealDamage(s.p.name, err)
+	}
+	s.left -= n
+	s.chunk += (n + sealedChunk - 1) / sealedChunk
+	return nil
+}
+
+// at returns n bytes of plaintext from offset on, valid until the next call. Offsets must not go back.
+func (s *plainStream) at(offset, n int64) ([]byte, error) {
+	for s.base+int64(len(s.window)) < offset+n {
+		if skip := min(offset-s.base, int64(len(s.window))); skip > 0 {
+			s.window = s.window[:copy(s.window, s.window[skip:])]
+			s.base += skip
+		}
+		if err := s.fill(); err != nil {
+			return nil, err
+		}
+	}
+	from := offset - s.base
+	return s.window[from : from+n], nil
+}
+
+// readBlocks reads the wanted blocks of a pack, given in order, and calls fn with each one's contents, valid until fn returns.
+// It returns how many bytes it asked the cloud for.
+func (r *Repo) readBlocks(ctx context.Context, t *table, want []int, fn func(b *block, raw []byte) error) (int64, error) {
+	p, done := r.packReader(ctx, t.name(), t.kind, t.pack, t.size)
+	defer done()
+	var raw []byte
+	for _, sp := range spansFor(t, want) {
+		s, err := p.stream(sp.first, sp.end)
+		if err != nil {
+			return p.got, err
+		}
+		for _, i := range sp.blocks {
+			if raw, err = s.block(&t.blocks[i], raw); err == nil {
+				err = fn(&t.blocks[i], raw)
+			}
+			if err != nil {
+				s.close()
+				return p.got, err
+			}
+		}
+		s.close()
+	}
+	return p.got, nil
+}
+
+// block reads and decompresses a block. The result is in the stream's window or in scratch.
+func (s *plainStream) block(b *block, scratch []byte) ([]byte, error) {
+	stored, err := s.at(b.offset, b.stored)
+	if err != nil || b.codec == codecRaw {
+		return stored, err
+	}
+	if int64(cap(scratch)) < b.raw {
+		scratch = make([]byte, 0, maxBlock)
+	}
+	raw, err := zstdDecoder().DecodeAll(stored, scratch[:0:b.raw])
+	if err != nil || int64(len(raw)) != b.raw {
+		return nil, damage(s.p.name, "chunk", "a block does not decompress")
+	}
+	return raw, nil
+}
+
+// zstdDecoder is shared: DecodeAll is safe for concurrent use. The limit makes a block that swells beyond its length an error.
+var zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(16<<20), zstd.WithDecodeAllCapLimit(true))
+	if err != nil {
+		panic("backup: internal error: " + err.Error())
+	}
+	return d
+})
+
+// chunkAt returns chunk number n of t out of its block's contents.
+func chunkAt(t *table, b *block, raw []byte, n int) []byte {
+	offset := uint32(0)
+	for _, l := range t.lengths[b.first:n] {
+		offset += l
+	}
+	return raw[offset : offset+t.lengths[n]]
+}
+
+// readPackTable finds the table at the end of a pack, spec §8.
+func (r *Repo) readPackTable(ctx context.Context, k kind, id ID, size int64) (*table, error) {
+	name := objectName(k, id)
+	plain, err := cobblestone.PlaintextSize(size - headerSize)
+	if err != nil || plain < minPlaintext || size > packLimit {
+		return nil, damage(name, "size", "no pack has %d bytes", size)
+	}
+	p, done := r.packReader(ctx, name, k, id, size)
+	defer done()
+	tail, err := readTail(p, plain, 4)
+	if err != nil {
+		return nil, err
+	}
+	rd := wireReader{b: tail}
+	n := int64(rd.u32())
+	if n > min(plain-4, maxTable) {
+		return nil, damage(name, "table", "its length is out of range")
+	}
+	if tail, err = readTail(p, plain, n+4); err != nil {
+		return nil, err
+	}
+	t, err := parseTable(tail[:n])
+	if err != nil || t.pack != id || t.kind != k || t.size != size || t.end()+n+4 > plain {
+		return nil, damage(name, "table", "it does not describe this pack")
+	}
+	return t, nil
+}
+
+// readTail decrypts the last n bytes of a pack's plaintext.
+func readTail(p *packReader, plain, n int64) ([]byte, error) {
+	from := max(0, plain-max(n, tableGuess))
+	first := from / cobblestone.ChunkSize
+	s, err := p.stream(first, plain/cobblestone.ChunkSize+1)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	var out []byte
+	for offset := plain - n; offset < plain; {
+		part, err := s.at(offset, min(maxBlock, plain-offset))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, part...)
+		offset += int64(len(part))
+	}
+	return out, nil
+}

@@ -1,0 +1,375 @@
+package backup
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"keepsake.example/cloud"
+	"keepsake.example/key"
+)
+
+// Options says how a repository is opened. The zero value reads.
+type Options struct {
+	CacheDir string           // a folder for copies of small encrypted objects, made if absent; may be deleted at any time; "" for none
+	Device   string           // 32 hexadecimal digits that name this device in locks and heads; "" for a new one
+	Known    Mark             // the newest state this device has seen; zero on a new device
+	Progress func(Progress)   // may be nil; called by one goroutine at a time, at most 20 times a second
+	Now      func() time.Time // nil for time.Now
+	// OlderState goes on with the state before when the newest head is damaged. What was backed up since is not seen.
+	OlderState bool
+}
+
+// A Repo is an open repository. Its methods are called by one goroutine at a time.
+type Repo struct {
+	store  cloud.Store
+	opts   Options
+	device ID
+	cache  cache
+	ring   *ring
+
+	heads     []*head // the newest; two or more after a lost race; none in a new repository
+	older     []string
+	snapshots []*Snapshot // oldest first
+	damage    []*DamageError
+	index     packIndex
+	reclaimed bool // a lock of another device was taken over
+	fresh     bool // read everything from the cloud, nothing from the cache
+}
+
+// Create makes a new repository in store, whose key ring k wraps, and returns its id. It fails with ErrRepositoryExists if there is one.
+func Create(ctx context.Context, store cloud.Store, k *key.Key, now time.Time) (string, error) {
+	names, err := listNames(ctx, store, kinds[kindRing].folder)
+	if err != nil {
+		return "", fmt.Errorf("looking for a repository: %w", err)
+	}
+	if len(names) > 0 {
+		return "", ErrRepositoryExists
+	}
+	g := newRing(now)
+	defer g.wipe()
+	if err := putBytes(ctx, store, g.name(), g.seal(k)); err != nil {
+		return "", fmt.Errorf("storing the key ring: %w", err)
+	}
+	return g.repo.String(), nil
+}
+
+// Open opens the repository in store with k.
+//
+// Errors: ErrNoRepository; ErrWrongKey; ErrRolledBack; ErrDamaged when the key ring or the newest head is damaged (damage
+// elsewhere is kept for Verify and does not stop what it does not touch); ErrUnsupported; what the store returns.
+func Open(ctx context.Context, store cloud.Store, k *key.Key, o Options) (*Repo, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	r := &Repo{store: store, opts: o, cache: cache{o.CacheDir}, device: newID()}
+	if o.Device != "" {
+		id, err := parseID(o.Device)
+		if err != nil {
+			return nil, err
+		}
+		r.device = id
+	}
+	if o.CacheDir != "" {
+		if err := os.MkdirAll(o.CacheDir, 0o700); err != nil {
+			return nil, fmt.Errorf("%w: making the cache folder: %w", ErrLocal, err)
+		}
+	}
+	var err error
+	if r.ring, err = findRing(ctx, store, k); err != nil {
+		return nil, err
+	}
+	if err := r.load(ctx); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// Close wipes the keys. The repository is not to be used after.
+func (r *Repo) Close() error {
+	r.ring.wipe()
+	return nil
+}
+
+// ID is the repository's id, 32 hexadecimal digits, the same for ever.
+func (r *Repo) ID() string { return r.ring.repo.String() }
+
+// Mark is the newest state seen, for the caller to keep. It is zero while there is no backup.
+func (r *Repo) Mark() Mark {
+	if len(r.heads) == 0 {
+		return Mark{}
+	}
+	return r.heads[0].mark()
+}
+
+// Damage lists what was found damaged or missing on opening.
+func (r *Repo) Damage() []*DamageError { return slices.Clone(r.damage) }
+
+// load reads what the newest head names.
+func (r *Repo) load(ctx context.Context) error {
+	if err := r.loadHeads(ctx); err != nil {
+		return err
+	}
+	if err := checkRollback(r.opts.Known, r.heads); err != nil && !r.opts.OlderState {
+		return err
+	}
+	return r.loadContents(ctx)
+}
+
+// loadContents reads the indexes and snapshots of the newest heads.
+func (r *Repo) loadContents(ctx context.Context) error {
+	var all head
+	for _, h := range r.heads {
+		all.snapshots = union(all.snapshots, h.snapshots)
+		all.indexes = union(all.indexes, h.indexes)
+	}
+	r.snapshots, r.damage = nil, nil
+	if err := r.loadIndexes(ctx, all.indexes); err != nil {
+		return err
+	}
+	for _, id := range all.snapshots {
+		s := &Snapshot{id: id, ID: id.String()}
+		payload, err := r.readSmall(ctx, kindSnapshot, id, objectName(kindSnapshot, id))
+		if err == nil && s.unmarshal(payload) != nil {
+			err = damage(objectName(kindSnapshot, id), "payload", "not a snapshot")
+		}
+		if err := r.tolerate(err); err != nil {
+			return err
+		}
+		if err == nil {
+			r.snapshots = append(r.snapshots, s)
+		}
+	}
+	slices.SortFunc(r.snapshots, bySeq)
+	return nil
+}
+
+// tolerate keeps damage for later and passes on every other error.
+func (r *Repo) tolerate(err error) error {
+	var d *DamageError
+	if errors.As(err, &d) {
+		r.damage = append(r.damage, d)
+		return nil
+	}
+	return err
+}
+
+// loadHeads finds the newest heads.
+func (r *Repo) loadHeads(ctx context.Context) error {
+	names, err := listNames(ctx, r.store, kinds[kindHead].folder)
+	if err != nil {
+		return fmt.Errorf("listing heads: %w", err)
+	}
+	type found struct {
+		name string
+		seq  uint64
+		id   ID
+	}
+	var list []found
+	for _, name := range names {
+		if _, seq, id, err := splitName(name); err == nil {
+			list = append(list, found{name, seq, id})
+		}
+	}
+	slices.SortFunc(list, func(a, b found) int { return cmp.Or(cmp.Compare(b.seq, a.seq), cmp.Compare(a.name, b.name)) })
+	r.heads, r.older = nil, nil
+	for _, f := range list {
+		if len(r.heads) > 0 && f.seq != r.heads[0].seq {
+			r.older = append(r.older, f.name)
+			continue
+		}
+		h := &head{id: f.id}
+		payload, err := r.readSmall(ctx, kindHead, f.id, f.name)
+		if err == nil && (h.unmarshal(payload) != nil || h.seq != f.seq) {
+			err = damage(f.name, "payload", "not the head its name says")
+		}
+		if err != nil && !(errors.Is(err, ErrDamaged) && r.opts.OlderState) {
+			return err
+		}
+		if err == nil {
+			r.heads = append(r.heads, h)
+		}
+	}
+	return nil
+}
+
+// readRings fetches every ring and what is left of replaced ones, checked but not opened.
+func readRings(ctx context.Context, store cloud.Store) (rings map[string][]byte, err error) {
+	names, err := listNames(ctx, store, kinds[kindRing].folder)
+	if err != nil {
+		return nil, fmt.Errorf("looking for a repository: %w", err)
+	}
+	if len(names) == 0 {
+		return nil, ErrNoRepository
+	}
+	rings = make(map[string][]byte)
+	for _, name := range names {
+		object, err := getAll(ctx, store, name, kinds[kindRing].limit)
+		if err != nil {
+			return nil, err
+		}
+		if rings[name], err = checkRing(name, object); err != nil {
+			return nil, err
+		}
+	}
+	return rings, nil
+}
+
+// findRing opens the newest ring that k opens.
+func findRing(ctx context.Context, store cloud.Store, k *key.Key) (*ring, error) {
+	rings, err := readRings(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	var newest *ring
+	for name, object := range rings {
+		if !matches(object[:stubSize], k) {
+			continue
+		}
+		g, err := openRing(name, k, object)
+		if err != nil {
+			return nil, err
+		}
+		if newest == nil || g.generation > newest.generation {
+			newest = g
+		}
+	}
+	if newest == nil {
+		return nil, wrongKey(ctx, store, k)
+	}
+	return newest, nil
+}
+
+// wrongKey finds out whether k is a key that was replaced. The stubs are hints, so whatever is odd about them is ignored.
+func wrongKey(ctx context.Context, store cloud.Store, k *key.Key) error {
+	e := &WrongKeyError{}
+	err := store.List(ctx, retiredFolder, func(info cloud.Info) error {
+		stub, err := getAll(ctx, store, info.Name, stubSize)
+		if err == nil && len(stub) == stubSize && matches(stub, k) {
+			e.ReplacedAt = info.ModTime
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("listing replaced keys: %w", err)
+	}
+	return e
+}
+
+// KeyCheck returns a function that tells the repository's key from every other key, for [key.FindSlip]. It fails with ErrNoRepository or what the store returns.
+func KeyCheck(ctx context.Context, store cloud.Store) (key.Check, error) {
+	rings, err := readRings(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	var checks []key.Check
+	for _, object := range rings {
+		checks = append(checks, stubCheck(object[:stubSize]))
+	}
+	return func(candidate *[32]byte) bool {
+		return slices.ContainsFunc(checks, func(c key.Check) bool { return c(candidate) })
+	}, nil
+}
+
+// readSmall fetches and opens a small object by its name.
+func (r *Repo) readSmall(ctx context.Context, k kind, id ID, name string) ([]byte, error) {
+	cached := k == kindSnapshot || k == kindIndex
+	if cached && !r.fresh {
+		if object := r.cache.get(name, kinds[k].limit); object != nil {
+			if payload, err := r.openObject(name, k, id, object); err == nil {
+				return payload, nil
+			}
+			r.cache.drop(name)
+		}
+	}
+	object, err := getAll(ctx, r.store, name, kinds[k].limit)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := r.openObject(name, k, id, object)
+	if err == nil && cached {
+		r.cache.put(name, object)
+	}
+	return payload, err
+}
+
+// openObject applies the checks of spec §2 to a whole small object.
+func (r *Repo) openObject(name string, k kind, id ID, object []byte) ([]byte, error) {
+	h, err := parseHeader(name, object)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := r.keyFor(name, h, k, id)
+	if err != nil {
+		return nil, err
+	}
+	return openSmall(name, secret, object)
+}
+
+// keyFor checks a header and finds the key it names.
+func (r *Repo) keyFor(name string, h header, k kind, id ID) (*[32]byte, error) {
+	if err := h.check(name, k, r.ring.repo, id); err != nil {
+		return nil, err
+	}
+	secret := r.ring.key(h.key)
+	if secret == nil {
+		return nil, damage(name, "key", "sealed under data key %d, which the key ring does not have: the ring is older than the object", h.key)
+	}
+	return secret, nil
+}
+
+// writeSmall seals and stores a small object.
+func (r *Repo) writeSmall(ctx context.Context, k kind, id ID, name string, payload []byte) error {
+	h := header{kind: k, key: r.ring.newest(), repo: r.ring.repo, id: id}
+	object := sealSmall(h, r.ring.key(h.key), payload)
+	if int64(len(object)) > kinds[k].limit {
+		return fmt.Errorf("backup: the %s is too large (%d bytes)", kinds[k].name, len(object))
+	}
+	if err := putBytes(ctx, r.store, name, object); err != nil {
+		return fmt.Errorf("storing the %s: %w", kinds[k].name, err)
+	}
+	if k == kindSnapshot || k == kindIndex {
+		r.cache.put(name, object)
+	}
+	return nil
+}
+
+func listNames(ctx context.Context, store cloud.Store, prefix string) (names []string, err error) {
+	err = store.List(ctx, prefix, func(info cloud.Info) error {
+		names = append(names, info.Name)
+		return nil
+	})
+	slices.Sort(names)
+	return names, err
+}
+
+func putBytes(ctx context.Context, store cloud.Store, name string, object []byte) error {
+	return store.Put(ctx, name, bytes.NewReader(object), int64(len(object)))
+}
+
+// getAll fetches an object of at most limit bytes.
+func getAll(ctx context.Context, store cloud.Store, name string, limit int64) ([]byte, error) {
+	body, err := store.Get(ctx, name, 0, -1)
+	if errors.Is(err, cloud.ErrNotExist) {
+		return nil, damage(name, "missing", "it is not in the cloud any more")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	defer body.Close()
+	object, err := io.ReadAll(io.LimitReader(body, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	if int64(len(object)) > limit {
+		return nil, damage(name, "header", "larger than the %d bytes it may have", limit)
+	}
+	return object, nil
+}
