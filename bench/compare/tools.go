@@ -126,7 +126,7 @@ var tools = []tool{
 	},
 	{
 		id: "keepsake", name: "**keepsake**", program: "keepsake",
-		init:   `keepsake --profile "$STORE.profile" enable "$SRC" --cloud "$STORE" --key --key-out "$STORE.key"`,
+		init:   `keepsake --profile "$STORE.profile" enable "$SRC" --cloud "$STORE" --key-out "$STORE.key"`,
 		backup: `keepsake --profile "$STORE.profile" backup`, verify: `keepsake --profile "$STORE.profile" verify --read-data`,
 		// A new phone: an empty profile, the key and the cloud folder.
 		restore: `keepsake --profile "$STORE.newphone" restore "$OUT" --cloud "$STORE" --key-file "$STORE.key"`, tree: "$OUT",
