@@ -6,7 +6,7 @@ import (
 	"log/slog"
 )
 
-// What secrets print as (spec/key.md §6). Neither says anything of the value,
+// What secrets print as (spec/key.md §6.1). Neither says anything of the value,
 // not even whether there is one.
 const (
 	redactedKey    = "key.Key(redacted)"

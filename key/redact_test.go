@@ -137,6 +137,7 @@ func TestRedactedWords(t *testing.T) {
 		{encoded(t, *k), `"key.Key(redacted)"`},
 		{encoded(t, d), `"key.Digits(redacted)"`},
 		{log.String()[strings.Index(log.String(), "k="):], "k=key.Key(redacted) v=key.Key(redacted) d=key.Digits(redacted)\n"},
+		{k.LogValue().String() + d.LogValue().String(), "key.Key(redacted)key.Digits(redacted)"},
 		{(&key.Key{}).String(), "key.Key(redacted)"},
 		{fmt.Sprint((*key.Key)(nil)), "<nil>"},
 	} {
