@@ -79,7 +79,12 @@ type visit struct {
 
 // visit opens the repository of the profile, or of at when that is not nil, for f.
 func (c *Client) visit(ctx context.Context, at *Place, f func(*visit) error) error {
-	v, err := c.open(ctx, at)
+	return c.visitState(ctx, at, false, f)
+}
+
+// visitState is visit; older lets it go on with an older state of the cloud.
+func (c *Client) visitState(ctx context.Context, at *Place, older bool, f func(*visit) error) error {
+	v, err := c.open(ctx, at, older)
 	if err != nil {
 		return err
 	}
@@ -96,9 +101,9 @@ func (c *Client) leave(v *visit) error {
 	return c.remember(v.repo.Mark())
 }
 
-func (c *Client) open(ctx context.Context, at *Place) (*visit, error) {
+func (c *Client) open(ctx context.Context, at *Place, older bool) (*visit, error) {
 	if at != nil {
-		return c.openPlace(ctx, at)
+		return c.openPlace(ctx, at, older)
 	}
 	cfg, err := c.Config()
 	if err != nil {
@@ -112,19 +117,19 @@ func (c *Client) open(ctx context.Context, at *Place) (*visit, error) {
 	if err != nil {
 		return nil, err
 	}
-	repo, err := c.openWithKeys(ctx, cfg, store, state.Mark)
+	repo, err := c.openWithKeys(ctx, cfg, store, c.options(cfg, state.Mark, older))
 	if err != nil {
 		return nil, err
 	}
 	return &visit{repo, store, cfg}, nil
 }
 
-func (c *Client) openPlace(ctx context.Context, at *Place) (*visit, error) {
+func (c *Client) openPlace(ctx context.Context, at *Place, older bool) (*visit, error) {
 	store, err := c.s.OpenCloud(absolute(at.Cloud), false)
 	if err != nil {
 		return nil, err
 	}
-	repo, err := backup.Open(ctx, store, at.Key, backup.Options{Progress: c.s.Progress, Now: c.s.Now})
+	repo, err := backup.Open(ctx, store, at.Key, backup.Options{Progress: c.s.Progress, Now: c.s.Now, OlderState: older})
 	if err != nil {
 		return nil, err
 	}
@@ -133,32 +138,33 @@ func (c *Client) openPlace(ctx context.Context, at *Place) (*visit, error) {
 
 // openWithKeys opens with the key of the profile; while a rotation is under way,
 // with whichever of the two keys is the right one.
-func (c *Client) openWithKeys(ctx context.Context, cfg *Config, store cloud.Store, known backup.Mark) (*backup.Repo, error) {
-	repo, err := c.openWith(ctx, cfg, currentKey, store, known)
+func (c *Client) openWithKeys(ctx context.Context, cfg *Config, store cloud.Store, o backup.Options) (*backup.Repo, error) {
+	repo, err := c.openWith(ctx, cfg, currentKey, store, o)
 	if cfg.Rotating && (errors.Is(err, backup.ErrWrongKey) || errors.Is(err, ErrKeyMissing)) {
-		if next, nextErr := c.openWith(ctx, cfg, nextKey, store, known); nextErr == nil {
+		if next, nextErr := c.openWith(ctx, cfg, nextKey, store, o); nextErr == nil {
 			return next, nil
 		}
 	}
 	return repo, err
 }
 
-func (c *Client) openWith(ctx context.Context, cfg *Config, s slot, store cloud.Store, known backup.Mark) (*backup.Repo, error) {
+func (c *Client) openWith(ctx context.Context, cfg *Config, s slot, store cloud.Store, o backup.Options) (*backup.Repo, error) {
 	k, err := c.loadKey(cfg, s)
 	if err != nil {
 		return nil, err
 	}
 	defer k.Wipe()
-	return backup.Open(ctx, store, k, c.options(cfg, known))
+	return backup.Open(ctx, store, k, o)
 }
 
-func (c *Client) options(cfg *Config, known backup.Mark) backup.Options {
+func (c *Client) options(cfg *Config, known backup.Mark, older bool) backup.Options {
 	return backup.Options{
-		CacheDir: c.path("cache"),
-		Device:   cfg.Device,
-		Known:    known,
-		Progress: c.s.Progress,
-		Now:      c.s.Now,
+		OlderState: older,
+		CacheDir:   c.path("cache"),
+		Device:     cfg.Device,
+		Known:      known,
+		Progress:   c.s.Progress,
+		Now:        c.s.Now,
 	}
 }
 

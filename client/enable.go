@@ -19,6 +19,9 @@ type EnableOptions struct {
 	// Join opens the repository that is at the destination already, as after a
 	// restore on a new phone. nil makes a new repository with a new key.
 	Join *key.Key
+	// Checked says that the person has shown to have the digits: typed them, or
+	// gave them in a file of hers.
+	Checked bool
 	// Deliver hands a new key to the person, and returns nil when she has it:
 	// typed back, or in a file that is on the disk. Only then is the
 	// repository made. It must not keep the key.
@@ -136,7 +139,7 @@ func (c *Client) enableNew(ctx context.Context, o EnableOptions, store cloud.Sto
 	if err := c.writeConfig(cfg); err != nil {
 		return nil, err
 	}
-	return c.createRepository(ctx, cfg, store, k)
+	return c.createRepository(ctx, cfg, store, k, o.Checked)
 }
 
 func noRepository(ctx context.Context, store cloud.Store) error {
@@ -150,23 +153,27 @@ func noRepository(ctx context.Context, store cloud.Store) error {
 	return err
 }
 
-func (c *Client) createRepository(ctx context.Context, cfg *Config, store cloud.Store, k *key.Key) (*EnableResult, error) {
+func (c *Client) createRepository(ctx context.Context, cfg *Config, store cloud.Store, k *key.Key, checked bool) (*EnableResult, error) {
 	if _, err := backup.Create(ctx, store, k, c.now()); err != nil {
 		return nil, err
 	}
-	return c.settle(ctx, cfg, store, k)
+	return c.settle(ctx, cfg, store, k, checked)
 }
 
 // settle ends every way to enable: it opens the repository with the key,
 // which shows that it opens, and completes the profile.
-func (c *Client) settle(ctx context.Context, cfg *Config, store cloud.Store, k *key.Key) (*EnableResult, error) {
-	repo, err := backup.Open(ctx, store, k, c.options(cfg, backup.Mark{}))
+func (c *Client) settle(ctx context.Context, cfg *Config, store cloud.Store, k *key.Key, checked bool) (*EnableResult, error) {
+	repo, err := backup.Open(ctx, store, k, c.options(cfg, backup.Mark{}, false))
 	if err != nil {
 		return nil, err
 	}
 	defer repo.Close()
 	// The state first: an enabled profile without one is reported as damaged.
-	if err := c.updateState(func(s *State) { *s = State{Mark: repo.Mark(), KeyChecked: c.now().UTC()} }); err != nil {
+	state := State{Mark: repo.Mark()}
+	if checked {
+		state.KeyChecked = c.now().UTC()
+	}
+	if err := c.updateState(func(s *State) { *s = state }); err != nil {
 		return nil, err
 	}
 	cfg.Repository, cfg.Pending = repo.ID(), false
@@ -186,10 +193,10 @@ func (c *Client) resumeEnable(ctx context.Context, cfg *Config) (*EnableResult, 
 		return nil, err
 	}
 	defer k.Wipe()
-	result, err := c.settle(ctx, cfg, store, k)
+	result, err := c.settle(ctx, cfg, store, k, false)
 	switch {
 	case errors.Is(err, backup.ErrNoRepository):
-		result, err = c.createRepository(ctx, cfg, store, k)
+		result, err = c.createRepository(ctx, cfg, store, k, false)
 	case errors.Is(err, backup.ErrWrongKey):
 		// Somebody else was faster at this destination.
 		err = backup.ErrRepositoryExists
@@ -216,7 +223,7 @@ func (c *Client) join(ctx context.Context, o EnableOptions, store cloud.Store) (
 	if err := c.writeConfig(cfg); err != nil {
 		return nil, err
 	}
-	result, err := c.settle(ctx, cfg, store, o.Join)
+	result, err := c.settle(ctx, cfg, store, o.Join, true)
 	if err != nil {
 		return nil, err
 	}

@@ -61,6 +61,7 @@ type RestoreOptions struct {
 	Target           string
 	Include, Exclude []string
 	IntoNonEmpty     bool
+	OlderState       bool // also from a cloud that was rolled back, or whose newest state is damaged
 	// Chosen is told which snapshot it is before anything is written, and may
 	// stop the restore by an error; may be nil. On a new device
 	// only the person can tell that the cloud offers an old one.
@@ -70,7 +71,7 @@ type RestoreOptions struct {
 // Restore writes a snapshot into a folder. Interrupted, the next one with the same
 // target continues.
 func (c *Client) Restore(ctx context.Context, o RestoreOptions) (result *backup.RestoreResult, err error) {
-	err = c.visit(ctx, o.At, func(v *visit) error {
+	err = c.visitState(ctx, o.At, o.OlderState, func(v *visit) error {
 		if err := c.checkTarget(v, o); err != nil {
 			return err
 		}
@@ -109,6 +110,9 @@ func (c *Client) checkTarget(v *visit, o RestoreOptions) error {
 func (c *Client) Snapshots(ctx context.Context, at *Place) (list []backup.Snapshot, err error) {
 	err = c.visit(ctx, at, func(v *visit) error {
 		list = v.repo.Snapshots()
+		if n := len(v.repo.Damage()); n > 0 {
+			c.warn("%d damaged or missing objects: the list may be incomplete; see what is affected with: keepsake verify", n)
+		}
 		return nil
 	})
 	return list, err

@@ -71,7 +71,7 @@ var explanations = []explanation{
 	{client.ErrKeyring, cli.WrongKey, "", "unlock the keyring, or keep the key in a file: keepsake key check --store --key-store file"},
 	{client.ErrBusy, cli.Busy, "", "wait until it has ended; nothing was changed"},
 
-	{backup.ErrRolledBack, cli.RolledBack, "the cloud shows an older state of the backup than this device has seen: snapshots were taken away", "ask yourself who could have put back an old copy. If it was you: keepsake disable --keep-backups, then enable with --join. To restore what is there: keepsake restore TARGET --cloud DEST"},
+	{backup.ErrRolledBack, cli.RolledBack, "the cloud shows an older state of the backup than this device has seen: snapshots were taken away", "ask yourself who could have put back an old copy. If it was you: keepsake disable --keep-backups, then enable with --join. To restore what is there: keepsake restore TARGET --older-state"},
 	{backup.ErrWrongKey, cli.WrongKey, "these are not the digits of this backup", "check them with: keepsake key check"},
 	{backup.ErrLocked, cli.Busy, "", "wait until that device has finished"},
 	{backup.ErrNoRepository, cli.NotFound, "there is no backup in the cloud folder", "check --cloud; a new backup is made with: keepsake enable DIR --cloud DEST --key"},
@@ -90,6 +90,7 @@ var explanations = []explanation{
 	{syscall.EDQUOT, cli.NoRoom, "", "make room on this device; the next run continues"},
 	{syscall.EROFS, cli.NoRoom, "", ""},
 	{fs.ErrPermission, cli.NoRoom, "", "check the permissions of that file or folder"},
+	{backup.ErrLocal, cli.Failed, "", "look at the file or folder named; earlier snapshots are intact"},
 	{client.ErrNotFolder, cli.NotFound, "", "give the folder that holds the chats"},
 	{fs.ErrNotExist, cli.NotFound, "", ""},
 }

@@ -42,15 +42,16 @@ var flagTable = []flagSpec{
 
 	{name: "snapshot", value: "ID", help: "the snapshot with this id, or the start of one"},
 	{name: "at", value: "TIME", help: "the newest snapshot at or before TIME (help times)"},
+	{name: "older-state", help: "restore from the older state the cloud shows, when it was rolled back or its newest state is damaged"},
 	{name: "into-non-empty", help: "write into a folder that is not empty; files of the same name are replaced"},
 	{name: "enable", help: "afterwards set this device up to go on backing up TARGET to DEST"},
 
 	{name: "read-data", value: "PART", bare: "100%", help: "read the data itself, all of it or a part such as 5%"},
 
 	{name: "keep-last", value: "N", help: "keep the newest N snapshots"},
-	{name: "keep-daily", value: "N", help: "keep the newest snapshot of each of the last N days that have one"},
-	{name: "keep-weekly", value: "N", help: "likewise for weeks"},
-	{name: "keep-monthly", value: "N", help: "likewise for months"},
+	{name: "keep-daily", value: "N", help: "keep the newest snapshot of each of the last N days"},
+	{name: "keep-weekly", value: "N", help: "keep the newest snapshot of each of the last N weeks"},
+	{name: "keep-monthly", value: "N", help: "keep the newest snapshot of each of the last N months"},
 	{name: "keep-within", value: "SPAN", help: "keep all snapshots younger than SPAN: 36h, 30d, 8w, 12m"},
 	{name: "max-unused", value: "PART", help: "leave packs alone while no more than PART of them is unused (default 10%)"},
 

@@ -32,7 +32,6 @@ var topics = []struct{ name, short, long string }{
 	{"exit-codes", "what the exit codes mean", ""},
 	{"patterns", "how --include and --exclude choose files", patternHelp},
 	{"times", "how --at names a point in time", timeHelp},
-	{"key", "what the 64 digits are, and how to keep them", keyHelp},
 }
 
 const patternHelp = `A pattern is compared with the path of a file below the chat folder, with / between
@@ -55,21 +54,6 @@ const timeHelp = `--at takes the newest snapshot at or before a time, in the zon
   yesterday, today, now
   "36h ago", "3d ago"     h hours, d days, w weeks, m months, y years`
 
-const keyHelp = `The key of a backup is 64 hexadecimal digits, shown in 16 groups of four. Whoever
-has them and the cloud folder can read the backup; whoever loses them loses the
-backup. They are made on this device and sent nowhere.
-
-Write them on paper and keep the paper apart from the device. Case, blanks and
-dashes do not matter when you type them. A slip of the pen or of a finger
-is found for you: "digit 17 should be c".
-
-  keepsake key check    type them, to be sure that the paper is right
-  keepsake key show     see them again, while this device still has them
-  keepsake key rotate   replace them, when somebody else may have seen them
-
-Never put the digits on a command line: other programs can see it, and the shell
-keeps it. Use the prompt, or --key-file.`
-
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:               "keepsake",
@@ -82,6 +66,7 @@ func (a *app) root() *cobra.Command {
 		RunE:              runParent,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SuggestionsMinimumDistance = 2
 	addFlag(root.PersistentFlags(), "profile", &a.profile)
 	addFlag(root.PersistentFlags(), "json", &a.json)
 	addFlag(root.PersistentFlags(), "quiet", &a.quiet)
@@ -185,20 +170,43 @@ func helpCommands(w io.Writer, cmd *cobra.Command) {
 }
 
 func helpFlags(w io.Writer, title string, flags *pflag.FlagSet) {
-	t := cli.NewTable("", "", "")
-	n := 0
+	var specs []flagSpec
+	longest := 0
 	flags.VisitAll(func(f *pflag.Flag) {
-		if f.Hidden || f.Name == "help" {
-			return
+		if !f.Hidden && f.Name != "help" {
+			specs = append(specs, specOf(f.Name))
+			longest = max(longest, len(flagNames(specOf(f.Name))))
 		}
-		n++
-		s := specOf(f.Name)
-		t.Row("", flagNames(s), flagText(s))
 	})
-	if n > 0 {
-		fmt.Fprintf(w, "\n%s:\n", title)
-		t.Write(w)
+	if len(specs) == 0 {
+		return
 	}
+	t := cli.NewTable("", "", "")
+	for _, s := range specs {
+		name := flagNames(s)
+		for _, line := range wrap(flagText(s), helpWidth-longest) {
+			t.Row("", name, line)
+			name = ""
+		}
+	}
+	fmt.Fprintf(w, "\n%s:\n", title)
+	t.Write(w)
+}
+
+// helpWidth is the width of a flag's name and of what is said about it, so that
+// both with the blanks between fit 80 columns.
+const helpWidth = 76
+
+// wrap breaks a text into lines of at most width bytes where it has blanks.
+func wrap(text string, width int) (lines []string) {
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines, line = append(lines, line), ""
+		}
+		line = strings.TrimPrefix(line+" "+word, " ")
+	}
+	return append(lines, line)
 }
 
 func flagNames(s flagSpec) string {

@@ -13,6 +13,21 @@ import (
 	"keepsake.example/key"
 )
 
+const keyHelp = `The key of a backup is 64 hexadecimal digits, shown in 16 groups of four. Whoever
+has them and the cloud folder can read the backup; whoever loses them loses the
+backup. They are made on this device and sent nowhere.
+
+Write them on paper and keep the paper apart from the device. Case, blanks and
+dashes do not matter when you type them. A slip of the pen or of a finger
+is found for you: "digit 17 should be c".
+
+  keepsake key check    type them, to be sure that the paper is right
+  keepsake key show     see them again, while this device still has them
+  keepsake key rotate   replace them, when somebody else may have seen them
+
+Never put the digits on a command line: other programs can see it, and the shell
+keeps it. Use the prompt, or --key-file.`
+
 func (a *app) keyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key",

@@ -78,6 +78,7 @@ that never had them, except by you. With --enable the device goes on backing up.
 	flag(cmd, "include", &f.options.Include)
 	flag(cmd, "exclude", &f.options.Exclude)
 	flag(cmd, "into-non-empty", &f.options.IntoNonEmpty)
+	flag(cmd, "older-state", &f.options.OlderState)
 	flag(cmd, "enable", &f.enable)
 	flag(cmd, "key-store", &f.keyStore)
 	flag(cmd, "yes", &f.yes)

@@ -109,9 +109,7 @@ func (a *app) finish(err error) error {
 		a.msg.Hint("%s", f.hint)
 	}
 	if a.json && !a.emitted {
-		a.printJSON(map[string]any{"error": map[string]any{
-			"code": f.exit.Name, "exit": f.exit.Code, "message": f.message, "hint": f.hint,
-		}})
+		a.printJSON(map[string]errorJSON{"error": jsonError(f)})
 	}
 	return f
 }
@@ -139,15 +137,11 @@ func (a *app) printJSON(v any) error {
 // client makes the client of the profile. It is made late: --help needs no
 // profile.
 func (a *app) client() *client.Client {
-	profile, err := filepath.Abs(a.profile)
-	if err != nil {
-		profile = a.profile
-	}
 	if f, ok := a.err.(*os.File); ok && !a.quiet && !a.json && cli.IsTerminal(f) {
 		a.progress = cli.NewProgress(f, func() int { return cli.WidthOf(f) }, nil)
 	}
 	return client.New(client.Settings{
-		Profile:  profile,
+		Profile:  a.profile,
 		Keyring:  client.SystemKeyring(),
 		Progress: a.showProgress,
 		Warn:     func(text string) { a.progress.Clear(); a.msg.Warning("%s", text) },
@@ -199,7 +193,23 @@ func (a *app) prepare(cmd *cobra.Command, _ []string) error {
 	if a.profile == "" {
 		return usage("no profile folder: the home folder is unknown", "give one with --profile DIR")
 	}
+	if abs, err := filepath.Abs(a.profile); err == nil {
+		a.profile = abs
+	}
 	return nil
 }
 
 func (a *app) now() time.Time { return time.Now() }
+
+// errorJSON is an error for machines. The code and the number are fixed; the
+// words are not.
+type errorJSON struct {
+	Code    string `json:"code"`
+	Exit    int    `json:"exit"`
+	Message string `json:"message"`
+	Hint    string `json:"hint"`
+}
+
+func jsonError(f *failure) errorJSON {
+	return errorJSON{f.exit.Name, f.exit.Code, f.message, f.hint}
+}

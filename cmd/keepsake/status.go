@@ -48,13 +48,6 @@ type statusJSON struct {
 	Error      *errorJSON         `json:"error,omitempty"`
 }
 
-type errorJSON struct {
-	Code    string `json:"code"`
-	Exit    int    `json:"exit"`
-	Message string `json:"message"`
-	Hint    string `json:"hint"`
-}
-
 func (a *app) status(ctx context.Context) error {
 	st, err := a.client().Status(ctx)
 	if st == nil {
@@ -83,8 +76,8 @@ func (a *app) statusJSON(st *client.Status, warnings []string, err error) status
 		j.Newest = &st.Snapshots[n-1]
 	}
 	if err != nil {
-		f := explain(err)
-		j.Error = &errorJSON{f.exit.Name, f.exit.Code, f.message, f.hint}
+		e := jsonError(explain(err))
+		j.Error = &e
 	}
 	return j
 }
@@ -121,7 +114,7 @@ func (a *app) writeStatus(w io.Writer, st *client.Status, warnings []string, err
 		t.Row("last verify", fmt.Sprintf("%s (%s), %s of the data read", cli.Time(v.Time), cli.Age(a.now(), v.Time), (*part)(&v.ReadData)))
 	}
 	if !st.State.KeyChecked.IsZero() {
-		t.Row("digits typed", cli.Time(st.State.KeyChecked)+" ("+cli.Age(a.now(), st.State.KeyChecked)+")")
+		t.Row("digits checked", cli.Time(st.State.KeyChecked)+" ("+cli.Age(a.now(), st.State.KeyChecked)+")")
 	}
 	switch {
 	case err == nil:

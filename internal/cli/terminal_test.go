@@ -1,0 +1,239 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/creack/pty"
+	"golang.org/x/term"
+
+	"keepsake.example/internal/cli"
+)
+
+// screen is the far side of a terminal: what a person sees and types.
+type screen struct {
+	t    *testing.T
+	ctrl *os.File
+	tty  *os.File
+	mu   sync.Mutex
+	seen bytes.Buffer
+	more chan struct{}
+}
+
+func newScreen(t *testing.T) (*cli.Terminal, *screen) {
+	t.Helper()
+	ctrl, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &screen{t: t, ctrl: ctrl, tty: tty, more: make(chan struct{}, 1)}
+	go s.watch()
+	t.Cleanup(func() { ctrl.Close(); tty.Close() })
+	return cli.TerminalOn(tty), s
+}
+
+func (s *screen) watch() {
+	buf := make([]byte, 4096)
+	for {
+		n, err := s.ctrl.Read(buf)
+		s.mu.Lock()
+		s.seen.Write(buf[:n])
+		s.mu.Unlock()
+		select {
+		case s.more <- struct{}{}:
+		default:
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (s *screen) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen.String()
+}
+
+// wait returns when text was seen; the test's own deadline ends it otherwise.
+func (s *screen) wait(text string) {
+	for !strings.Contains(s.text(), text) {
+		<-s.more
+	}
+}
+
+func (s *screen) press(text string) {
+	s.t.Helper()
+	if _, err := s.ctrl.WriteString(text); err != nil {
+		s.t.Error(err)
+	}
+}
+
+const typed = "0011 2233-4455 6677 8899 aabb ccdd eeff ffee ddcc bbaa 9988 7766 5544 3322 1100"
+
+func TestDigitsAreNeverEchoed(t *testing.T) {
+	terminal, s := newScreen(t)
+	go func() {
+		s.wait("your digits")
+		s.press(typed)
+		s.wait("•••• •••• •••• ••••")
+		s.press("\r")
+	}()
+	got, err := terminal.Digits(context.Background(), "your digits")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.NewReplacer(" ", "", "-", "").Replace(typed)
+	if string(got) != want {
+		t.Errorf("got %q", got)
+	}
+	s.wait("(64 digits)")
+	for _, group := range strings.Fields(strings.ReplaceAll(typed, "-", " ")) {
+		if strings.Contains(s.text(), group) {
+			t.Errorf("group %s is on the screen", group)
+		}
+	}
+}
+
+func TestTabShowsTheDigitsAndEnterErasesThem(t *testing.T) {
+	terminal, s := newScreen(t)
+	go func() {
+		s.wait("your digits")
+		s.press("dead\t")
+		s.wait("dead")
+		s.press("\r")
+	}()
+	if _, err := terminal.Digits(context.Background(), "your digits"); err != nil {
+		t.Fatal(err)
+	}
+	s.wait("(4 digits)")
+	text := s.text()
+	if !strings.Contains(text[strings.LastIndex(text, "dead"):], "\x1b[J") {
+		t.Errorf("not erased after it was shown: %q", text)
+	}
+}
+
+func TestEditing(t *testing.T) {
+	for typed, want := range map[string]string{
+		"abcd\x7f\x7fef\r":              "abef",
+		"abcd\x15ef\r":                  "ef",
+		"\x7fab\x1b[Ac\x1bOHd\n":        "abcd",
+		"ab\x04cd\r":                    "abcd",
+		"ab\x00\x01cd\r":                "abcd",
+		"ä7\r":                          "ä7",
+		strings.Repeat("a", 300) + "\r": strings.Repeat("a", 256),
+	} {
+		terminal, s := newScreen(t)
+		go func() {
+			s.wait("?")
+			s.press(typed)
+		}()
+		got, err := terminal.Digits(context.Background(), "?")
+		if err != nil || string(got) != want {
+			t.Errorf("%q gave %q, %v; want %q", typed, got, err, want)
+		}
+	}
+}
+
+func TestAskAndConfirm(t *testing.T) {
+	for typed, want := range map[string]bool{"y\r": true, "YES\r": true, "\r": false, "n\r": false, "yy\r": false, "yes please\r": false} {
+		terminal, s := newScreen(t)
+		go func() {
+			s.wait("[y/N]")
+			s.press(typed)
+		}()
+		got, err := terminal.Confirm(context.Background(), "sure?")
+		if err != nil || got != want {
+			t.Errorf("%q gave %v, %v", typed, got, err)
+		}
+	}
+}
+
+// Typed ahead, the second answer must not be lost with the first.
+func TestAnswersTypedAhead(t *testing.T) {
+	terminal, s := newScreen(t)
+	go func() {
+		s.wait("one")
+		s.press("a\rb\r")
+	}()
+	for _, want := range []string{"a", "b"} {
+		got, err := terminal.Ask(context.Background(), "one")
+		if err != nil || got != want {
+			t.Errorf("got %q, %v; want %q", got, err, want)
+		}
+	}
+}
+
+func TestInterruptedQuestionRestoresTheTerminal(t *testing.T) {
+	ends := map[string]func(s *screen, cancel context.CancelCauseFunc){
+		"ctrl-c": func(s *screen, _ context.CancelCauseFunc) { s.press("12\x03") },
+		"ctrl-d": func(s *screen, _ context.CancelCauseFunc) { s.press("\x04") },
+		"signal": func(_ *screen, cancel context.CancelCauseFunc) { cancel(cli.ErrInterrupted) },
+	}
+	for name, end := range ends {
+		terminal, s := newScreen(t)
+		before, err := term.GetState(int(s.tty.Fd()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancelCause(context.Background())
+		go func() {
+			s.wait("digits?")
+			end(s, cancel)
+		}()
+		if _, err := terminal.Digits(ctx, "digits?"); !errors.Is(err, cli.ErrInterrupted) {
+			t.Errorf("%s: got %v", name, err)
+		}
+		after, err := term.GetState(int(s.tty.Fd()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if *before != *after {
+			t.Errorf("%s: the terminal was left changed", name)
+		}
+		cancel(nil)
+	}
+}
+
+func TestShowErasesTheScreen(t *testing.T) {
+	terminal, s := newScreen(t)
+	go func() {
+		s.wait("press enter")
+		s.press("\r")
+	}()
+	if err := terminal.Show(context.Background(), "the secret\n", "press enter"); err != nil {
+		t.Fatal(err)
+	}
+	s.wait("\x1b[?1049l")
+	text := s.text()
+	if strings.Index(text, "\x1b[?1049h") > strings.Index(text, "the secret") {
+		t.Error("the secret was shown on the primary screen")
+	}
+	if !strings.Contains(text[strings.Index(text, "the secret"):], "\x1b[2J") {
+		t.Error("the alternate screen was not erased")
+	}
+}
+
+// A second signal ends the process in the middle of a question.
+func TestRestoreTerminalFromAnotherGoroutine(t *testing.T) {
+	terminal, s := newScreen(t)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		terminal.Show(ctx, "the secret\n", "press enter")
+	}()
+	s.wait("press enter")
+	cli.RestoreTerminal()
+	s.wait("\x1b[?1049l")
+	cancel(cli.ErrInterrupted)
+	<-done
+	if n := strings.Count(s.text(), "\x1b[?1049l"); n != 1 {
+		t.Errorf("left the alternate screen %d times", n)
+	}
+}
