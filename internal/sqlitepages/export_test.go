@@ -1,0 +1,10 @@
+package sqlitepages
+
+// Settle and StateAt let tests look at a state from a later moment instead of
+// waiting for it.
+const Settle = settle
+
+var StateAt = stateAt
+
+// ChooseMode shows which way Open goes.
+var ChooseMode = chooseMode
