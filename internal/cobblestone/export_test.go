@@ -18,3 +18,15 @@ func TestingOnlyDerive(key *[KeySize]byte, salt *[SaltSize]byte, context []byte)
 }
 
 const BatchChunks = batchChunks
+
+// TestingOnlyBuffer is the memory that a Sealer or a reader keeps its batch in, to
+// see that it is wiped.
+func TestingOnlyBuffer(v any) []byte {
+	switch v := v.(type) {
+	case *Sealer:
+		return v.batch
+	case *reader:
+		return v.opened[:cap(v.opened)]
+	}
+	panic("neither a Sealer nor a reader")
+}

@@ -39,6 +39,8 @@ func randomBytes(r *rand.Rand, n int) []byte {
 	return b
 }
 
+func isZero(b []byte) bool { return bytes.Count(b, []byte{0}) == len(b) }
+
 // testMessage is a plaintext of n bytes and its message under testKey and testContext.
 func testMessage(n int) (plaintext, message []byte) {
 	plaintext = randomBytes(testRand(uint64(n)), n)

@@ -30,6 +30,20 @@ func TestReaderIsReader(t *testing.T) {
 	}
 }
 
+func TestReaderWipesWhatItHandedOver(t *testing.T) {
+	plaintext, message := testMessage(20 * chunk)
+	r, err := cobblestone.NewReader(testKey, testContext, bytes.NewReader(message))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, plaintext) {
+		t.Fatal(err)
+	}
+	if kept := cobblestone.TestingOnlyBuffer(r); len(kept) == 0 || !isZero(kept) {
+		t.Error("plaintext is kept")
+	}
+}
+
 // What comes out before an error is whole batches of genuine plaintext.
 func TestReaderLetsOutOnlyAuthenticatedBytes(t *testing.T) {
 	const batch = cobblestone.BatchChunks

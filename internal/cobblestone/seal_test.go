@@ -177,6 +177,9 @@ func TestSealerRefusesChangedPlaintext(t *testing.T) {
 		if !errors.Is(err, cobblestone.ErrChanged) || n > head+int64(at) {
 			t.Fatalf("byte %d changed: %d bytes out, %v", at, n, err)
 		}
+		if batch := cobblestone.TestingOnlyBuffer(s); len(batch) == 0 || !isZero(batch) {
+			t.Fatalf("byte %d changed: ciphertext under a spent nonce is kept", at)
+		}
 		plaintext[at] ^= 1
 		s.Seek(0, io.SeekStart)
 		if n, err := s.Read(make([]byte, 1)); n != 0 || !errors.Is(err, cobblestone.ErrChanged) {
