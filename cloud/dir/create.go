@@ -45,7 +45,7 @@ func Create(path string) (*Store, error) {
 func create(path string) error {
 	top, err := openOrMake(path)
 	if err != nil {
-		return classify(err)
+		return notOpened(err)
 	}
 	defer top.Close()
 	if err := checkOurs(top); err != nil {

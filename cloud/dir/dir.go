@@ -34,6 +34,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"keepsake.example/cloud"
@@ -91,7 +92,7 @@ func (s *Store) complete() error {
 func (s *Store) top() (*os.Root, error) {
 	top, err := os.OpenRoot(s.path)
 	if err != nil {
-		return nil, classify(err)
+		return nil, notOpened(err)
 	}
 	info, err := top.Lstat(cloud.Marker)
 	if err == nil && !info.Mode().IsRegular() {
@@ -105,6 +106,15 @@ func (s *Store) top() (*os.Root, error) {
 		return nil, fmt.Errorf("%w: %s has no file %s; is the disk mounted?", cloud.ErrUnreachable, s.path, cloud.Marker)
 	}
 	return nil, classify(err)
+}
+
+// notOpened classifies an error of os.OpenRoot, which says in words alone that
+// there is a file where the folder was.
+func notOpened(err error) error {
+	if errno := syscall.Errno(0); errors.As(err, &errno) {
+		return classify(err)
+	}
+	return fmt.Errorf("%w: %w", cloud.ErrUnreachable, err)
 }
 
 // sub opens a sub-folder, which must not be a symbolic link.

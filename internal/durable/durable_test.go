@@ -152,6 +152,18 @@ func TestOneWinner(t *testing.T) {
 	}
 }
 
+func TestLinkNewLeavesOneName(t *testing.T) {
+	dir := t.TempDir()
+	root := open(t, dir)
+	if err := root.WriteFile(".tmp-a", []byte("a"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := durable.LinkNew(root, ".tmp-a", "a"); err != nil {
+		t.Fatal(err)
+	}
+	wantOnly(t, dir, "a")
+}
+
 func TestCloseWithoutPublish(t *testing.T) {
 	dir := t.TempDir()
 	f, err := durable.Create(open(t, dir), 0o600)
