@@ -23,6 +23,9 @@
 // Keys must be uniformly random. What this package derives from them lives inside
 // the standard library's AES and HKDF state, which cannot be wiped; no copy of the
 // input key is kept once a constructor has returned.
+//
+// The standard library's FIPS mode (GODEBUG=fips140=only) refuses AES-GCM with
+// nonces it did not choose itself, so this package panics under it.
 package cobblestone
 
 import "errors"
@@ -45,8 +48,8 @@ const (
 	sealedChunk    = ChunkSize + TagSize
 	maxChunks      = 1 << 38
 	// batchChunks is how many chunks Sealer and the reader of NewReader hold at
-	// once: 256 KiB, large enough for the copying to vanish beside the AES and
-	// small enough to stay in a core's second-level cache.
+	// once: 256 KiB, few calls for a large message, and small enough that what was
+	// sealed is still in a core's second-level cache when it is copied out.
 	batchChunks = 16
 	batchSealed = batchChunks * sealedChunk
 )

@@ -65,7 +65,8 @@ func (c *chunkCipher) nonce(dst *[nonceSize]byte, number int64) {
 }
 
 // Commitment is the second field of the header: what key, salt and context commit
-// to. To try many keys against one header use [Check], which costs a third.
+// to. To try many keys against one header use [Check], which costs a third
+// (BenchmarkCommitment, BenchmarkCheckWrongKey).
 func Commitment(key *[KeySize]byte, salt *[SaltSize]byte, context []byte) [32]byte {
 	s := derive(key, salt, context)
 	defer func() { *s = secrets{} }()
@@ -74,7 +75,8 @@ func Commitment(key *[KeySize]byte, salt *[SaltSize]byte, context []byte) [32]by
 
 // Check returns a function that says whether candidate is the key of the message
 // with this header and context. It is for trying hundreds of thousands of keys: a
-// wrong one costs about 2 µs and no allocation. It may be called from many
+// wrong one costs four SHA-512 compressions (about 2.4 µs at 2.5 GHz,
+// BenchmarkCheckWrongKey) and no allocation. It may be called from many
 // goroutines at once, keeps nothing of a candidate, and does not refer to header
 // or context after Check has returned.
 func Check(header *[HeaderSize]byte, context []byte) func(candidate *[KeySize]byte) bool {
