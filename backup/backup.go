@@ -149,6 +149,7 @@ func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *Backup
 		return nil, err
 	}
 	res.BytesRead, res.BytesNew, res.BytesUploaded, res.Objects = c.read.Load(), c.fresh.Load(), c.uploaded.Load(), int(c.objects.Load())
+	res.Snapshot.New, res.Snapshot.Changed, res.Unchanged = p.fresh, p.changed, res.Unchanged+p.same
 	res.NothingNew = res.Snapshot.New+res.Snapshot.Changed+res.Snapshot.Removed == 0
 	res.Snapshot.Uploaded = res.BytesUploaded
 	if o.DryRun {
@@ -234,9 +235,7 @@ func (r *Repo) commit(ctx context.Context, h *head) error {
 
 // sweep deletes old heads and packs that no head names and that are old enough, spec §11. It fails silently: the next run does it.
 func (r *Repo) sweep(ctx context.Context, now time.Time, present map[uint32]cloud.Info) {
-	for _, name := range r.older[min(len(r.older), keepHeads-1):] {
-		r.store.Delete(ctx, name)
-	}
+	r.dropOldHeads(ctx)
 	wanted := r.wanted()
 	r.cache.keep(wanted)
 	if len(r.damage) > 0 || r.reclaimed {
@@ -246,6 +245,13 @@ func (r *Repo) sweep(ctx context.Context, now time.Time, present map[uint32]clou
 		if !wanted[info.Name] && now.Sub(info.ModTime) > orphanAge {
 			r.store.Delete(ctx, info.Name)
 		}
+	}
+}
+
+// dropOldHeads deletes the heads that are not kept, spec §5.
+func (r *Repo) dropOldHeads(ctx context.Context) {
+	for _, name := range r.older[min(len(r.older), keepHeads-1):] {
+		r.store.Delete(ctx, name)
 	}
 }
 

@@ -24,7 +24,6 @@ type packer struct {
 	kind kind
 	pack *fullPack
 	num  uint32
-	own  bool // chunks move with their addresses: record origins
 }
 
 // A fullPack is a pack's table and blocks, not yet sealed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -36,6 +37,7 @@ const (
 	opReset                 // forget the file's chunks: it is read again
 	opReplace               // the file could not be read: take the entry of the snapshot before
 	opEnd                   // the entry is complete
+	opRead                  // likewise, and it was read: compare it with other, the snapshot before's
 )
 
 // An op is one step of the appender.
@@ -44,7 +46,7 @@ type op struct {
 	file  *entry
 	run   run    // opKnown; count for opNew
 	id    ID     // opRef
-	other *entry // opReplace
+	other *entry // opReplace, opRead
 }
 
 // A chunkJob is a stretch of a file on its way through workers and collector, or only steps.
@@ -115,6 +117,8 @@ type pipeline struct {
 
 	manifest *manifestWriter
 	segments []run
+
+	fresh, changed, same int // files that were read, by the appender
 }
 
 func (r *Repo) newPipeline(ctx context.Context, c *counters, ids *idMap, dry bool) *pipeline {
@@ -426,10 +430,25 @@ func (p *pipeline) apply(o op, at run, next *uint32) error {
 		o.file.runs = nil
 	case opReplace:
 		*o.file = *o.other
+	case opRead:
+		p.compare(o.file, o.other)
+		return p.manifest.add(o.file)
 	case opEnd:
 		return p.manifest.add(o.file)
 	}
 	return nil
+}
+
+// compare counts a file that was read as new, changed, or after all the same.
+func (p *pipeline) compare(e, prev *entry) {
+	switch {
+	case prev == nil:
+		p.fresh++
+	case e.size == prev.size && slices.Equal(e.runs, prev.runs):
+		p.same++
+	default:
+		p.changed++
+	}
 }
 
 // segment stores one segment of the manifest, unless it is known.

@@ -280,11 +280,6 @@ func (s *scanner) file(path string, info fs.FileInfo) error {
 		return err
 	}
 	s.count(e)
-	if prev == nil {
-		s.res.Snapshot.New++
-	} else {
-		s.res.Snapshot.Changed++
-	}
 	return nil
 }
 
@@ -330,7 +325,7 @@ func (s *scanner) read(e, prev *entry) (done bool, err error) {
 func (s *scanner) finish(e, prev *entry, err error) (done bool, _ error) {
 	switch {
 	case err == nil:
-		return true, s.p.steps(op{kind: opEnd, file: e})
+		return true, s.p.steps(op{kind: opRead, file: e, other: prev})
 	case s.p.ctx.Err() != nil:
 		return false, context.Cause(s.p.ctx)
 	case !errors.As(err, new(*sourceError)):

@@ -1,0 +1,392 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"keepsake.example/cloud"
+)
+
+// DefaultMaxUnused is the share of a pack that may be unused before prune rewrites it.
+const DefaultMaxUnused = 0.5
+
+// PruneOptions says what to keep.
+type PruneOptions struct {
+	Keep      Policy
+	MaxUnused float64 // share of a pack's contents that may be unused before the rest is copied to a new pack, 0 to 1
+	DryRun    bool
+	// ForgetDamaged gives up snapshots that cannot be read. Without it, Prune fails with ErrDamaged while there are any, because it
+	// cannot know what they need.
+	ForgetDamaged bool
+}
+
+// A PruneResult says what prune did, or with DryRun would do.
+type PruneResult struct {
+	Kept           []Snapshot `json:"kept"`
+	Removed        []Snapshot `json:"removed"`
+	ObjectsRemoved int        `json:"objects_removed"`
+	BytesFreed     int64      `json:"bytes_freed"` // what was deleted less what was written
+	Repacked       int        `json:"repacked"`    // packs whose remaining chunks were copied
+	BytesRepacked  int64      `json:"bytes_repacked"`
+	OrphansRemoved int        `json:"orphans_removed"`
+}
+
+// pruner works out and carries out one prune.
+type pruner struct {
+	r       *Repo
+	ctx     context.Context
+	o       PruneOptions
+	res     *PruneResult
+	c       *counters
+	used    map[uint32]*bitmap // :: pack → chunks that a kept snapshot needs
+	repack  map[uint32]bool
+	drop    map[uint32]bool
+	rewrite bool // the index changes
+}
+
+// Prune removes snapshots that the policy does not keep, then every pack that nothing needs, without reading it. A pack of which
+// more than MaxUnused is unused is read, and what is needed of it copied.
+//
+// Errors: ErrLocked, ErrDamaged, what the store returns, ctx's. Interrupted at any point, nothing that a kept snapshot needs is lost.
+func (r *Repo) Prune(ctx context.Context, o PruneOptions) (*PruneResult, error) {
+	p := &pruner{r: r, ctx: ctx, o: o, res: &PruneResult{}, c: &counters{}, used: make(map[uint32]*bitmap), repack: make(map[uint32]bool), drop: make(map[uint32]bool)}
+	since := r.opts.Now()
+	if !o.DryRun {
+		l, err := r.begin(ctx, "prune")
+		if err != nil {
+			return nil, err
+		}
+		defer l.unlock()
+		since = l.since
+	}
+	if len(r.damage) > 0 && !o.ForgetDamaged {
+		return nil, fmt.Errorf("pruning: %w", r.damage[0])
+	}
+	if len(r.snapshots) == 0 {
+		return p.res, nil
+	}
+	stop := p.c.report(r.opts.Progress, "pruning")
+	defer stop()
+	kept, removed := o.Keep.apply(r.snapshots)
+	for _, s := range kept {
+		p.res.Kept = append(p.res.Kept, *s)
+		if err := p.mark(s); err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range removed {
+		p.res.Removed = append(p.res.Removed, *s)
+	}
+	if err := p.weigh(); err != nil {
+		return nil, err
+	}
+	if o.DryRun {
+		return p.res, nil
+	}
+	before := r.wanted()
+	if err := p.commit(kept); err != nil {
+		return nil, err
+	}
+	if err := p.deleteUnnamed(before); err != nil {
+		return p.res, err
+	}
+	return p.res, p.deleteOrphans(since)
+}
+
+// mark notes every chunk that a snapshot needs.
+func (p *pruner) mark(s *Snapshot) error {
+	for _, seg := range s.segments {
+		if err := p.use(run{p.r.index.names.number(s.packs[seg.pack-1]), seg.first, seg.count}); err != nil {
+			return err
+		}
+	}
+	for e, err := range p.r.entries(p.ctx, s) {
+		if err != nil {
+			return err
+		}
+		p.c.files.Add(1)
+		for _, a := range e.runs {
+			if err := p.use(a); err != nil {
+				return fmt.Errorf("snapshot %.8s needs what is not there: %w", s.ID, err)
+			}
+		}
+	}
+	return p.ctx.Err()
+}
+
+func (p *pruner) use(a run) error {
+	if a.pack == 0 {
+		return nil
+	}
+	places, err := p.r.index.resolve(a)
+	if err != nil {
+		return err
+	}
+	for _, place := range places {
+		b := p.used[place.pack]
+		if b == nil {
+			b = newBitmap(p.r.index.packs[place.pack].chunks)
+			p.used[place.pack] = b
+		}
+		b.set(int(place.first), int(place.count))
+	}
+	return nil
+}
+
+// weigh decides for every pack: keep, copy or drop.
+func (p *pruner) weigh() error {
+	for n, info := range p.r.index.packs {
+		b := p.used[n]
+		if b == nil {
+			p.drop[n] = true
+			p.res.ObjectsRemoved++
+			p.res.BytesFreed += info.size
+			continue
+		}
+		if b.full() {
+			continue
+		}
+		t, err := p.r.table(p.ctx, n)
+		if err != nil {
+			return err
+		}
+		var all, unused int64
+		for i, l := range t.lengths {
+			all += int64(l)
+			if !b.has(i) {
+				unused += int64(l)
+			}
+		}
+		if float64(unused) > p.o.MaxUnused*float64(all) {
+			p.repack[n] = true
+			p.res.Repacked++
+			p.res.ObjectsRemoved++
+			p.res.BytesFreed += info.size
+		}
+	}
+	p.rewrite = len(p.drop)+len(p.repack) > 0 || len(p.r.damage) > 0 || len(p.r.index.loaded) > 1
+	return nil
+}
+
+// commit copies what must be copied, writes the new index and the head.
+func (p *pruner) commit(kept []*Snapshot) error {
+	h := nextHead(p.r.heads)
+	h.snapshots = nil
+	for _, s := range kept {
+		h.snapshots = append(h.snapshots, s.id)
+	}
+	h.indexes = slices.Clone(p.r.index.loaded)
+	if p.rewrite {
+		copied, err := p.copyChunks()
+		if err != nil {
+			return err
+		}
+		staying, err := p.indexStaying()
+		if err != nil {
+			return err
+		}
+		h.indexes = append(staying, copied...)
+	}
+	if err := p.ctx.Err(); err != nil {
+		return err
+	}
+	return p.r.commit(p.ctx, h)
+}
+
+// copyChunks moves what is needed of the packs that go into new packs, under their old addresses.
+func (p *pruner) copyChunks() ([]ID, error) {
+	up := p.r.newUploader(p.ctx, p.c, false)
+	into := map[kind]*packer{kindData: {up: up, kind: kindData}, kindMeta: {up: up, kind: kindMeta}}
+	err := func() error {
+		var order []uint32
+		for n := range p.repack {
+			order = append(order, n)
+		}
+		slices.Sort(order)
+		for _, n := range order {
+			if err := p.copyPack(n, into[p.r.index.packs[n].kind]); err != nil {
+				return err
+			}
+		}
+		for _, pk := range into {
+			if err := pk.flush(p.ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}()
+	if upErr := up.wait(p.ctx, err == nil); upErr != nil && (err == nil || errors.Is(err, errUploadsEnded)) {
+		err = upErr
+	}
+	p.res.BytesRepacked = p.c.uploaded.Load()
+	p.res.BytesFreed -= p.res.BytesRepacked
+	return up.indexes, err
+}
+
+// copyPack copies one pack's needed chunks, block by block.
+func (p *pruner) copyPack(n uint32, into *packer) error {
+	t, err := p.r.table(p.ctx, n)
+	if err != nil {
+		return err
+	}
+	b := p.used[n]
+	var want []int
+	for i, bl := range t.blocks {
+		if b.any(bl.first, bl.n) {
+			want = append(want, i)
+		}
+	}
+	d := newDigester(p.r.ring)
+	_, err = p.r.readBlocks(p.ctx, t, want, func(bl *block, raw []byte) error {
+		if err := checkChunks(t, bl, raw, d); err != nil {
+			return err
+		}
+		return p.copyBlock(t, bl, raw, b, into)
+	})
+	return err
+}
+
+func (p *pruner) copyBlock(t *table, bl *block, raw []byte, b *bitmap, into *packer) error {
+	var data []byte
+	var ids []ID
+	var lengths []uint32
+	var from []origin
+	for n := bl.first; n < bl.first+bl.n; n++ {
+		size := t.lengths[n]
+		if b.has(n) {
+			data = append(data, raw[:size]...)
+			ids = append(ids, t.ids[n])
+			lengths = append(lengths, size)
+			from = addOrigin(from, t, n)
+		}
+		raw = raw[size:]
+	}
+	c, stored := compress(data, nil)
+	_, err := into.add(p.ctx, c, bl.class, stored, ids, lengths, from)
+	return err
+}
+
+// addOrigin notes the address of chunk n of t.
+func addOrigin(from []origin, t *table, n int) []origin {
+	o := origin{t.pack, uint32(n), 1}
+	if moved, at := t.originOf(n); moved != nil {
+		o = origin{moved.pack, at, 1}
+	}
+	if k := len(from); k > 0 && from[k-1].pack == o.pack && from[k-1].first+from[k-1].count == o.first {
+		from[k-1].count++
+		return from
+	}
+	return append(from, o)
+}
+
+// indexStaying writes an index of the packs that stay.
+func (p *pruner) indexStaying() (ids []ID, err error) {
+	var tables []*table
+	size := 0
+	write := func() error {
+		more, err := p.r.writeIndexes(p.ctx, tables)
+		ids, tables, size = append(ids, more...), nil, 0
+		return err
+	}
+	var order []uint32
+	for n := range p.r.index.packs {
+		if !p.drop[n] && !p.repack[n] {
+			order = append(order, n)
+		}
+	}
+	slices.Sort(order)
+	for _, n := range order {
+		t, err := p.r.table(p.ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		tables = append(tables, t)
+		if size += len(t.ids) * 18; size >= indexPayload {
+			if err := write(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return ids, write()
+}
+
+// deleteUnnamed deletes what the head before named and the new one does not. It goes on after an error: what is left is an orphan.
+func (p *pruner) deleteUnnamed(before map[string]bool) error {
+	after := p.r.wanted()
+	var failed error
+	for name := range before {
+		if after[name] || strings.HasPrefix(name, kinds[kindHead].folder) {
+			continue
+		}
+		if err := p.r.store.Delete(p.ctx, name); err != nil && !errors.Is(err, cloud.ErrNotExist) {
+			failed = fmt.Errorf("the snapshots are removed, but deleting what nothing needs failed: %w", err)
+		}
+	}
+	p.r.dropOldHeads(p.ctx)
+	p.r.cache.keep(after)
+	return failed
+}
+
+// deleteOrphans deletes what no head names, if it is old enough by the store's clock, spec §11. After another device's lock was taken
+// over nothing is deleted, since that device may be slow and not gone.
+func (p *pruner) deleteOrphans(since time.Time) error {
+	if p.r.reclaimed || len(p.r.damage) > 0 {
+		return nil
+	}
+	wanted := p.r.wanted()
+	var old []cloud.Info
+	for _, k := range []kind{kindSnapshot, kindIndex, kindData, kindMeta} {
+		err := p.r.store.List(p.ctx, kinds[k].folder, func(info cloud.Info) error {
+			if !wanted[info.Name] && since.Sub(info.ModTime) > orphanAge {
+				old = append(old, info)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("listing left-over objects: %w", err)
+		}
+	}
+	for _, info := range old {
+		if err := p.r.store.Delete(p.ctx, info.Name); err != nil && !errors.Is(err, cloud.ErrNotExist) {
+			return fmt.Errorf("deleting a left-over object: %w", err)
+		}
+		p.res.OrphansRemoved++
+		p.res.BytesFreed += info.Size
+	}
+	return nil
+}
+
+// A bitmap notes chunks of a pack.
+type bitmap struct {
+	bits []uint64
+	n    int
+	left int // not set
+}
+
+func newBitmap(n int) *bitmap { return &bitmap{bits: make([]uint64, (n+63)/64), n: n, left: n} }
+
+func (b *bitmap) has(i int) bool { return b.bits[i/64]&(1<<(i%64)) != 0 }
+
+func (b *bitmap) set(first, count int) {
+	for i := first; i < first+count; i++ {
+		if !b.has(i) {
+			b.bits[i/64] |= 1 << (i % 64)
+			b.left--
+		}
+	}
+}
+
+func (b *bitmap) full() bool { return b.left == 0 }
+
+func (b *bitmap) any(first, count int) bool {
+	for i := first; i < first+count; i++ {
+		if b.has(i) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,315 @@
+package backup
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// RestoreOptions says what to restore, and where.
+type RestoreOptions struct {
+	Snapshot     string   // id
+	Target       string   // folder, made if absent
+	Include      []string // patterns; none means everything
+	Exclude      []string
+	IntoNonEmpty bool // write into a folder that has something in it; files of the same name are replaced, others left
+}
+
+// A RestoreResult says what a restore did.
+type RestoreResult struct {
+	Snapshot     Snapshot      `json:"snapshot"`
+	Files        int           `json:"files"`
+	Skipped      int           `json:"skipped"` // files that were there already, with the same size and time
+	Links        int           `json:"links"`
+	Bytes        int64         `json:"bytes"`         // written
+	BytesFetched int64         `json:"bytes_fetched"` // asked of the cloud
+	Duration     time.Duration `json:"duration_ns"`
+	Problems     []Problem     `json:"problems"`
+	Continued    bool          `json:"continued"` // an interrupted restore was taken up
+}
+
+// workFolder holds files that are not complete yet, inside the target so that a rename finishes them. It is gone when all is done.
+const workFolder = ".keepsake-restore"
+
+const markerName = workFolder + "/restore.json"
+
+// marker says which snapshot a restore that was interrupted was of.
+type marker struct {
+	Repository string `json:"repository"`
+	Snapshot   string `json:"snapshot"`
+}
+
+// planRuns bounds the chunks' places that are planned at a time, and so the memory: about 32 MiB.
+const planRuns = 400_000
+
+// A restorer restores one snapshot.
+type restorer struct {
+	r       *Repo
+	s       *Snapshot
+	o       *RestoreOptions
+	ctx     context.Context
+	res     *RestoreResult
+	c       *counters
+	root    *os.Root
+	include *matcher
+	exclude *matcher
+	plan    *plan
+	dirs    map[string]bool // made or found in this run
+	written atomic.Int64    // files
+}
+
+// Restore writes a snapshot's files into a folder, databases first. Each file is written under another name and takes its own when it is complete
+// and on the disk. An interrupted restore is continued by the same call: complete files are kept by size and time, the chunks of
+// incomplete ones by their ids.
+//
+// Errors: ErrTargetNotEmpty, ErrNotFound, ErrDamaged, ErrLocal, what the store returns, ctx's. Damage does not stop the
+// files it does not touch; the error then joins all of it.
+func (r *Repo) Restore(ctx context.Context, o RestoreOptions) (*RestoreResult, error) {
+	started := time.Now()
+	s, err := r.snapshot(o.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	x := &restorer{r: r, s: s, o: &o, ctx: ctx, c: &counters{}, res: &RestoreResult{Snapshot: *s}, dirs: make(map[string]bool)}
+	if x.include, err = newMatcher(o.Include); err != nil {
+		return nil, err
+	}
+	if x.exclude, err = newMatcher(o.Exclude); err != nil {
+		return nil, err
+	}
+	if err := x.open(); err != nil {
+		return nil, err
+	}
+	defer x.root.Close()
+	stop := x.c.report(r.opts.Progress, "restoring")
+	err = x.run()
+	stop()
+	x.res.Files, x.res.Bytes, x.res.BytesFetched, x.res.Duration = int(x.written.Load()), x.c.fresh.Load(), x.c.fetched.Load(), time.Since(started)
+	return x.res, err
+}
+
+// open makes the target, or checks that it may be written to.
+func (x *restorer) open() error {
+	if err := os.MkdirAll(x.o.Target, 0o700); err != nil {
+		return fmt.Errorf("%w: making the target folder: %w", ErrLocal, err)
+	}
+	root, err := os.OpenRoot(x.o.Target)
+	if err != nil {
+		return fmt.Errorf("%w: opening the target folder: %w", ErrLocal, err)
+	}
+	x.root = root
+	if err := x.begin(); err != nil {
+		root.Close()
+		return err
+	}
+	return nil
+}
+
+// begin finds out whether the target is new, or a restore that was interrupted, and marks it.
+func (x *restorer) begin() error {
+	want := marker{x.r.ID(), x.s.ID}
+	if b, err := x.root.ReadFile(markerName); err == nil {
+		var found marker
+		if len(b) < 4096 && json.Unmarshal(b, &found) == nil && found == want {
+			x.res.Continued = true
+			return nil
+		}
+		if !x.o.IntoNonEmpty {
+			return fmt.Errorf("%w: a restore of another snapshot (%.8s) was begun there", ErrTargetNotEmpty, found.Snapshot)
+		}
+	}
+	names, err := readNames(x.o.Target)
+	if err != nil {
+		return fmt.Errorf("%w: reading the target folder: %w", ErrLocal, err)
+	}
+	if len(names) > 0 && !x.o.IntoNonEmpty {
+		return ErrTargetNotEmpty
+	}
+	if err := x.root.Mkdir(workFolder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%w: %w", ErrLocal, err)
+	}
+	b, err := json.Marshal(want)
+	if err == nil {
+		err = x.root.WriteFile(markerName, append(b, '\n'), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: marking the restore: %w", ErrLocal, err)
+	}
+	return nil
+}
+
+// run restores databases, then the rest, then what must come last.
+func (x *restorer) run() error {
+	if err := x.count(); err != nil {
+		return err
+	}
+	var failed []error
+	for _, databases := range []bool{true, false} {
+		err := x.pass(databases)
+		if errors.Is(err, ErrDamaged) {
+			failed = append(failed, err)
+		} else if err != nil {
+			return err
+		}
+	}
+	if err := x.finishFolders(); err != nil {
+		return err
+	}
+	if len(failed) > 0 {
+		return errors.Join(failed...)
+	}
+	if err := x.root.RemoveAll(workFolder); err != nil {
+		return fmt.Errorf("%w: removing the work folder: %w", ErrLocal, err)
+	}
+	return nil
+}
+
+// wants reports whether an entry is to be restored.
+func (x *restorer) wants(e *entry) bool {
+	if e.path == workFolder || (e.path != "" && x.exclude.match(e.path)) {
+		return false
+	}
+	return len(x.include.patterns) == 0 || x.include.match(e.path)
+}
+
+// each calls fn for every wanted entry.
+func (x *restorer) each(fn func(e *entry) error) error {
+	for e, err := range x.r.entries(x.ctx, x.s) {
+		if err == nil && x.wants(e) {
+			err = fn(e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// count finds the totals, for progress.
+func (x *restorer) count() error {
+	return x.each(func(e *entry) error {
+		if e.isFile() {
+			x.c.totalFiles.Add(1)
+			x.c.totalBytes.Add(e.size)
+		}
+		return nil
+	})
+}
+
+// pass restores the databases, or everything else.
+func (x *restorer) pass(databases bool) error {
+	x.plan = newPlan(x)
+	err := x.each(func(e *entry) error {
+		if err := x.ctx.Err(); err != nil {
+			return err
+		}
+		if (e.kind == recordDB) != databases {
+			return nil
+		}
+		switch e.kind {
+		case recordDir:
+			return x.dir(e.path)
+		case recordLink:
+			return x.link(e)
+		}
+		return x.file(e)
+	})
+	if err == nil || errors.Is(err, ErrDamaged) {
+		err = errors.Join(err, x.plan.execute())
+	}
+	return errors.Join(err, x.plan.damage())
+}
+
+// dir makes a folder and those above it. Its own mode and time come last, or nothing could be written into it.
+func (x *restorer) dir(path string) error {
+	if path == "" || x.dirs[path] {
+		return nil
+	}
+	err := x.root.MkdirAll(path, 0o700)
+	if err == nil && (x.res.Continued || x.o.IntoNonEmpty) {
+		err = x.root.Chmod(path, 0o700) // it may have its final mode already
+	}
+	if err != nil {
+		return fmt.Errorf("%w: making a folder: %w", ErrLocal, err)
+	}
+	if len(x.dirs) < 1<<16 {
+		x.dirs[path] = true
+	}
+	return nil
+}
+
+func parent(path string) string {
+	for i := len(path) - 1; i >= 0; i-- {
+		if path[i] == '/' {
+			return path[:i]
+		}
+	}
+	return ""
+}
+
+func (x *restorer) link(e *entry) error {
+	if err := x.dir(parent(e.path)); err != nil {
+		return err
+	}
+	if target, err := x.root.Readlink(e.path); err == nil && target == e.target {
+		return nil
+	}
+	if x.o.IntoNonEmpty {
+		x.root.Remove(e.path)
+	}
+	if err := x.root.Symlink(e.target, e.path); err != nil {
+		return fmt.Errorf("%w: making a link: %w", ErrLocal, err)
+	}
+	x.res.Links++
+	return nil
+}
+
+// file plans a file's chunks, unless it is there.
+func (x *restorer) file(e *entry) error {
+	if info, err := x.root.Lstat(e.path); err == nil {
+		if info.Mode().IsRegular() && info.Size() == e.size && info.ModTime().UnixNano() == e.mtime {
+			x.res.Skipped++
+			x.c.files.Add(1)
+			x.c.bytes.Add(e.size)
+			return nil
+		}
+	}
+	if err := x.dir(parent(e.path)); err != nil {
+		return err
+	}
+	return x.plan.add(e)
+}
+
+// partName is the name of a file while it is not complete: the same in every run.
+func partName(path string) string {
+	sum := sha256.Sum256([]byte(path))
+	return workFolder + "/" + hex.EncodeToString(sum[:16]) + ".part"
+}
+
+// finishFolders gives folders their modes and times, after everything in them is written.
+func (x *restorer) finishFolders() error {
+	return x.each(func(e *entry) error {
+		if e.kind != recordDir || e.path == "" {
+			return nil
+		}
+		if err := x.dir(e.path); err != nil {
+			return err
+		}
+		err := x.root.Chmod(e.path, fs.FileMode(e.mode))
+		if err == nil {
+			t := time.Unix(0, e.mtime)
+			err = x.root.Chtimes(e.path, t, t)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: finishing a folder: %w", ErrLocal, err)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,84 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"keepsake.example/cloud"
+	"keepsake.example/key"
+)
+
+// Rotate wraps the repository's keys under newKey, with a new data key for everything written from now on, and retires the old
+// ring, spec §10. Nothing else is rewritten. When it returns nil, only newKey opens the repository; when it fails, the old key, newKey or both do, and a second
+// call (after opening with either) finishes. It fails with ErrLocked, or what the store returns.
+func (r *Repo) Rotate(ctx context.Context, newKey *key.Key) error {
+	l, err := r.begin(ctx, "key rotation")
+	if err != nil {
+		return err
+	}
+	defer l.unlock()
+	if len(r.ring.keys) >= maxDataKeys {
+		return fmt.Errorf("backup: the key was rotated %d times; no more fit", len(r.ring.keys))
+	}
+	next := r.ring.next(r.opts.Now())
+	if err := putBytes(ctx, r.store, next.name(), next.seal(newKey)); err != nil {
+		next.wipe()
+		return fmt.Errorf("storing the new key ring: %w", err)
+	}
+	r.ring.wipe()
+	r.ring = next
+	return r.retireRings(ctx)
+}
+
+// FinishRotation retires rings that a rotation left when it was interrupted. It does nothing if there are none.
+func (r *Repo) FinishRotation(ctx context.Context) error {
+	names, err := listNames(ctx, r.store, kinds[kindRing].folder)
+	if err != nil {
+		return fmt.Errorf("looking for older key rings: %w", err)
+	}
+	if len(names) < 2 {
+		return nil
+	}
+	l, err := r.begin(ctx, "key rotation")
+	if err != nil {
+		return err
+	}
+	defer l.unlock()
+	return r.retireRings(ctx)
+}
+
+// retireRings replaces every ring but the one in use by what is left of it, spec §10.
+func (r *Repo) retireRings(ctx context.Context) error {
+	names, err := listNames(ctx, r.store, kinds[kindRing].folder)
+	if err != nil {
+		return fmt.Errorf("looking for older key rings: %w", err)
+	}
+	for _, name := range names {
+		if name == r.ring.name() {
+			continue
+		}
+		if err := r.retire(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Repo) retire(ctx context.Context, name string) error {
+	object, err := getAll(ctx, r.store, name, kinds[kindRing].limit)
+	if err == nil {
+		object, err = checkRing(name, object)
+	}
+	if err == nil {
+		_, _, id, _ := splitName(name)
+		err = putBytes(ctx, r.store, retiredFolder+id.String(), object[:stubSize])
+	}
+	if err != nil && !errors.Is(err, cloud.ErrExist) && !errors.Is(err, ErrDamaged) {
+		return fmt.Errorf("retiring the old key ring: %w", err)
+	}
+	if err := r.store.Delete(ctx, name); err != nil && !errors.Is(err, cloud.ErrNotExist) {
+		return fmt.Errorf("deleting the old key ring: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,305 @@
+package backup
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"math/big"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"keepsake.example/cloud"
+	"keepsake.example/internal/cobblestone"
+)
+
+// VerifyOptions says how deep to look.
+type VerifyOptions struct {
+	// ReadData is the share of packs of which every byte is read and checked, 0 to 1. Which ones is drawn anew each time. With 0, everything but
+	// the contents of data packs is checked: heads, indexes, snapshots, manifests, that every chunk has its place, that every object is there with its size.
+	ReadData float64
+}
+
+// A VerifyResult says what was looked at, and what is wrong.
+type VerifyResult struct {
+	Snapshots   int            `json:"snapshots"`
+	Objects     int            `json:"objects"`
+	Packs       int            `json:"packs"`
+	PacksRead   int            `json:"packs_read"`
+	BytesRead   int64          `json:"bytes_read"`
+	Orphans     int            `json:"orphans"` // objects no head names: left by an interrupted run, harmless
+	OrphanBytes int64          `json:"orphan_bytes"`
+	Damage      []*DamageError `json:"damage"`
+	// Affected lists, for each snapshot id, up to 100 paths that cannot be restored as they were.
+	Affected map[string][]string `json:"affected"`
+}
+
+const maxAffected = 100
+
+// verifier checks a repository, reading everything anew from the cloud.
+type verifier struct {
+	r   *Repo
+	ctx context.Context
+	res *VerifyResult
+	c   *counters
+	mu  sync.Mutex
+	bad map[uint32]bool // packs with damage
+}
+
+// Verify checks the repository. Damage is in the result; an error means that it could not be finished.
+func (r *Repo) Verify(ctx context.Context, o VerifyOptions) (*VerifyResult, error) {
+	if err := r.reload(ctx); err != nil {
+		return nil, err
+	}
+	r.fresh = true
+	defer func() { r.fresh = false }()
+	if err := r.loadContents(ctx); err != nil {
+		return nil, err
+	}
+	v := &verifier{r: r, ctx: ctx, c: &counters{}, res: &VerifyResult{Affected: make(map[string][]string)}, bad: make(map[uint32]bool)}
+	v.res.Damage = append(v.res.Damage, r.damage...)
+	v.res.Snapshots = len(r.snapshots)
+	if err := v.objects(); err != nil {
+		return nil, err
+	}
+	stop := v.c.report(r.opts.Progress, "verifying")
+	err := v.packs(o.ReadData)
+	stop()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range r.snapshots {
+		if err := v.snapshot(s); err != nil {
+			return nil, err
+		}
+	}
+	v.res.BytesRead = v.c.bytes.Load()
+	slices.SortFunc(v.res.Damage, func(a, b *DamageError) int { return strings.Compare(a.Object+a.Layer, b.Object+b.Layer) })
+	return v.res, nil
+}
+
+func (v *verifier) add(err error) error {
+	var d *DamageError
+	if !errors.As(err, &d) {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, known := range v.res.Damage {
+		if known.Object == d.Object && known.Layer == d.Layer {
+			return nil
+		}
+	}
+	v.res.Damage = append(v.res.Damage, d)
+	return nil
+}
+
+// objects compares what lies in the cloud with what the head names.
+func (v *verifier) objects() error {
+	wanted := v.r.wanted()
+	for _, name := range v.r.older {
+		wanted[name] = true
+	}
+	sizes := make(map[string]int64)
+	for _, info := range kinds {
+		if info.folder == kinds[kindLock].folder {
+			continue
+		}
+		err := v.r.store.List(v.ctx, info.folder, func(i cloud.Info) error {
+			v.res.Objects++
+			sizes[i.Name] = i.Size
+			if info.folder != kinds[kindRing].folder && !wanted[i.Name] {
+				v.res.Orphans++
+				v.res.OrphanBytes += i.Size
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("listing objects: %w", err)
+		}
+	}
+	for n, info := range v.r.index.packs {
+		name := objectName(info.kind, v.r.index.names.id(n))
+		size, ok := sizes[name]
+		switch {
+		case !ok:
+			v.bad[n] = true
+			v.add(damage(name, "missing", "it is not in the cloud any more"))
+		case size != info.size:
+			v.bad[n] = true
+			v.add(damage(name, "size", "it has %d bytes instead of %d", size, info.size))
+		}
+	}
+	return nil
+}
+
+// packs reads a share of the data packs wholly. Meta packs are read by snapshot.
+func (v *verifier) packs(share float64) error {
+	var all []uint32
+	for n := range v.r.index.packs {
+		all = append(all, n)
+	}
+	slices.Sort(all)
+	v.res.Packs = len(all)
+	chosen := draw(all, share)
+	chosen = slices.DeleteFunc(chosen, func(n uint32) bool { return v.bad[n] })
+	for _, n := range chosen {
+		v.c.totalBytes.Add(v.r.index.packs[n].size)
+	}
+	group, ctx := errgroup.WithContext(v.ctx)
+	group.SetLimit(max(readWorkers, runtime.GOMAXPROCS(0)))
+	for _, n := range chosen {
+		if ctx.Err() != nil {
+			break
+		}
+		v.res.PacksRead++
+		group.Go(func() error {
+			err := v.pack(ctx, n)
+			if errors.Is(err, ErrDamaged) {
+				v.mu.Lock()
+				v.bad[n] = true
+				v.mu.Unlock()
+			}
+			return v.add(err)
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return v.ctx.Err()
+}
+
+// draw picks a share of the packs, at least one if the share is not zero.
+func draw(all []uint32, share float64) []uint32 {
+	n := min(len(all), int(math.Ceil(share*float64(len(all)))))
+	for i := range n {
+		j, err := rand.Int(rand.Reader, big.NewInt(int64(len(all)-i)))
+		if err != nil {
+			panic("backup: internal error: " + err.Error())
+		}
+		k := i + int(j.Int64())
+		all[i], all[k] = all[k], all[i]
+	}
+	return all[:n]
+}
+
+// pack reads one pack wholly: every segment, every chunk against its id, the padding, and its own table against the index.
+func (v *verifier) pack(ctx context.Context, n uint32) error {
+	v.mu.Lock()
+	t, err := v.r.table(ctx, n)
+	v.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	plain, err := cobblestone.PlaintextSize(t.size - headerSize)
+	if err != nil {
+		return damage(t.name(), "size", "no pack has %d bytes", t.size)
+	}
+	p, done := v.r.packReader(ctx, t.name(), t.kind, t.pack, t.size)
+	defer done()
+	s, err := p.stream(0, plain/cobblestone.ChunkSize+1)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	d := newDigester(v.r.ring)
+	var raw []byte
+	for i := range t.blocks {
+		if raw, err = s.block(&t.blocks[i], raw); err != nil {
+			return err
+		}
+		if err := checkChunks(t, &t.blocks[i], raw, d); err != nil {
+			return err
+		}
+		v.c.bytes.Add(t.blocks[i].stored)
+	}
+	return v.tail(s, t, plain)
+}
+
+// checkChunks compares a block's chunks with their ids.
+func checkChunks(t *table, b *block, raw []byte, d *digester) error {
+	for n := b.first; n < b.first+b.n; n++ {
+		size := int(t.lengths[n])
+		if d.id(raw[:size]) != t.ids[n] {
+			return damage(t.name(), "chunk", "chunk %d is not what the table says", n)
+		}
+		raw = raw[size:]
+	}
+	return nil
+}
+
+// tail checks padding and table behind the last block.
+func (v *verifier) tail(s *plainStream, t *table, plain int64) error {
+	var w wireWriter
+	t.marshal(&w)
+	at := t.end()
+	for end := plain - int64(len(w.b)) - 4; at < end; {
+		part, err := s.at(at, min(maxBlock, end-at))
+		if err != nil {
+			return err
+		}
+		if !allZero(part) {
+			return damage(t.name(), "payload", "its padding is not zero")
+		}
+		at += int64(len(part))
+	}
+	w.b = binary.BigEndian.AppendUint32(w.b, uint32(len(w.b)))
+	for own := w.b; len(own) > 0; {
+		part, err := s.at(at, int64(min(maxBlock, len(own))))
+		if err != nil {
+			return err
+		}
+		if string(part) != string(own[:len(part)]) {
+			return damage(t.name(), "table", "its own table differs from the index")
+		}
+		own, at = own[len(part):], at+int64(len(part))
+	}
+	v.c.bytes.Add(plain - t.end())
+	return nil
+}
+
+// snapshot checks that every chunk of a snapshot has its place, and lists what damage touches.
+func (v *verifier) snapshot(s *Snapshot) error {
+	for e, err := range v.r.entries(v.ctx, s) {
+		if err != nil {
+			v.affect(s, "(its list of files)")
+			return v.add(err)
+		}
+		for _, a := range e.runs {
+			if err := v.run(s, e, a); err != nil {
+				return err
+			}
+		}
+	}
+	return v.ctx.Err()
+}
+
+func (v *verifier) run(s *Snapshot, e *entry, a run) error {
+	if a.pack == 0 {
+		return nil
+	}
+	places, err := v.r.index.resolve(a)
+	if err != nil {
+		v.affect(s, e.path)
+		return v.add(err)
+	}
+	for _, p := range places {
+		if v.bad[p.pack] {
+			v.affect(s, e.path)
+		}
+	}
+	return nil
+}
+
+func (v *verifier) affect(s *Snapshot, path string) {
+	list := v.res.Affected[s.ID]
+	if len(list) < maxAffected && (len(list) == 0 || list[len(list)-1] != path) {
+		v.res.Affected[s.ID] = append(list, path)
+	}
+}
