@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"keepsake.example/key"
 )
@@ -191,21 +192,24 @@ func TestOtherKey(t *testing.T) {
 	}
 }
 
+// wrongPair is regular with c and d at the indices i and j.
+func wrongPair(t *testing.T, i, j int, c, d byte) [key.Size]byte {
+	t.Helper()
+	b := []byte(regular)
+	b[i], b[j] = c, d
+	k, err := key.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytesOf(k)
+}
+
 // A check that accepts several candidates gets the first in the order of the
 // specification, whatever the scheduling.
 func TestDeterministic(t *testing.T) {
-	pair := func(i, j int, c, d byte) [key.Size]byte {
-		b := []byte(regular)
-		b[i], b[j] = c, d
-		k, err := key.Parse(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return bytesOf(k)
-	}
 	good := map[[key.Size]byte]bool{
-		pair(3, 9, 'f', 'a'): true, pair(3, 10, '0', '1'): true, pair(3, 9, '0', '0'): true,
-		pair(3, 9, '0', '1'): true, pair(4, 5, '0', '0'): true, pair(62, 63, '0', '0'): true,
+		wrongPair(t, 3, 9, 'f', 'a'): true, wrongPair(t, 3, 10, '0', '1'): true, wrongPair(t, 3, 9, '0', '0'): true,
+		wrongPair(t, 3, 9, '0', '1'): true, wrongPair(t, 4, 5, '0', '0'): true, wrongPair(t, 62, 63, '0', '0'): true,
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	const want = "digit 4 should be 0 (the last digit of group 1) and digit 10 should be 0 (the second digit of group 3)"
@@ -215,6 +219,54 @@ func TestDeterministic(t *testing.T) {
 		if !ok || s.String() != want {
 			t.Fatalf("run %d: %v", n, s)
 		}
+	}
+}
+
+// Two goroutines are made to find two candidates at once, in either order.
+func TestFoundAtOnce(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	first, second := wrongPair(t, 0, 63, '1', '0'), wrongPair(t, 0, 1, '2', '0')
+	for _, late := range [][key.Size]byte{first, second} {
+		meet := make(chan bool)
+		s, ok := find(t, t.Context(), []byte(regular), func(c *[key.Size]byte) bool {
+			switch *c {
+			case first:
+				meet <- true
+			case second:
+				<-meet
+			default:
+				return false
+			}
+			if *c == late {
+				time.Sleep(20 * time.Millisecond) // the other is in before, on all but the busiest machine
+			}
+			return true
+		})
+		if !ok || !s.Key.Equal(key.FromBytes(first)) {
+			t.Errorf("found %v", s)
+		}
+	}
+}
+
+// When one goroutine has found the key the others do not search to the end.
+func TestFoundStopsOthers(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	good := wrongPair(t, 0, 1, '2', '0')
+	var calls atomic.Int64
+	var hit atomic.Bool
+	s, ok := find(t, t.Context(), []byte(regular), func(c *[key.Size]byte) bool {
+		calls.Add(1)
+		if *c == good {
+			hit.Store(true)
+			return true
+		}
+		if hit.Load() {
+			time.Sleep(time.Microsecond) // time for the finder to say so
+		}
+		return false
+	})
+	if n := calls.Load(); !ok || n > 300_000 {
+		t.Errorf("found %v, %d calls", s, n)
 	}
 }
 
