@@ -1,6 +1,9 @@
 package backup_test
 
 import (
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -48,5 +51,21 @@ func TestNothingChanged(t *testing.T) {
 	res := p.backup(backup.BackupOptions{})
 	if !res.NothingNew || res.BytesNew != 0 || res.Objects != 0 || res.BytesRead != 0 {
 		t.Errorf("%+v", res)
+	}
+}
+
+// Blocks stored as they are and compressed ones lie in one pack and are read in one stream: one must not be decompressed over the other.
+func TestMixedBlocks(t *testing.T) {
+	p := newPhone(t)
+	rnd := rand.New(rand.NewChaCha8([32]byte{3}))
+	for i := range 12 {
+		p.write(fmt.Sprintf("%02d-a.jpg", i), random(rnd, 700_000))
+		p.write(fmt.Sprintf("%02d-b.txt", i), []byte(hex.EncodeToString(random(rnd, 90_000))))
+	}
+	want := tree(t, p.chats)
+	p.backup(backup.BackupOptions{})
+	same(t, want, tree(t, p.restore("latest")))
+	if v := p.verify(1); len(v.Damage) > 0 {
+		t.Error(v.Damage)
 	}
 }

@@ -175,10 +175,11 @@ type plainStream struct {
 	bufs   *streamBuffers
 }
 
-type streamBuffers struct{ sealed, window []byte }
+// streamBuffers are reused. raw is apart from window: a block is decompressed out of the one into the other.
+type streamBuffers struct{ sealed, window, raw []byte }
 
 var streamPool = sync.Pool{New: func() any {
-	return &streamBuffers{make([]byte, readBatch*sealedChunk), make([]byte, 0, maxBlock+2*readBatch*cobblestone.ChunkSize)}
+	return &streamBuffers{make([]byte, readBatch*sealedChunk), make([]byte, 0, maxBlock+2*readBatch*cobblestone.ChunkSize), make([]byte, 0, maxBlock)}
 }}
 
 func newPlainStream(p *packReader, body io.ReadCloser, first, sealed int64) *plainStream {
@@ -190,6 +191,7 @@ func newPlainStream(p *packReader, body io.ReadCloser, first, sealed int64) *pla
 func (s *plainStream) close() {
 	s.body.Close()
 	clear(s.window[:cap(s.window)])
+	clear(s.bufs.raw[:maxBlock])
 	streamPool.Put(s.bufs)
 }
 
@@ -232,14 +234,14 @@ func (s *plainStream) at(offset, n int64) ([]byte, error) {
 func (r *Repo) readBlocks(ctx context.Context, t *table, want []int, fn func(b *block, raw []byte) error) (int64, error) {
 	p, done := r.packReader(ctx, t.name(), t.kind, t.pack, t.size)
 	defer done()
-	var raw []byte
 	for _, sp := range spansFor(t, want) {
 		s, err := p.stream(sp.first, sp.end)
 		if err != nil {
 			return p.got, err
 		}
 		for _, i := range sp.blocks {
-			if raw, err = s.block(&t.blocks[i], raw); err == nil {
+			raw, err := s.block(&t.blocks[i])
+			if err == nil {
 				err = fn(&t.blocks[i], raw)
 			}
 			if err != nil {
@@ -252,16 +254,13 @@ func (r *Repo) readBlocks(ctx context.Context, t *table, want []int, fn func(b *
 	return p.got, nil
 }
 
-// block reads and decompresses a block. The result is in the stream's window or in scratch.
-func (s *plainStream) block(b *block, scratch []byte) ([]byte, error) {
+// block reads and decompresses a block. The result is valid until the next call.
+func (s *plainStream) block(b *block) ([]byte, error) {
 	stored, err := s.at(b.offset, b.stored)
 	if err != nil || b.codec == codecRaw {
 		return stored, err
 	}
-	if int64(cap(scratch)) < b.raw {
-		scratch = make([]byte, 0, maxBlock)
-	}
-	raw, err := zstdDecoder().DecodeAll(stored, scratch[:0:b.raw])
+	raw, err := zstdDecoder().DecodeAll(stored, s.bufs.raw[:0:b.raw])
 	if err != nil || int64(len(raw)) != b.raw {
 		return nil, damage(s.p.name, "chunk", "a block does not decompress")
 	}

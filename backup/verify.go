@@ -209,9 +209,9 @@ func (v *verifier) pack(ctx context.Context, n uint32) error {
 	}
 	defer s.close()
 	d := newDigester(v.r.ring)
-	var raw []byte
 	for i := range t.blocks {
-		if raw, err = s.block(&t.blocks[i], raw); err != nil {
+		raw, err := s.block(&t.blocks[i])
+		if err != nil {
 			return err
 		}
 		if err := checkChunks(t, &t.blocks[i], raw, d); err != nil {
