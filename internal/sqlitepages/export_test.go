@@ -5,6 +5,3 @@ package sqlitepages
 const Settle = settle
 
 var StateAt = stateAt
-
-// ChooseMode shows which way Open goes.
-var ChooseMode = chooseMode

@@ -36,7 +36,12 @@
 // In WAL mode a capture never holds up a writer; the log cannot be reset while
 // it lasts, and grows. In rollback mode a writer's commit waits until Close, so
 // the caller must drain quickly. Pages beyond the count in the database header
-// are not part of the database and are not yielded.
+// are not part of the database and are not yielded; a last page cut short is
+// filled with zeros, as SQLite reads it.
+//
+// A database that SQLite cannot read, an encrypted one for example, is refused,
+// and with it the promise of one transaction: its -wal and -journal hold data
+// that belong with it.
 package sqlitepages
 
 import (

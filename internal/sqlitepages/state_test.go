@@ -2,6 +2,8 @@ package sqlitepages_test
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -81,7 +83,7 @@ func TestStateIgnoresEmptySidecars(t *testing.T) {
 }
 
 func TestStateOfNothing(t *testing.T) {
-	if _, err := sqlitepages.State(filepath.Join(t.TempDir(), "no")); !os.IsNotExist(err) && err == nil {
-		t.Error("no error")
+	if _, err := sqlitepages.State(filepath.Join(t.TempDir(), "no")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error %v, want fs.ErrNotExist", err)
 	}
 }
