@@ -75,6 +75,7 @@ type visit struct {
 	repo  *backup.Repo
 	store cloud.Store
 	cfg   *Config // nil without a profile
+	key   slot    // the key of the profile that opened it
 }
 
 // visit opens the repository of the profile, or of at when that is not nil, for f.
@@ -117,11 +118,11 @@ func (c *Client) open(ctx context.Context, at *Place, older bool) (*visit, error
 	if err != nil {
 		return nil, err
 	}
-	repo, err := c.openWithKeys(ctx, cfg, store, c.options(cfg, state.Mark, older))
+	repo, opener, err := c.openWithKeys(ctx, cfg, store, c.options(cfg, state.Mark, older))
 	if err != nil {
 		return nil, err
 	}
-	return &visit{repo, store, cfg}, nil
+	return &visit{repo, store, cfg, opener}, nil
 }
 
 func (c *Client) openPlace(ctx context.Context, at *Place, older bool) (*visit, error) {
@@ -137,15 +138,17 @@ func (c *Client) openPlace(ctx context.Context, at *Place, older bool) (*visit, 
 }
 
 // openWithKeys opens with the key of the profile; while a rotation is under way,
-// with whichever of the two keys is the right one.
-func (c *Client) openWithKeys(ctx context.Context, cfg *Config, store cloud.Store, o backup.Options) (*backup.Repo, error) {
-	repo, err := c.openWith(ctx, cfg, currentKey, store, o)
-	if cfg.Rotating && (errors.Is(err, backup.ErrWrongKey) || errors.Is(err, ErrKeyMissing)) {
-		if next, nextErr := c.openWith(ctx, cfg, nextKey, store, o); nextErr == nil {
-			return next, nil
+// with the next key if it opens. The next one first: after an
+// interruption both may, and it is the one the person has confirmed.
+func (c *Client) openWithKeys(ctx context.Context, cfg *Config, store cloud.Store, o backup.Options) (*backup.Repo, slot, error) {
+	if cfg.Rotating {
+		repo, err := c.openWith(ctx, cfg, nextKey, store, o)
+		if !errors.Is(err, backup.ErrWrongKey) && !errors.Is(err, ErrKeyMissing) {
+			return repo, nextKey, err
 		}
 	}
-	return repo, err
+	repo, err := c.openWith(ctx, cfg, currentKey, store, o)
+	return repo, currentKey, err
 }
 
 func (c *Client) openWith(ctx context.Context, cfg *Config, s slot, store cloud.Store, o backup.Options) (*backup.Repo, error) {

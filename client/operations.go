@@ -47,9 +47,6 @@ func (c *Client) noteBackup(r *backup.BackupResult) error {
 		Bytes:    r.Snapshot.Bytes,
 		Problems: len(r.Problems),
 	}
-	if r.NothingNew {
-		last.Time = c.now().UTC() // the chat folder was looked at and is as the snapshot has it
-	}
 	return c.updateState(func(s *State) { s.LastBackup = last })
 }
 
@@ -134,9 +131,10 @@ func (c *Client) Verify(ctx context.Context, at *Place, readData float64) (resul
 
 // PruneOptions say which snapshots stay.
 type PruneOptions struct {
-	Keep      backup.Policy
-	MaxUnused float64
-	DryRun    bool
+	Keep          backup.Policy
+	MaxUnused     float64 // as in [backup.PruneOptions]
+	ForgetDamaged bool
+	DryRun        bool
 	// Confirm is told what would go before it goes, and may stop the prune by an
 	// error; may be nil. It is not asked in a dry run.
 	Confirm func(*backup.PruneResult) error
@@ -145,12 +143,12 @@ type PruneOptions struct {
 // Prune removes old snapshots and what only they need. A policy that keeps nothing
 // is ErrNothingKept.
 func (c *Client) Prune(ctx context.Context, o PruneOptions) (result *backup.PruneResult, err error) {
-	if o.Keep == (backup.Policy{}) {
+	if o.Keep.Empty() {
 		return nil, ErrNothingKept
 	}
 	err = c.change(ctx, "prune", func() error {
 		return c.visit(ctx, nil, func(v *visit) (err error) {
-			options := backup.PruneOptions{Keep: o.Keep, MaxUnused: o.MaxUnused, DryRun: true}
+			options := backup.PruneOptions{Keep: o.Keep, MaxUnused: o.MaxUnused, ForgetDamaged: o.ForgetDamaged, DryRun: true}
 			if result, err = v.repo.Prune(ctx, options); err != nil || o.DryRun {
 				return err
 			}

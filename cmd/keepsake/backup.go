@@ -92,7 +92,7 @@ func writeBackup(w io.Writer, r *backup.BackupResult, dryRun bool) {
 	case dryRun:
 		fmt.Fprintln(w, "Dry run: nothing was uploaded.")
 	case r.NothingNew:
-		fmt.Fprintf(w, "Nothing new since snapshot %.8s of %s.\n", s.ID, cli.Time(s.Time))
+		fmt.Fprintf(w, "Snapshot %.8s of %s: nothing new\n", s.ID, cli.Name(s.Source))
 	default:
 		fmt.Fprintf(w, "Snapshot %.8s of %s\n", s.ID, cli.Name(s.Source))
 	}

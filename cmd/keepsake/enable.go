@@ -101,6 +101,10 @@ func (a *app) enable(ctx context.Context, dir string, f enableFlags) error {
 	if err != nil {
 		return err
 	}
+	if f.delivery.out == "-" {
+		a.writeEnabled(a.err, r) // standard output holds the digits alone
+		return nil
+	}
 	return a.emitEnabled(r)
 }
 
@@ -109,17 +113,19 @@ func (a *app) emitEnabled(r *client.EnableResult) error {
 		"profile": a.profile, "source": r.Config.Source, "cloud": r.Config.Cloud, "repository": r.Config.Repository,
 		"key_store": r.Config.KeyStore, "joined": r.Joined, "resumed": r.Resumed, "snapshots": r.Snapshots,
 	}
-	return a.emit(result, func(w io.Writer) {
-		if r.Resumed {
-			fmt.Fprintln(w, "Went on with the set-up that was interrupted: the key is the one you have from then.")
-		}
-		if r.Joined {
-			fmt.Fprintf(w, "This device goes on with the backup that is there, of %s.\n", cli.Plural(r.Snapshots, "snapshot", "snapshots"))
-		}
-		fmt.Fprintf(w, "Backup of %s to %s is set up.\n", cli.Name(r.Config.Source), cli.Name(r.Config.Cloud))
-		fmt.Fprintf(w, "This device keeps the key in %s.\n", keyPlace(r.Config, a.profile))
-		fmt.Fprintln(w, "Take the first snapshot with: keepsake backup")
-	})
+	return a.emit(result, func(w io.Writer) { a.writeEnabled(w, r) })
+}
+
+func (a *app) writeEnabled(w io.Writer, r *client.EnableResult) {
+	if r.Resumed {
+		fmt.Fprintln(w, "Went on with the set-up that was interrupted: the key is the one you have from then.")
+	}
+	if r.Joined {
+		fmt.Fprintf(w, "This device goes on with the backup that is there, of %s.\n", cli.Plural(r.Snapshots, "snapshot", "snapshots"))
+	}
+	fmt.Fprintf(w, "Backup of %s to %s is set up.\n", cli.Name(r.Config.Source), cli.Name(r.Config.Cloud))
+	fmt.Fprintf(w, "This device keeps the key in %s.\n", keyPlace(r.Config, a.profile))
+	fmt.Fprintln(w, "Take the first snapshot with: keepsake backup")
 }
 
 func keyPlace(cfg client.Config, profile string) string {

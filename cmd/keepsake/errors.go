@@ -100,7 +100,7 @@ func explain(err error) *failure {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f
 	}
-	if f := explainKey(err); f != nil {
+	if f := explainInput(err); f != nil {
 		return f
 	}
 	for _, e := range explanations {
@@ -115,8 +115,9 @@ func explain(err error) *failure {
 	return &failure{exit: cli.Failed, message: plain(err)}
 }
 
-// explainKey speaks about digits that cannot be, or no longer are, the key.
-func explainKey(err error) *failure {
+// explainInput speaks about digits that cannot be, or no longer are, the key, and about
+// patterns.
+func explainInput(err error) *failure {
 	if e, ok := errors.AsType[*backup.WrongKeyError](err); ok && !e.ReplacedAt.IsZero() {
 		return &failure{
 			cli.WrongKey,
@@ -129,6 +130,9 @@ func explainKey(err error) *failure {
 	}
 	if e, ok := errors.AsType[*key.LengthError](err); ok {
 		return &failure{cli.WrongKey, plain(e), "the key has 16 groups of four digits"}
+	}
+	if e, ok := errors.AsType[*backup.PatternError](err); ok {
+		return &failure{cli.Usage, plain(e), "how patterns are written: keepsake help patterns"}
 	}
 	return nil
 }

@@ -52,8 +52,9 @@ var flagTable = []flagSpec{
 	{name: "keep-daily", value: "N", help: "keep the newest snapshot of each of the last N days"},
 	{name: "keep-weekly", value: "N", help: "keep the newest snapshot of each of the last N weeks"},
 	{name: "keep-monthly", value: "N", help: "keep the newest snapshot of each of the last N months"},
-	{name: "keep-within", value: "SPAN", help: "keep all snapshots younger than SPAN: 36h, 30d, 8w, 12m"},
-	{name: "max-unused", value: "PART", help: "leave packs alone while no more than PART of them is unused (default 10%)"},
+	{name: "keep-within", value: "SPAN", help: "keep all snapshots up to SPAN older than the newest: 36h, 30d, 8w, 12m"},
+	{name: "max-unused", value: "PART", help: "leave packs alone while no more than PART of them is unused (default 50%)"},
+	{name: "forget-damaged", help: "give up snapshots that are damaged too badly to be read"},
 
 	{name: "yes", short: "y", help: "do not ask for confirmation"},
 	{name: "keep-backups", help: "leave the backups where they are; they open with the 64 digits"},

@@ -39,6 +39,7 @@ the parts.
 
   Media/Videos      this folder and everything in it
   *.mp4             a name without / matches at any depth
+  /Backups          with / in front at the top only
   Media/*/2026      * stands for anything but /
   Media/**/Sent     ** stands for any number of folders
   IMG-??.jpg        ? stands for one character

@@ -15,12 +15,13 @@ import (
 type pruneFlags struct {
 	keep      backup.Policy
 	maxUnused part
+	forget    bool
 	dryRun    bool
 	yes       bool
 }
 
 func (a *app) pruneCommand() *cobra.Command {
-	f := pruneFlags{maxUnused: 0.1}
+	f := pruneFlags{maxUnused: backup.DefaultMaxUnused}
 	cmd := &cobra.Command{
 		Use:   "prune --keep-...",
 		Short: "remove old snapshots",
@@ -39,6 +40,7 @@ stay until more than --max-unused of them is unused.`,
 	flag(cmd, "keep-monthly", &f.keep.Monthly)
 	flag(cmd, "keep-within", &f.keep.Within)
 	flag(cmd, "max-unused", &f.maxUnused)
+	flag(cmd, "forget-damaged", &f.forget)
 	flag(cmd, "dry-run", &f.dryRun)
 	flag(cmd, "yes", &f.yes)
 	return cmd
@@ -62,7 +64,7 @@ func (a *app) prune(ctx context.Context, f pruneFlags) error {
 	if !f.dryRun && !f.yes && !a.asks() {
 		return usage("prune removes snapshots for good, and there is nobody to ask", "look with --dry-run, then go ahead with --yes")
 	}
-	o := client.PruneOptions{Keep: f.keep, MaxUnused: float64(f.maxUnused), DryRun: f.dryRun}
+	o := client.PruneOptions{Keep: f.keep, MaxUnused: float64(f.maxUnused), ForgetDamaged: f.forget, DryRun: f.dryRun}
 	if !f.yes {
 		o.Confirm = func(r *backup.PruneResult) error { return a.confirmPrune(ctx, r) }
 	}

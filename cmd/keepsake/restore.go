@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -115,7 +117,8 @@ func (a *app) restore(ctx context.Context, f restoreFlags) error {
 	f.options.At = at
 	f.options.Chosen = func(s backup.Snapshot) error { return a.announce(ctx, s, at != nil && !f.yes) }
 	r, err := c.Restore(ctx, f.options)
-	if err != nil {
+	damaged := errors.Is(err, backup.ErrDamaged) && r != nil
+	if err != nil && !damaged {
 		return err
 	}
 	if f.enable {
@@ -123,7 +126,23 @@ func (a *app) restore(ctx context.Context, f restoreFlags) error {
 			return err
 		}
 	}
-	return a.emitRestored(r, f)
+	if err := a.emitRestored(r, f); !damaged {
+		return err
+	}
+	return damagedRestore(err)
+}
+
+// damagedRestore is how a restore ends that got back what damage does not touch.
+func damagedRestore(err error) error {
+	lines := strings.Split(plain(err), "\n")
+	if more := len(lines) - shownProblems; more > 0 {
+		lines = append(lines[:shownProblems], "and "+cli.Count(more)+" more")
+	}
+	return &failure{
+		cli.Damaged,
+		strings.Join(lines, "\n") + "\nthe files that need what is damaged were not restored; all others were",
+		"another snapshot may have them: keepsake snapshots, then restore --snapshot ID into another folder",
+	}
 }
 
 // announce names the snapshot before anything is written. On a new device only

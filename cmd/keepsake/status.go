@@ -119,7 +119,7 @@ func (a *app) writeStatus(w io.Writer, st *client.Status, warnings []string, err
 	switch {
 	case err == nil:
 		t.Row("snapshots", a.snapshotsLine(st.Snapshots))
-		t.Row("in the cloud", fmt.Sprintf("%s in %s", cli.Size(st.Usage.Bytes), cli.Plural(st.Usage.Objects, "object", "objects")))
+		t.Row("in the cloud", cli.Size(st.Usage.Total)+" in "+cli.Plural(total(st.Usage.Objects), "object", "objects"))
 	case errors.Is(err, backup.ErrRolledBack):
 		t.Row("snapshots", "ROLLED BACK: the cloud shows an older state than this device has seen")
 	default:
@@ -129,6 +129,13 @@ func (a *app) writeStatus(w io.Writer, st *client.Status, warnings []string, err
 	for _, text := range warnings {
 		a.msg.Warning("%s", text)
 	}
+}
+
+func total(counts map[string]int) (n int) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
 }
 
 func keyLine(st *client.Status, profile string) string {

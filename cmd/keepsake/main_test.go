@@ -1,0 +1,44 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"keepsake": main})
+}
+
+// TestScripts runs the scripts in testdata, which are the manual of the command
+// by example.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", e.WorkDir+"/home")
+			e.Setenv("TERM", "xterm")
+			e.Setenv("TZ", "UTC")
+			// No keyring, also on a developer's desktop.
+			e.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+e.WorkDir+"/no-bus")
+			return os.Mkdir(e.WorkDir+"/home", 0o700)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exit":     cmdExit,
+			"pty":      cmdPty,
+			"json":     cmdJSON,
+			"keep":     cmdKeep,
+			"firstof":  cmdFirstOf,
+			"same":     cmdSame,
+			"copytree": cmdCopyTree,
+			"messages": cmdMessages,
+			"slip":     cmdSlip,
+			"hold":     cmdHold,
+			"flip":     cmdFlip,
+			"mode":     cmdMode,
+		},
+		UpdateScripts:      os.Getenv("UPDATE") != "",
+		RequireUniqueNames: true,
+	})
+}
