@@ -1,0 +1,447 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"keepsake.example/backup"
+	"keepsake.example/client"
+	"keepsake.example/cloud"
+	"keepsake.example/cloud/dir"
+	"keepsake.example/key"
+)
+
+// errCrash is what a step gives when the process is to be thought dead.
+var errCrash = errors.New("crash")
+
+// world is a device, a keyring and a cloud that can be made to crash at any step
+// that leaves the process.
+type world struct {
+	t        *testing.T
+	profile  string
+	chats    string
+	cloud    string
+	keyring  map[string]string
+	warnings []string
+
+	mu    sync.Mutex
+	steps int
+	crash int  // the step to crash at; -1 for none
+	after bool // crash after the step had its effect
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	d := t.TempDir()
+	w := &world{t: t, profile: filepath.Join(d, "profile"), chats: filepath.Join(d, "chats"), cloud: filepath.Join(d, "cloud"), keyring: map[string]string{}, crash: -1}
+	if err := os.Mkdir(w.chats, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.write("a.txt", "hello")
+	return w
+}
+
+func (w *world) write(name, text string) {
+	w.t.Helper()
+	if err := os.WriteFile(filepath.Join(w.chats, name), []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) client() *client.Client {
+	return client.New(client.Settings{
+		Profile: w.profile,
+		Keyring: w,
+		OpenCloud: func(destination string, create bool) (cloud.Store, error) {
+			open := dir.Open
+			if create {
+				open = dir.Create
+			}
+			s, err := open(destination)
+			return crashing{s, w}, err
+		},
+		Warn: func(text string) { w.warnings = append(w.warnings, text) },
+	})
+}
+
+// step runs one step, unless the process dies before or after it. Once dead, it
+// does nothing any more.
+func (w *world) step(f func() error) error {
+	w.mu.Lock()
+	n := w.steps
+	w.steps++
+	dead, dying := w.crash >= 0 && n > w.crash, n == w.crash
+	w.mu.Unlock()
+	if dead || dying && !w.after {
+		return errCrash
+	}
+	err := f()
+	if dying {
+		return errCrash
+	}
+	return err
+}
+
+func (w *world) crashAt(n int, after bool) { w.steps, w.crash, w.after = 0, n, after }
+func (w *world) heal()                     { w.crash = -1 }
+
+func (w *world) Get(service, user string) (secret string, err error) {
+	err = w.step(func() error {
+		s, ok := w.keyring[user]
+		if !ok {
+			return client.ErrKeyMissing
+		}
+		secret = s
+		return nil
+	})
+	return secret, err
+}
+
+func (w *world) Set(service, user, secret string) error {
+	return w.step(func() error { w.keyring[user] = secret; return nil })
+}
+
+func (w *world) Delete(service, user string) error {
+	return w.step(func() error { delete(w.keyring, user); return nil })
+}
+
+type crashing struct {
+	cloud.Store
+	w *world
+}
+
+func (c crashing) Put(ctx context.Context, name string, body io.ReadSeeker, size int64) error {
+	return c.w.step(func() error { return c.Store.Put(ctx, name, body, size) })
+}
+
+func (c crashing) Delete(ctx context.Context, name string) error {
+	return c.w.step(func() error { return c.Store.Delete(ctx, name) })
+}
+
+// opens says whether k opens the backup, as a new phone would find it.
+func (w *world) opens(k *key.Key) bool {
+	w.t.Helper()
+	s, err := dir.Open(w.cloud)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r, err := backup.Open(context.Background(), s, k, backup.Options{})
+	if err == nil {
+		r.Close()
+	} else if !errors.Is(err, backup.ErrWrongKey) && !errors.Is(err, backup.ErrNoRepository) {
+		w.t.Fatal(err)
+	}
+	return err == nil
+}
+
+func (w *world) exists() bool {
+	w.t.Helper()
+	s, err := dir.Open(w.cloud)
+	if err != nil {
+		return false
+	}
+	_, err = backup.KeyCheck(context.Background(), s)
+	return err == nil
+}
+
+// keeper is a person who keeps the keys handed to her.
+type keeper struct{ keys []*key.Key }
+
+func (k *keeper) deliver(got *key.Key) error {
+	got.Use(func(b *[key.Size]byte) { k.keys = append(k.keys, key.FromBytes(*b)) })
+	return nil
+}
+
+func (k *keeper) last() *key.Key { return k.keys[len(k.keys)-1] }
+
+func (w *world) enable(k *keeper) (*client.EnableResult, error) {
+	return w.client().Enable(context.Background(), client.EnableOptions{
+		Source: w.chats, Cloud: w.cloud, KeyStore: client.InKeyring, Deliver: k.deliver,
+	})
+}
+
+func (w *world) mustEnable() *keeper {
+	w.t.Helper()
+	k := &keeper{}
+	if _, err := w.enable(k); err != nil {
+		w.t.Fatal(err)
+	}
+	return k
+}
+
+func (w *world) backup() (*backup.BackupResult, error) {
+	return w.client().Backup(context.Background(), client.BackupOptions{})
+}
+
+// However enable is cut short, there is never a repository whose key nobody has,
+// and running it again ends well.
+func TestEnableCrashedAnywhere(t *testing.T) {
+	for crash := 0; ; crash++ {
+		reached := false
+		for _, after := range []bool{false, true} {
+			w, k := newWorld(t), &keeper{}
+			w.crashAt(crash, after)
+			_, err := w.enable(k)
+			if reached = w.steps > crash; !reached {
+				if err != nil {
+					t.Fatal(err)
+				}
+				break
+			}
+			if w.exists() && !w.opens(k.last()) {
+				t.Fatalf("crashed at step %d: the repository does not open with the key delivered", crash)
+			}
+			w.heal()
+			if _, err := w.enable(k); err != nil && !errors.Is(err, client.ErrEnabled) {
+				t.Fatalf("crashed at step %d, after: %v; again: %v", crash, after, err)
+			}
+			if _, err := w.backup(); err != nil {
+				t.Fatalf("crashed at step %d: backup: %v", crash, err)
+			}
+			if !w.opens(k.last()) {
+				t.Fatalf("crashed at step %d: the last key delivered does not open the repository", crash)
+			}
+		}
+		if !reached {
+			if crash < 3 {
+				t.Errorf("only %d steps were tried", crash)
+			}
+			return
+		}
+	}
+}
+
+// However a rotation is cut short, a key the person has opens the backup at every
+// moment, and the next backup leaves exactly one that does.
+func TestRotateCrashedAnywhere(t *testing.T) {
+	for crash := 0; ; crash++ {
+		reached := false
+		for _, after := range []bool{false, true} {
+			w := newWorld(t)
+			k := w.mustEnable()
+			old := k.last()
+			w.crashAt(crash, after)
+			err := w.client().Rotate(context.Background(), k.deliver)
+			if reached = w.steps > crash; !reached {
+				if err != nil || w.opens(old) || !w.opens(k.last()) {
+					t.Fatalf("rotation: %v", err)
+				}
+				break
+			}
+			if !w.opens(old) && !w.opens(k.last()) {
+				t.Fatalf("crashed at step %d: neither key opens the backup", crash)
+			}
+			w.heal()
+			if _, err := w.client().Snapshots(context.Background(), nil); err != nil {
+				t.Fatalf("crashed at step %d: reading: %v", crash, err)
+			}
+			if _, err := w.backup(); err != nil {
+				t.Fatalf("crashed at step %d, after %v: backup: %v", crash, after, err)
+			}
+			if w.opens(old) == (len(k.keys) > 1 && w.opens(k.last())) {
+				t.Fatalf("crashed at step %d, after %v: not exactly one key opens the backup", crash, after)
+			}
+			if mine, err := w.client().Key(); err != nil || !w.opens(mine) {
+				t.Fatalf("crashed at step %d: this device has another key: %v", crash, err)
+			}
+			if len(w.keyring) != 1 && err == nil {
+				t.Errorf("crashed at step %d: %d keys in the keyring", crash, len(w.keyring))
+			}
+		}
+		if !reached {
+			if crash < 5 {
+				t.Errorf("only %d steps were tried", crash)
+			}
+			return
+		}
+	}
+}
+
+func TestEnableRefusedByThePersonMakesNothing(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.client().Enable(context.Background(), client.EnableOptions{
+		Source: w.chats, Cloud: w.cloud, Deliver: func(*key.Key) error { return errCrash },
+	})
+	if !errors.Is(err, errCrash) || w.exists() || len(w.keyring) != 0 {
+		t.Errorf("%v; repository %v; %d keys kept", err, w.exists(), len(w.keyring))
+	}
+	if _, err := w.client().Config(); !errors.Is(err, client.ErrNotEnabled) {
+		t.Error(err)
+	}
+}
+
+// brokenKeyring is one that does not answer, or lies.
+type brokenKeyring struct{ lie bool }
+
+func (b brokenKeyring) Get(_, _ string) (string, error) { return strings.Repeat("0", 64), nil }
+func (b brokenKeyring) Delete(_, _ string) error        { return nil }
+func (b brokenKeyring) Set(_, _, _ string) error {
+	if b.lie {
+		return nil
+	}
+	return client.ErrKeyring
+}
+
+func TestKeyGoesToAFileWhenTheKeyringCannotBeUsed(t *testing.T) {
+	for _, lie := range []bool{false, true} {
+		w := newWorld(t)
+		c := client.New(client.Settings{Profile: w.profile, Keyring: brokenKeyring{lie}})
+		k := &keeper{}
+		r, err := c.Enable(context.Background(), client.EnableOptions{Source: w.chats, Cloud: w.cloud, Deliver: k.deliver})
+		if err != nil || r.Config.KeyStore != client.InFile {
+			t.Fatalf("lie %v: %v", lie, err)
+		}
+		info, err := os.Stat(filepath.Join(w.profile, "key"))
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("lie %v: key file: %v %v", lie, info, err)
+		}
+		if !c.Holds(k.last()) {
+			t.Errorf("lie %v: the key kept is not the one delivered", lie)
+		}
+		w2 := newWorld(t)
+		c = client.New(client.Settings{Profile: w2.profile, Keyring: brokenKeyring{lie}})
+		_, err = c.Enable(context.Background(), client.EnableOptions{Source: w2.chats, Cloud: w2.cloud, KeyStore: client.InKeyring, Deliver: k.deliver})
+		if !errors.Is(err, client.ErrKeyring) || w2.exists() {
+			t.Errorf("lie %v: asked for the keyring: %v", lie, err)
+		}
+	}
+}
+
+// Two commands at once: the second is told who holds the profile.
+func TestSecondCommandIsRefusedAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.mustEnable()
+	inside, leave := make(chan struct{}), make(chan struct{})
+	first := make(chan error)
+	go func() {
+		k := &keeper{}
+		first <- w.client().Rotate(context.Background(), func(got *key.Key) error {
+			close(inside)
+			<-leave
+			return k.deliver(got)
+		})
+	}()
+	<-inside
+	_, err := w.backup()
+	busy, ok := errors.AsType[*client.BusyError](err)
+	if !ok || !errors.Is(err, client.ErrBusy) || busy.What != "key rotate" || busy.PID != os.Getpid() || busy.Since.IsZero() {
+		t.Errorf("got %v", err)
+	}
+	close(leave)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	if _, err := w.backup(); err != nil {
+		t.Error(err)
+	}
+}
+
+// regressions.md "Age of a backup unchecked: the cloud serves an old one".
+func TestRolledBackCloudIsRecognised(t *testing.T) {
+	w := newWorld(t)
+	w.mustEnable()
+	if _, err := w.backup(); err != nil {
+		t.Fatal(err)
+	}
+	older := w.cloud + ".older"
+	if err := os.CopyFS(older, os.DirFS(w.cloud)); err != nil {
+		t.Fatal(err)
+	}
+	w.write("b.txt", "new")
+	if _, err := w.backup(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.RemoveAll(w.cloud), os.Rename(older, w.cloud)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // it must not be forgotten by being seen
+		if _, err := w.backup(); !errors.Is(err, backup.ErrRolledBack) {
+			t.Errorf("backup: %v", err)
+		}
+		if _, err := w.client().Snapshots(context.Background(), nil); !errors.Is(err, backup.ErrRolledBack) {
+			t.Errorf("snapshots: %v", err)
+		}
+	}
+}
+
+func TestLostStateIsSaid(t *testing.T) {
+	w := newWorld(t)
+	w.mustEnable()
+	path := filepath.Join(w.profile, "state.json")
+	for _, spoil := range []func() error{
+		func() error { return os.Remove(path) },
+		func() error { return os.WriteFile(path, []byte("{}"), 0o600) },
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		w.warnings = nil
+		if _, err := w.backup(); err != nil || len(w.warnings) != 1 || !strings.Contains(w.warnings[0], "state.json") {
+			t.Errorf("%v, warnings %q", err, w.warnings)
+		}
+		w.warnings = nil
+		if _, err := w.backup(); err != nil || len(w.warnings) != 0 {
+			t.Errorf("again: %v, warnings %q", err, w.warnings)
+		}
+	}
+}
+
+func TestDisableForgetsTheKey(t *testing.T) {
+	w := newWorld(t)
+	k := w.mustEnable()
+	if _, err := w.client().Disable(context.Background(), client.DisableOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.keyring) != 0 || !w.opens(k.last()) {
+		t.Errorf("%d keys kept", len(w.keyring))
+	}
+	left, err := filepath.Glob(filepath.Join(w.profile, "*"))
+	if err != nil || len(left) != 1 || filepath.Base(left[0]) != "lock" {
+		t.Errorf("left in the profile: %v %v", left, err)
+	}
+}
+
+// Somebody without the key must be able to take the backups away.
+func TestDisableDeletesWithoutTheKey(t *testing.T) {
+	w := newWorld(t)
+	w.mustEnable()
+	clear(w.keyring)
+	asked := false
+	_, err := w.client().Disable(context.Background(), client.DisableOptions{Delete: true, Confirm: func(l client.Loss) error {
+		asked = errors.Is(l.OpenError, client.ErrKeyMissing)
+		return nil
+	}})
+	if err != nil || !asked || w.exists() {
+		t.Errorf("%v; asked %v; still there %v", err, asked, w.exists())
+	}
+}
+
+func TestJoinGoesOnWithoutUploadingAgain(t *testing.T) {
+	w := newWorld(t)
+	k := w.mustEnable()
+	w.write("big.bin", strings.Repeat("0123456789abcdef", 1<<16))
+	if _, err := w.backup(); err != nil {
+		t.Fatal(err)
+	}
+	w2 := newWorld(t)
+	w2.cloud = w.cloud
+	if _, err := w2.client().Restore(context.Background(), client.RestoreOptions{
+		At: &client.Place{Cloud: w.cloud, Key: k.last()}, Target: w2.chats, IntoNonEmpty: true,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := w2.client().Enable(context.Background(), client.EnableOptions{Source: w2.chats, Cloud: w2.cloud, Join: k.last()})
+	if err != nil || !r.Joined || r.Snapshots != 1 {
+		t.Fatalf("%+v %v", r, err)
+	}
+	b, err := w2.backup()
+	if err != nil || b.BytesNew != 0 {
+		t.Errorf("%d new bytes after joining, %v", b.BytesNew, err)
+	}
+}
