@@ -43,7 +43,7 @@ func (r *Repo) adopt(ctx context.Context, present map[uint32]cloud.Info) (adopte
 		}
 		k, _, id, _ := splitName(info.Name)
 		t, err := r.readPackTable(ctx, k, id, info.Size)
-		if errors.Is(err, ErrDamaged) || errors.Is(err, ErrUnsupported) {
+		if errors.Is(err, ErrDamaged) {
 			continue
 		}
 		if err != nil {

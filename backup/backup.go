@@ -158,16 +158,20 @@ func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *Backup
 	return present, r.commitSnapshot(ctx, p, &res.Snapshot)
 }
 
-// forgetMissing takes packs out of the index that are not in the cloud any more: what they held is stored again.
+// forgetMissing takes packs out of the index that are not in the cloud any more, or not whole: what they held is stored again.
 func (r *Repo) forgetMissing(present map[uint32]cloud.Info, res *BackupResult) {
 	for n, info := range r.index.packs {
-		if _, ok := present[n]; ok {
-			continue
-		}
 		name := objectName(info.kind, r.index.names.id(n))
 		d := &DamageError{Object: name, Layer: "missing", What: "it is not in the cloud any more"}
+		what := "is missing in the cloud"
+		if found, ok := present[n]; ok && found.Size == info.size {
+			continue
+		} else if ok {
+			what = "is cut or extended in the cloud"
+			d = &DamageError{Object: name, Layer: "size", What: fmt.Sprintf("it has %d bytes instead of %d", found.Size, info.size)}
+		}
 		r.damage = append(r.damage, d)
-		res.Problems = append(res.Problems, Problem{Path: name, What: "is missing in the cloud; what this device still has of it is stored again", Err: d})
+		res.Problems = append(res.Problems, Problem{Path: name, What: what + "; what this device still has of it is stored again", Err: d})
 		delete(r.index.packs, n)
 	}
 }
@@ -248,8 +252,12 @@ func (r *Repo) sweep(ctx context.Context, now time.Time, present map[uint32]clou
 	}
 }
 
-// dropOldHeads deletes the heads that are not kept, spec §5.
+// dropOldHeads deletes the heads that are not kept, spec §5. Unreadable ones that this device was told to go past must not
+// stop whoever comes after the head it wrote.
 func (r *Repo) dropOldHeads(ctx context.Context) {
+	for _, name := range r.givenUp {
+		r.store.Delete(ctx, name)
+	}
 	for _, name := range r.older[min(len(r.older), keepHeads-1):] {
 		r.store.Delete(ctx, name)
 	}

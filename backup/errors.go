@@ -24,7 +24,7 @@ var (
 // A DamageError says that an object is not what its writer wrote. It is ErrDamaged.
 type DamageError struct {
 	Object string `json:"object"` // name in the cloud
-	Layer  string `json:"layer"`  // what refused it, spec §2: missing, header, foreign, swapped, key, commitment, segment, payload, table, chunk, size
+	Layer  string `json:"layer"`  // what refused it, spec §2: missing, header, version, foreign, swapped, key, commitment, segment, payload, table, chunk, size
 	What   string `json:"what"`   // one line, for people
 }
 
@@ -32,8 +32,11 @@ func (e *DamageError) Error() string {
 	return fmt.Sprintf("backup: damaged data: %s: %s (%s)", e.Object, e.What, e.Layer)
 }
 
-// Is reports that every DamageError is ErrDamaged.
-func (e *DamageError) Is(target error) bool { return target == ErrDamaged }
+// Is reports that every DamageError is ErrDamaged. One of the layer version is ErrUnsupported too: before the commitment is
+// checked, a flipped bit and a newer format look the same, and neither may stop what does not need the object.
+func (e *DamageError) Is(target error) bool {
+	return target == ErrDamaged || (target == ErrUnsupported && e.Layer == "version")
+}
 
 // A WrongKeyError says that the key does not open the repository. It is ErrWrongKey.
 type WrongKeyError struct {

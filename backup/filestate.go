@@ -13,8 +13,6 @@ const (
 	coarseTick = 2500 * time.Millisecond
 )
 
-var stateLabel = []byte("state")
-
 // fileState is what is compared to see whether a file changed since the last snapshot, spec §6: inode, size and times.
 // It is zero, which never compares equal, for a file that changed too recently to tell.
 func fileState(d *digester, info fs.FileInfo, now time.Time) ID {
@@ -34,7 +32,7 @@ func fileState(d *digester, info fs.FileInfo, now time.Time) ID {
 	for _, v := range []uint64{inode, uint64(info.Size()), uint64(info.ModTime().UnixNano()), uint64(changed.UnixNano())} {
 		b = binary.BigEndian.AppendUint64(b, v)
 	}
-	return d.id(stateLabel, b)
+	return d.id(b)
 }
 
 // unchanged reports whether a state says that nothing happened since the other was taken.

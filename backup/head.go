@@ -79,8 +79,13 @@ func nextHead(heads []*head) *head {
 		n.snapshots = union(n.snapshots, h.snapshots)
 		n.indexes = union(n.indexes, h.indexes)
 	}
-	if len(heads) > 0 {
-		n.ancestors = append(n.ancestors, heads[0].ancestors...)
+	// After a fork, both lines of ancestors in turn: a third device may have seen either.
+	for i := range maxAncestors {
+		for _, h := range heads {
+			if i < len(h.ancestors) {
+				n.ancestors = union(n.ancestors, h.ancestors[i:i+1])
+			}
+		}
 	}
 	n.ancestors = n.ancestors[:min(len(n.ancestors), maxAncestors)]
 	return n

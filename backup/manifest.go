@@ -156,12 +156,10 @@ func newManifestWriter(names *packNames, dig *digester, emit func([]byte) error)
 
 func (m *manifestWriter) size() int { return len(m.body.b) + len(m.packs)*len(ID{}) }
 
-var cutLabel = []byte("cut")
-
 // add writes one entry, as several records if it has many runs.
 func (m *manifestWriter) add(e *entry) error {
 	if m.size() >= segmentLow {
-		if cut := m.dig.id(cutLabel, []byte(e.path)); cut[0] < 4 || m.size() >= segmentHigh {
+		if cut := m.dig.id([]byte(e.path)); cut[0] < 4 || m.size() >= segmentHigh {
 			if err := m.flush(); err != nil {
 				return err
 			}

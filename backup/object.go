@@ -84,7 +84,7 @@ func parseHeader(name string, b []byte) (h header, err error) {
 		return h, damage(name, "header", "not a Keepsake object")
 	}
 	if b[8] != formatVersion {
-		return h, fmt.Errorf("%w: %s has version %d, this program reads version %d", ErrUnsupported, name, b[8], formatVersion)
+		return h, damage(name, "version", "its format has version %d, this program reads version %d", b[8], formatVersion)
 	}
 	if b[10] != 0 || b[11] != 0 {
 		return h, damage(name, "header", "reserved bytes are not zero")

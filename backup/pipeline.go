@@ -125,7 +125,7 @@ func (r *Repo) newPipeline(ctx context.Context, c *counters, ids *idMap, dry boo
 	p := &pipeline{r: r, c: c, ids: ids, up: r.newUploader(ctx, c, dry), spool: newSpool(r.opts.CacheDir), dig: newDigester(r.ring)}
 	p.data = &packer{up: p.up, kind: kindData}
 	p.meta = &packer{up: p.up, kind: kindMeta}
-	p.manifest = newManifestWriter(r.index.names, newDigester(r.ring), p.segment)
+	p.manifest = newManifestWriter(r.index.names, r.ring.digester(cutPurpose), p.segment)
 	p.jobs = make(chan func(*digester), readAhead)
 	p.chunks = make(chan *chunkJob, readAhead)
 	p.buffers = make(chan []byte, readAhead)

@@ -307,7 +307,7 @@ func (r *Repo) readPackTable(ctx context.Context, k kind, id ID, size int64) (*t
 		return nil, err
 	}
 	t, err := parseTable(tail[:n])
-	if err != nil || t.pack != id || t.kind != k || t.size != size || t.end()+n+4 > plain {
+	if err != nil || t.pack != id || t.kind != k || t.size != size || padme(t.end()+n+4) != plain {
 		return nil, damage(name, "table", "it does not describe this pack")
 	}
 	return t, nil

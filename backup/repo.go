@@ -36,6 +36,7 @@ type Repo struct {
 
 	heads     []*head // the newest; two or more after a lost race; none in a new repository
 	older     []string
+	givenUp   []string    // heads above them that cannot be read, with Options.OlderState
 	snapshots []*Snapshot // oldest first
 	damage    []*DamageError
 	index     packIndex
@@ -97,6 +98,9 @@ func (r *Repo) Close() error {
 	r.ring.wipe()
 	return nil
 }
+
+// Format prints the id and nothing else: fmt would look into the key ring.
+func (r *Repo) Format(f fmt.State, _ rune) { io.WriteString(f, "backup.Repo("+r.ID()+")") }
 
 // ID is the repository's id, 32 hexadecimal digits, the same for ever.
 func (r *Repo) ID() string { return r.ring.repo.String() }
@@ -170,34 +174,48 @@ func (r *Repo) loadHeads(ctx context.Context) error {
 	type found struct {
 		name string
 		seq  uint64
-		id   ID
 	}
 	var list []found
 	for _, name := range names {
-		if _, seq, id, err := splitName(name); err == nil {
-			list = append(list, found{name, seq, id})
+		if _, seq, _, err := splitName(name); err == nil {
+			list = append(list, found{name, seq})
 		}
 	}
 	slices.SortFunc(list, func(a, b found) int { return cmp.Or(cmp.Compare(b.seq, a.seq), cmp.Compare(a.name, b.name)) })
-	r.heads, r.older = nil, nil
+	r.heads, r.older, r.givenUp = nil, nil, nil
 	for _, f := range list {
 		if len(r.heads) > 0 && f.seq != r.heads[0].seq {
 			r.older = append(r.older, f.name)
 			continue
 		}
-		h := &head{id: f.id}
-		payload, err := r.readSmall(ctx, kindHead, f.id, f.name)
-		if err == nil && (h.unmarshal(payload) != nil || h.seq != f.seq) {
-			err = damage(f.name, "payload", "not the head its name says")
-		}
-		if err != nil && !(errors.Is(err, ErrDamaged) && r.opts.OlderState) {
-			return err
-		}
-		if err == nil {
+		h, err := r.readHead(ctx, f.name)
+		switch {
+		case err == nil:
 			r.heads = append(r.heads, h)
+		case errors.Is(err, ErrDamaged) && r.opts.OlderState:
+			r.givenUp = append(r.givenUp, f.name)
+		default:
+			return err
 		}
 	}
 	return nil
+}
+
+// readHead reads the head of a name that splitName accepts.
+func (r *Repo) readHead(ctx context.Context, name string) (*head, error) {
+	_, seq, id, err := splitName(name)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := r.readSmall(ctx, kindHead, id, name)
+	if err != nil {
+		return nil, err
+	}
+	h := &head{id: id}
+	if h.unmarshal(payload) != nil || h.seq != seq {
+		return nil, damage(name, "payload", "not the head its name says")
+	}
+	return h, nil
 }
 
 // readRings fetches every ring and what is left of replaced ones, checked but not opened.
@@ -300,8 +318,11 @@ func (r *Repo) readSmall(ctx context.Context, k kind, id ID, name string) ([]byt
 	return payload, err
 }
 
-// openObject applies the checks of spec §2 to a whole small object.
+// openObject applies the checks of spec §2 to a whole small object, in the order given there.
 func (r *Repo) openObject(name string, k kind, id ID, object []byte) ([]byte, error) {
+	if len(object) < minObjectSize {
+		return nil, damage(name, "header", "only %d bytes", len(object))
+	}
 	h, err := parseHeader(name, object)
 	if err != nil {
 		return nil, err

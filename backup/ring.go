@@ -2,10 +2,10 @@ package backup
 
 import (
 	"bytes"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"hash"
+	"fmt"
+	"io"
 	"time"
 
 	"keepsake.example/internal/cobblestone"
@@ -34,8 +34,8 @@ type ring struct {
 	keys       []dataKey // number n is keys[n-1]
 }
 
-// String keeps the secrets out of logs.
-func (g *ring) String() string { return "key ring (redacted)" }
+// Format keeps the secrets out of every formatting verb, also of structs that hold a ring: fmt looks through pointers.
+func (g *ring) Format(f fmt.State, _ rune) { io.WriteString(f, "key ring (redacted)") }
 
 func (g *ring) wipe() {
 	clear(g.idKey[:])
@@ -135,6 +135,10 @@ func checkRing(name string, object []byte) ([]byte, error) {
 	if err != nil {
 		return nil, damage(name, "swapped", "no ring has this name")
 	}
+	n := len(object) - checksumSize
+	if n < minObjectSize {
+		return nil, damage(name, "header", "only %d bytes", len(object))
+	}
 	h, err := parseHeader(name, object)
 	if err != nil {
 		return nil, err
@@ -142,8 +146,10 @@ func checkRing(name string, object []byte) ([]byte, error) {
 	if err := h.check(name, kindRing, h.repo, id); err != nil {
 		return nil, err
 	}
-	n := len(object) - checksumSize
-	if n < minObjectSize || !bytes.Equal(ringChecksum(object[:n]), object[n:]) {
+	if h.key != 0 {
+		return nil, damage(name, "key", "it names data key %d, but K seals key rings", h.key)
+	}
+	if !bytes.Equal(ringChecksum(object[:n]), object[n:]) {
 		return nil, damage(name, "header", "the key ring is damaged (checksum)")
 	}
 	return object[:n], nil
@@ -178,21 +184,4 @@ func matches(stub []byte, k *key.Key) (ok bool) {
 	check := stubCheck(stub)
 	k.Use(func(secret *[32]byte) { ok = check(secret) })
 	return ok
-}
-
-// A digester computes chunk ids and the other keyed digests of spec §1 and §6. Not safe for concurrent use: one a goroutine.
-type digester struct {
-	mac hash.Hash
-	sum [sha256.Size]byte
-}
-
-func newDigester(g *ring) *digester { return &digester{mac: hmac.New(sha256.New, g.idKey[:])} }
-
-// id is the first 16 bytes of HMAC-SHA-256(I, parts…).
-func (d *digester) id(parts ...[]byte) ID {
-	d.mac.Reset()
-	for _, p := range parts {
-		d.mac.Write(p)
-	}
-	return ID(d.mac.Sum(d.sum[:0])[:16])
 }

@@ -37,7 +37,7 @@ type scanner struct {
 }
 
 func newScanner(p *pipeline, prev *Snapshot, o *BackupOptions, res *BackupResult) (*scanner, error) {
-	s := &scanner{p: p, r: p.r, o: o, res: res, dig: newDigester(p.r.ring), stopPrev: func() {}}
+	s := &scanner{p: p, r: p.r, o: o, res: res, dig: p.r.ring.digester(statePurpose), stopPrev: func() {}}
 	var err error
 	if s.exclude, err = newMatcher(o.Exclude); err != nil {
 		return nil, err

@@ -51,7 +51,7 @@ func (s *scanner) databaseState(path string) ID {
 	if err != nil {
 		return ID{}
 	}
-	return s.dig.id(stateLabel, state)
+	return s.dig.id(state)
 }
 
 // database sends the pages of a database as they are at one transaction. It fails with ErrNotDatabase if it is none.

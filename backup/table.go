@@ -165,7 +165,7 @@ func (t *table) readOrigins(r *wireReader) {
 	for i := range t.origins {
 		t.origins[i] = origin{r.id(), uint32(r.upTo(maxPackChunks)), uint32(r.upTo(maxPackChunks))}
 		total += uint64(t.origins[i].count)
-		if t.origins[i].count == 0 {
+		if t.origins[i].count == 0 || t.origins[i].first+t.origins[i].count > maxPackChunks {
 			r.fail()
 		}
 	}

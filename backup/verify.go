@@ -65,6 +65,9 @@ func (r *Repo) Verify(ctx context.Context, o VerifyOptions) (*VerifyResult, erro
 	v := &verifier{r: r, ctx: ctx, c: &counters{}, res: &VerifyResult{Affected: make(map[string][]string)}, bad: make(map[uint32]bool)}
 	v.res.Damage = append(v.res.Damage, r.damage...)
 	v.res.Snapshots = len(r.snapshots)
+	if err := v.olderHeads(); err != nil {
+		return nil, err
+	}
 	if err := v.objects(); err != nil {
 		return nil, err
 	}
@@ -97,6 +100,16 @@ func (v *verifier) add(err error) error {
 		}
 	}
 	v.res.Damage = append(v.res.Damage, d)
+	return nil
+}
+
+// olderHeads opens the heads before the newest, which are what is left if that one is damaged.
+func (v *verifier) olderHeads() error {
+	for _, name := range v.r.older {
+		if _, err := v.r.readHead(v.ctx, name); v.add(err) != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -239,6 +252,9 @@ func (v *verifier) tail(s *plainStream, t *table, plain int64) error {
 	var w wireWriter
 	t.marshal(&w)
 	at := t.end()
+	if padme(at+int64(len(w.b))+4) != plain {
+		return damage(t.name(), "table", "the pack has another size than its table needs")
+	}
 	for end := plain - int64(len(w.b)) - 4; at < end; {
 		part, err := s.at(at, min(maxBlock, end-at))
 		if err != nil {

@@ -1,0 +1,10 @@
+package backup
+
+// Secrets hands a test the keys that must be found nowhere.
+func (r *Repo) Secrets() (secrets [][]byte) {
+	secrets = append(secrets, r.ring.idKey[:])
+	for i := range r.ring.keys {
+		secrets = append(secrets, r.ring.keys[i].secret[:])
+	}
+	return secrets
+}
