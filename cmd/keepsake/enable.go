@@ -86,7 +86,7 @@ func (a *app) enable(ctx context.Context, dir string, f enableFlags) error {
 	}
 	c := a.client()
 	o := client.EnableOptions{
-		Source: dir, Cloud: f.cloud, Exclude: f.exclude, KeyStore: f.keyStore, Checked: f.delivery.show,
+		Source: dir, Cloud: f.cloud, Exclude: f.exclude, KeyStore: f.keyStore, Checked: f.delivery.shows(a),
 		Deliver: func(k *key.Key) error { return a.deliver(ctx, k, f.delivery) },
 	}
 	if f.join {

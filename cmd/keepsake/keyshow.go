@@ -19,13 +19,16 @@ type delivery struct {
 	out  string // --key-out: a file, or - for standard output
 }
 
+// shows reports whether the key is shown and typed back: where a file has it too, only if there is a terminal.
+func (d delivery) shows(a *app) bool { return d.show && (d.out == "" || a.asks()) }
+
 func (d delivery) check(a *app) error {
 	switch {
 	case d.out == "-" && a.json:
 		return usage("--key-out - and --json both want standard output", "write the digits to a file: --key-out FILE")
 	case d.out != "" && d.out != "-" && pathExists(d.out):
 		return existingFile(d.out)
-	case d.show && !a.asks():
+	case d.show && d.out == "" && !a.asks():
 		return usage("--key shows the digits on a terminal, and there is none", "in a script: --key-out FILE")
 	}
 	return nil
@@ -43,7 +46,7 @@ func (a *app) deliver(ctx context.Context, k *key.Key, d delivery) error {
 			return err
 		}
 	}
-	if !d.show {
+	if !d.shows(a) {
 		return nil
 	}
 	t, err := a.terminal()
