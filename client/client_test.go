@@ -360,7 +360,12 @@ func TestRolledBackCloudIsRecognised(t *testing.T) {
 	if err := errors.Join(os.RemoveAll(w.cloud), os.Rename(older, w.cloud)); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // it must not be forgotten by being seen
+	for i := range 2 { // it must not be forgotten by being seen, nor by being used
+		if _, err := w.client().Restore(context.Background(), client.RestoreOptions{
+			Target: filepath.Join(t.TempDir(), "out"), OlderState: true,
+		}); err != nil {
+			t.Fatal(i, err)
+		}
 		if _, err := w.backup(); !errors.Is(err, backup.ErrRolledBack) {
 			t.Errorf("backup: %v", err)
 		}

@@ -16,9 +16,12 @@ import (
 
 // A Keyring keeps small secrets for the user who is signed in.
 type Keyring interface {
-	Get(service, user string) (string, error) // ErrKeyMissing when there is none
+	// Get gives a secret; ErrKeyMissing when there is none.
+	Get(service, user string) (string, error)
+	// Set keeps a secret, in place of the one before.
 	Set(service, user, secret string) error
-	Delete(service, user string) error // ErrKeyMissing when there is none
+	// Delete forgets a secret; ErrKeyMissing when there is none.
+	Delete(service, user string) error
 }
 
 // SystemKeyring is the one of the system: Keychain on macOS, Credential Manager on

@@ -76,9 +76,9 @@ func TestNameQuotesWhatATerminalObeys(t *testing.T) {
 func TestMessagesKeepTheirPrefixAndObeyNothing(t *testing.T) {
 	var b strings.Builder
 	m := cli.Messages{Name: "keepsake", W: &b}
-	m.Error("cannot read %s", "x\nkeepsake: done\x1b[2K")
+	m.Error("cannot read %s", "x\nkeepsake: done\x1b[2K\u009b2J")
 	m.Hint("try again")
-	want := "keepsake: error: cannot read x\nkeepsake: error: keepsake: done?[2K\nkeepsake: hint: try again\n"
+	want := "keepsake: error: cannot read x\nkeepsake: error: keepsake: done?[2K?2J\nkeepsake: hint: try again\n"
 	if b.String() != want {
 		t.Errorf("got %q\nwant %q", b.String(), want)
 	}
