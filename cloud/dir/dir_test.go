@@ -215,6 +215,20 @@ func TestGoneWhileListing(t *testing.T) {
 	}
 }
 
+func TestAbsentOrGone(t *testing.T) {
+	path := t.TempDir()
+	s := create(t, path)
+	if err := dir.Absent(s, fs.ErrNotExist); !errors.Is(err, cloud.ErrNotExist) {
+		t.Errorf("a file missing in a store is %v, want ErrNotExist", err)
+	}
+	if err := os.Remove(filepath.Join(path, cloud.Marker)); err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.Absent(s, fs.ErrNotExist); !errors.Is(err, cloud.ErrUnreachable) || errors.Is(err, cloud.ErrNotExist) {
+		t.Errorf("a file missing with its store is %v, want ErrUnreachable", err)
+	}
+}
+
 func TestFileInPlaceOfFolder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cloud")
 	s := create(t, path)
@@ -254,6 +268,43 @@ func TestForeignFiles(t *testing.T) {
 	if after := tree(t, outer); !slices.Equal(before, after) {
 		t.Errorf("%q became %q", before, after)
 	}
+}
+
+// Somebody swaps an object for a symbolic link while it is being opened.
+func TestSwappedForLink(t *testing.T) {
+	path := t.TempDir()
+	s := create(t, path)
+	put(t, s, "data/victim", "real")
+	put(t, s, "data/secret", "secret")
+	victim, link, spare := filepath.Join(path, "data/victim"), filepath.Join(path, "data/.link"), filepath.Join(path, "data/.spare")
+	if err := errors.Join(os.Symlink("secret", link), os.Link(victim, spare)); err != nil {
+		t.Fatal(err)
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for next := 0; ; next++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			// Each rename puts one over the other, and so the next needs a new one.
+			_ = os.Rename(link, victim)
+			_ = os.Symlink("secret", link)
+			_ = os.Link(spare, spare+"-next")
+			_ = os.Rename(spare+"-next", victim)
+		}
+	}()
+	for range 3000 {
+		got, err := get(s, "data/victim")
+		if got == "secret" || err != nil && !errors.Is(err, cloud.ErrNotExist) {
+			t.Errorf("Get = %q, %v", got, err)
+			break
+		}
+	}
+	close(stop)
+	<-stopped
 }
 
 func TestLinkedFolder(t *testing.T) {
@@ -344,6 +395,57 @@ func TestBodyErrorIsNotTheClouds(t *testing.T) {
 		if !errors.Is(err, errno) || errors.Is(err, cloud.ErrUnreachable) || errors.Is(err, cloud.ErrFull) || errors.Is(err, cloud.ErrDenied) {
 			t.Errorf("Put of a body failing with %v = %v", errno, err)
 		}
+	}
+	wantListed(t, s)
+}
+
+// endless never ends, and knows how much was taken from it.
+type endless struct {
+	io.Seeker
+	taken int64
+	each  func()
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	e.each()
+	e.taken += int64(len(p))
+	if e.taken > 1<<30 {
+		return 0, io.EOF // rather than fill the disk
+	}
+	return len(p), nil
+}
+
+func TestStopsReading(t *testing.T) {
+	s := create(t, t.TempDir())
+	long := &endless{each: func() {}}
+	if err := s.Put(t.Context(), "data/00", long, 10); err == nil || long.taken > 4<<20 {
+		t.Errorf("Put of 10 bytes = %v after reading %d", err, long.taken)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancelled := &endless{each: cancel}
+	if err := s.Put(ctx, "data/00", cancelled, 1<<40); !errors.Is(err, context.Canceled) || cancelled.taken > 4<<20 {
+		t.Errorf("cancelled Put = %v after reading %d bytes", err, cancelled.taken)
+	}
+	wantListed(t, s)
+}
+
+// careless is a body whose WriteTo loses errors.
+type careless struct {
+	io.ReadSeeker
+	parts []string
+}
+
+func (c careless) WriteTo(w io.Writer) (int64, error) {
+	for _, p := range c.parts {
+		_, _ = io.WriteString(w, p)
+	}
+	return 0, nil
+}
+
+func TestCarelessWriterTo(t *testing.T) {
+	s := create(t, t.TempDir())
+	if err := s.Put(t.Context(), "data/00", careless{parts: []string{"exact", "more"}}, 5); err == nil {
+		t.Errorf("Put of 9 bytes as 5 succeeded")
 	}
 	wantListed(t, s)
 }

@@ -47,7 +47,10 @@ type File struct {
 	dir  *os.Root
 	temp string
 	file *os.File
-	gone bool // the temporary name is no longer ours to remove
+	size int64 // bytes written
+	// begun is up to where the disk was asked to begin writing.
+	begun int64
+	gone  bool // the temporary name is no longer ours to remove
 }
 
 // Create starts a file in dir, with mode perm less the umask. It keeps dir,
@@ -61,8 +64,21 @@ func Create(dir *os.Root, perm fs.FileMode) (*File, error) {
 	return &File{dir: dir, temp: temp, file: file}, nil
 }
 
+// writebackStep is how many bytes gather before the disk is asked to begin
+// with them. Then the disk works while the rest is still being written, and
+// fsync finds most of it done.
+const writebackStep = 4 << 20
+
 // Write appends p.
-func (f *File) Write(p []byte) (int, error) { return f.file.Write(p) }
+func (f *File) Write(p []byte) (int, error) {
+	n, err := f.file.Write(p)
+	f.size += int64(n)
+	if f.size-f.begun >= writebackStep {
+		beginWriteback(f.file, f.begun, f.size-f.begun)
+		f.begun = f.size
+	}
+	return n, err
+}
 
 // Publish makes the file durable and visible under name, which must not
 // exist: an error that is fs.ErrExist otherwise. After any error, name is not
