@@ -171,16 +171,50 @@ func (p *plan) read(ctx context.Context, pack uint32) error {
 	p.mu.Lock()
 	t, err := p.x.r.table(ctx, pack)
 	p.mu.Unlock()
-	if err == nil {
-		var got int64
-		rest := pieces
-		got, err = p.x.r.readBlocks(ctx, t, blocksOf(t, pieces), func(b *block, raw []byte) (err error) {
-			rest, err = p.block(t, b, raw, rest)
+	if err != nil {
+		return p.loseAll(pieces, err)
+	}
+	want := blocksOf(t, pieces)
+	done, rest := 0, pieces
+	got, err := p.x.r.readBlocks(ctx, t, want, func(b *block, raw []byte) (err error) {
+		rest, err = p.block(t, b, raw, rest)
+		done++
+		return err
+	})
+	p.x.c.fetched.Add(got)
+	if err == nil || !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	return p.salvage(ctx, t, want[done:], pieces)
+}
+
+// salvage reads blocks of a damaged pack one by one, so that only the files that the damage touches are lost.
+func (p *plan) salvage(ctx context.Context, t *table, want []int, pieces []piece) error {
+	for _, i := range want {
+		b := &t.blocks[i]
+		got, err := p.x.r.readBlocks(ctx, t, []int{i}, func(b *block, raw []byte) error {
+			_, err := p.block(t, b, raw, pieces)
 			return err
 		})
 		p.x.c.fetched.Add(got)
+		if err == nil {
+			continue
+		}
+		var touched []piece
+		for _, pc := range pieces {
+			if int(pc.first) < b.first+b.n && int(pc.first+pc.count) > b.first {
+				touched = append(touched, pc)
+			}
+		}
+		if err := p.loseAll(touched, err); err != nil {
+			return err
+		}
 	}
-	if err == nil || !errors.Is(err, ErrDamaged) {
+	return nil
+}
+
+func (p *plan) loseAll(pieces []piece, err error) error {
+	if !errors.Is(err, ErrDamaged) {
 		return err
 	}
 	for _, pc := range pieces {

@@ -53,24 +53,32 @@ type packReader struct {
 	get    func(offset, length int64) (io.ReadCloser, error)
 	keyFor func(h header) (*[32]byte, error)
 	opener *cobblestone.Opener
-	got    int64 // bytes asked for
+	got    int64 // bytes asked of the cloud
+	cached bool  // get reads the device's copy
 }
 
-// packReader reads the pack named from the cache, if it is a meta pack, or from the cloud.
-func (r *Repo) packReader(ctx context.Context, name string, k kind, id ID, size int64) (*packReader, func()) {
+// cloudPack reads a pack from the cloud.
+func (r *Repo) cloudPack(ctx context.Context, name string, k kind, id ID, size int64) *packReader {
 	p := &packReader{name: name, size: size}
 	p.keyFor = func(h header) (*[32]byte, error) { return r.keyFor(name, h, k, id) }
 	p.get = func(offset, length int64) (io.ReadCloser, error) {
 		p.got += length
 		return r.store.Get(ctx, name, offset, length)
 	}
-	if k != kindMeta || r.fresh {
+	return p
+}
+
+// packReader reads a pack from the cache, if it is a meta pack, or from the cloud.
+func (r *Repo) packReader(ctx context.Context, t *table) (*packReader, func()) {
+	p := r.cloudPack(ctx, t.name(), t.kind, t.pack, t.size)
+	if t.kind != kindMeta || r.fresh {
 		return p, func() {}
 	}
-	f := r.cachedPack(ctx, name, size)
+	f := r.cachedPack(ctx, t.name(), t.size)
 	if f == nil {
 		return p, func() {}
 	}
+	p.cached = true
 	p.get = func(offset, length int64) (io.ReadCloser, error) {
 		return io.NopCloser(io.NewSectionReader(f, offset, length)), nil
 	}
@@ -172,6 +180,7 @@ type plainStream struct {
 	sealed []byte
 	window []byte // plaintext read and not yet passed
 	base   int64  // of the window in the pack's plaintext
+	failed error  // what fill returns after the good part of a damaged batch
 	bufs   *streamBuffers
 }
 
@@ -198,19 +207,37 @@ func (s *plainStream) close() {
 // fill decrypts the next batch.
 func (s *plainStream) fill() error {
 	n := min(s.left, int64(len(s.sealed)))
+	if s.failed != nil {
+		return s.failed
+	}
 	if n == 0 {
 		return s.p.readError(io.ErrUnexpectedEOF)
 	}
-	if _, err := io.ReadFull(s.body, s.sealed[:n]); err != nil {
-		return s.p.readError(err)
+	if got, err := io.ReadFull(s.body, s.sealed[:n]); err != nil {
+		return s.salvage(s.sealed[:got], s.p.readError(err))
 	}
 	end := stubSize + s.chunk*sealedChunk + n
-	var err error
-	if s.window, err = s.p.opener.Open(s.window, s.sealed[:n], s.chunk, end == s.p.size); err != nil {
-		return sealDamage(s.p.name, err)
+	opened, err := s.p.opener.Open(s.window, s.sealed[:n], s.chunk, end == s.p.size)
+	if err != nil {
+		return s.salvage(s.sealed[:n], sealDamage(s.p.name, err))
 	}
+	s.window = opened
 	s.left -= n
 	s.chunk += (n + sealedChunk - 1) / sealedChunk
+	return nil
+}
+
+// salvage opens what lies before a failure in a batch, so that what needs no more than that can be read. The next fill fails.
+func (s *plainStream) salvage(batch []byte, failed error) error {
+	s.failed = failed
+	for len(batch) >= sealedChunk {
+		opened, err := s.p.opener.Open(s.window, batch[:sealedChunk], s.chunk, false)
+		if err != nil {
+			break
+		}
+		s.window, batch = opened, batch[sealedChunk:]
+		s.chunk++
+	}
 	return nil
 }
 
@@ -230,28 +257,56 @@ func (s *plainStream) at(offset, n int64) ([]byte, error) {
 }
 
 // readBlocks reads the wanted blocks of a pack, given in order, and calls fn with each one's contents, valid until fn returns.
-// It returns how many bytes it asked the cloud for.
+// It returns how many bytes it asked the cloud for. Where a block cannot be read the error is a blockError, and those behind it may be
+// readable still.
 func (r *Repo) readBlocks(ctx context.Context, t *table, want []int, fn func(b *block, raw []byte) error) (int64, error) {
-	p, done := r.packReader(ctx, t.name(), t.kind, t.pack, t.size)
-	defer done()
+	p, done := r.packReader(ctx, t)
+	n, err := p.blocks(t, want, fn)
+	done()
+	if p.cached && n < len(want) && errors.Is(err, ErrDamaged) {
+		// Only the device's copy is known to be damaged.
+		r.cache.drop(t.name())
+		p = r.cloudPack(ctx, t.name(), t.kind, t.pack, t.size)
+		var more int
+		more, err = p.blocks(t, want[n:], fn)
+		n += more
+	}
+	if errors.Is(err, ErrDamaged) && n < len(want) && p.opener != nil {
+		err = &blockError{err, n}
+	}
+	return p.got, err
+}
+
+// A blockError says which block a reading stopped at.
+type blockError struct {
+	error
+	at int // in the list of wanted blocks
+}
+
+func (e *blockError) Unwrap() error { return e.error }
+
+// blocks reads blocks and calls fn with each. It returns how many it could read; an error of fn counts as all.
+func (p *packReader) blocks(t *table, want []int, fn func(b *block, raw []byte) error) (n int, err error) {
 	for _, sp := range spansFor(t, want) {
 		s, err := p.stream(sp.first, sp.end)
 		if err != nil {
-			return p.got, err
+			return n, err
 		}
 		for _, i := range sp.blocks {
 			raw, err := s.block(&t.blocks[i])
-			if err == nil {
-				err = fn(&t.blocks[i], raw)
-			}
 			if err != nil {
 				s.close()
-				return p.got, err
+				return n, err
 			}
+			if err := fn(&t.blocks[i], raw); err != nil {
+				s.close()
+				return len(want), err
+			}
+			n++
 		}
 		s.close()
 	}
-	return p.got, nil
+	return n, nil
 }
 
 // block reads and decompresses a block. The result is valid until the next call.
@@ -292,8 +347,7 @@ func (r *Repo) readPackTable(ctx context.Context, k kind, id ID, size int64) (*t
 	if err != nil || plain < minPlaintext || size > packLimit {
 		return nil, damage(name, "size", "no pack has %d bytes", size)
 	}
-	p, done := r.packReader(ctx, name, k, id, size)
-	defer done()
+	p := r.cloudPack(ctx, name, k, id, size)
 	tail, err := readTail(p, plain, 4)
 	if err != nil {
 		return nil, err

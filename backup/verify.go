@@ -49,7 +49,7 @@ type verifier struct {
 	res *VerifyResult
 	c   *counters
 	mu  sync.Mutex
-	bad map[uint32]bool // packs with damage
+	bad map[uint32]*bitmap // :: damaged pack → its damaged chunks, nil for all
 }
 
 // Verify checks the repository. Damage is in the result; an error means that it could not be finished.
@@ -62,7 +62,7 @@ func (r *Repo) Verify(ctx context.Context, o VerifyOptions) (*VerifyResult, erro
 	if err := r.loadContents(ctx); err != nil {
 		return nil, err
 	}
-	v := &verifier{r: r, ctx: ctx, c: &counters{}, res: &VerifyResult{Affected: make(map[string][]string)}, bad: make(map[uint32]bool)}
+	v := &verifier{r: r, ctx: ctx, c: &counters{}, res: &VerifyResult{Affected: make(map[string][]string)}, bad: make(map[uint32]*bitmap)}
 	v.res.Damage = append(v.res.Damage, r.damage...)
 	v.res.Snapshots = len(r.snapshots)
 	if err := v.olderHeads(); err != nil {
@@ -142,10 +142,10 @@ func (v *verifier) objects() error {
 		size, ok := sizes[name]
 		switch {
 		case !ok:
-			v.bad[n] = true
+			v.bad[n] = nil
 			v.add(damage(name, "missing", "it is not in the cloud any more"))
 		case size != info.size:
-			v.bad[n] = true
+			v.bad[n] = nil
 			v.add(damage(name, "size", "it has %d bytes instead of %d", size, info.size))
 		}
 	}
@@ -161,7 +161,7 @@ func (v *verifier) packs(share float64) error {
 	slices.Sort(all)
 	v.res.Packs = len(all)
 	chosen := draw(all, share)
-	chosen = slices.DeleteFunc(chosen, func(n uint32) bool { return v.bad[n] })
+	chosen = slices.DeleteFunc(chosen, func(n uint32) bool { _, bad := v.bad[n]; return bad })
 	for _, n := range chosen {
 		v.c.totalBytes.Add(v.r.index.packs[n].size)
 	}
@@ -175,9 +175,9 @@ func (v *verifier) packs(share float64) error {
 		group.Go(func() error {
 			err := v.pack(ctx, n)
 			if errors.Is(err, ErrDamaged) {
-				v.mu.Lock()
-				v.bad[n] = true
-				v.mu.Unlock()
+				if err := v.localise(ctx, n); err != nil {
+					return err
+				}
 			}
 			return v.add(err)
 		})
@@ -214,8 +214,7 @@ func (v *verifier) pack(ctx context.Context, n uint32) error {
 	if err != nil {
 		return damage(t.name(), "size", "no pack has %d bytes", t.size)
 	}
-	p, done := v.r.packReader(ctx, t.name(), t.kind, t.pack, t.size)
-	defer done()
+	p := v.r.cloudPack(ctx, t.name(), t.kind, t.pack, t.size)
 	s, err := p.stream(0, plain/cobblestone.ChunkSize+1)
 	if err != nil {
 		return err
@@ -233,6 +232,34 @@ func (v *verifier) pack(ctx context.Context, n uint32) error {
 		v.c.bytes.Add(t.blocks[i].stored)
 	}
 	return v.tail(s, t, plain)
+}
+
+// localise finds out which chunks of a damaged pack are lost.
+func (v *verifier) localise(ctx context.Context, n uint32) error {
+	v.mu.Lock()
+	t, err := v.r.table(ctx, n)
+	v.bad[n] = nil
+	v.mu.Unlock()
+	if errors.Is(err, ErrDamaged) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	lost := newBitmap(len(t.ids))
+	d := newDigester(v.r.ring)
+	for i, b := range t.blocks {
+		_, err := v.r.readBlocks(ctx, t, []int{i}, func(b *block, raw []byte) error { return checkChunks(t, b, raw, d) })
+		if errors.Is(err, ErrDamaged) {
+			lost.set(b.first, b.n)
+		} else if err != nil {
+			return err
+		}
+	}
+	v.mu.Lock()
+	v.bad[n] = lost
+	v.mu.Unlock()
+	return nil
 }
 
 // checkChunks compares a block's chunks with their ids.
@@ -306,7 +333,7 @@ func (v *verifier) run(s *Snapshot, e *entry, a run) error {
 		return v.add(err)
 	}
 	for _, p := range places {
-		if v.bad[p.pack] {
+		if lost, bad := v.bad[p.pack]; bad && (lost == nil || lost.any(int(p.first), int(p.count))) {
 			v.affect(s, e.path)
 		}
 	}
