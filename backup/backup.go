@@ -91,11 +91,29 @@ func (r *Repo) begin(ctx context.Context, what string) (*lock, error) {
 	if r.opts.Known.Seq < r.Mark().Seq {
 		r.opts.Known = r.Mark()
 	}
-	if err := r.reload(ctx); err != nil {
+	err = r.ringInUse(ctx)
+	if err == nil {
+		err = r.reload(ctx)
+	}
+	if err != nil {
 		l.unlock()
 		return nil, err
 	}
 	return l, nil
+}
+
+// ringInUse fails with a WrongKeyError if another device has rotated the key since the repository was opened: what was written with the
+// ring we hold, whoever has the old key could read.
+func (r *Repo) ringInUse(ctx context.Context) error {
+	_, err := r.store.Stat(ctx, r.ring.name())
+	if errors.Is(err, cloud.ErrNotExist) {
+		info, _ := r.store.Stat(ctx, retiredFolder+r.ring.id.String())
+		return &WrongKeyError{ReplacedAt: info.ModTime}
+	}
+	if err != nil {
+		return fmt.Errorf("looking at the key ring: %w", err)
+	}
+	return nil
 }
 
 // reload reads the heads, and what they name if that has changed.

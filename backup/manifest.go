@@ -230,23 +230,33 @@ func (m *manifestWriter) flush() error {
 	return m.emit(w.b)
 }
 
-// parseSegment calls fn for each record of a segment. Records of type more have runs only.
+// parseSegment calls fn for each record of a segment. Records of type more have runs only. Packs are in the order of their
+// first use and all are used: a segment has one form.
 func parseSegment(segment []byte, names *packNames, fn func(*entry) error) error {
 	r := wireReader{b: segment}
 	packs := r.ids(maxChunk / len(ID{}))
+	used := uint32(0)
 	for len(r.b) > 0 {
 		e := readRecord(&r, len(packs))
 		if r.err != nil {
 			return r.err
 		}
 		for i := range e.runs {
-			if n := e.runs[i].pack; n > 0 {
+			n := e.runs[i].pack
+			if n > used+1 {
+				return fmt.Errorf("%w: packs are not in the order of their use", errMalformed)
+			}
+			used = max(used, n)
+			if n > 0 {
 				e.runs[i].pack = names.number(packs[n-1])
 			}
 		}
 		if err := fn(e); err != nil {
 			return err
 		}
+	}
+	if r.err == nil && int(used) != len(packs) {
+		return fmt.Errorf("%w: a pack is named and not used", errMalformed)
 	}
 	return r.end()
 }
@@ -255,6 +265,9 @@ func readRecord(r *wireReader, packs int) *entry {
 	e := &entry{kind: recordType(r.u8())}
 	if e.kind == recordMore {
 		e.runs = readRuns(r, packs)
+		if len(e.runs) == 0 || len(e.runs) > maxRuns {
+			r.fail()
+		}
 		return e
 	}
 	e.path = r.str(maxPath)
@@ -275,7 +288,7 @@ func readRecord(r *wireReader, packs int) *entry {
 		e.state = r.id()
 		e.unit = uint32(r.upTo(maxUnit))
 		e.runs = readRuns(r, packs)
-		if e.unit == 0 {
+		if e.unit == 0 || len(e.runs) > maxRuns {
 			r.fail()
 		}
 	default:
@@ -289,6 +302,7 @@ type assembler struct {
 	entry *entry
 	last  string
 	first bool
+	full  bool // the last record had as many runs as one may, so more can follow
 	fn    func(*entry) error
 }
 
@@ -296,12 +310,17 @@ func newAssembler(fn func(*entry) error) *assembler { return &assembler{first: t
 
 func (a *assembler) add(e *entry) error {
 	if e.kind == recordMore {
-		if a.entry == nil || !a.entry.isFile() {
-			return fmt.Errorf("%w: runs without a file", errMalformed)
+		if a.entry == nil || !a.full {
+			return fmt.Errorf("%w: runs without a file, or that fit into the record before", errMalformed)
 		}
+		before := len(a.entry.runs)
 		for _, r := range e.runs {
 			a.entry.runs = addRun(a.entry.runs, r)
 		}
+		if len(a.entry.runs) != before+len(e.runs) {
+			return fmt.Errorf("%w: runs that could be one", errMalformed)
+		}
+		a.full = len(e.runs) == maxRuns
 		return nil
 	}
 	if a.first != (e.path == "") || (!a.first && comparePaths(e.path, a.last) <= 0) {
@@ -313,7 +332,7 @@ func (a *assembler) add(e *entry) error {
 	if err := a.flush(); err != nil {
 		return err
 	}
-	a.first, a.last, a.entry = false, e.path, e
+	a.first, a.last, a.entry, a.full = false, e.path, e, len(e.runs) == maxRuns
 	return nil
 }
 
