@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"sort"
 	"sync"
 )
 
@@ -85,13 +86,10 @@ func (m *idMap) addTable(names *packNames, t *table, pack uint32, pages bool) {
 
 // originOf finds the address of chunk i of a pack that prune made.
 func (t *table) originOf(i int) (*origin, uint32) {
-	at := 0
-	for n := range t.origins {
-		o := &t.origins[n]
-		if i < at+int(o.count) {
-			return o, o.first + uint32(i-at)
-		}
-		at += int(o.count)
+	n := sort.Search(len(t.origins), func(n int) bool { return int(t.origins[n].at) > i })
+	if n == 0 {
+		return nil, 0
 	}
-	return nil, 0
+	o := &t.origins[n-1]
+	return o, o.first + uint32(i) - o.at
 }

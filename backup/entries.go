@@ -10,9 +10,6 @@ import (
 // eachSegment calls fn with every segment of a snapshot's manifest, in order; the bytes are valid until fn returns.
 func (r *Repo) eachSegment(ctx context.Context, s *Snapshot, fn func(segment []byte) error) error {
 	for _, seg := range s.segments {
-		if seg.pack == 0 {
-			return damage(objectName(kindSnapshot, s.id), "payload", "a manifest of zeros")
-		}
 		pack := r.index.names.number(s.packs[seg.pack-1])
 		places, err := r.index.resolve(run{pack, seg.first, seg.count})
 		if err != nil {

@@ -18,7 +18,7 @@ const DefaultMaxUnused = 0.5
 type PruneOptions struct {
 	Keep      Policy
 	MaxUnused float64 // share of a pack's contents that may be unused before the rest is copied to a new pack, 0 to 1
-	DryRun    bool
+	DryRun    bool    // work out the same numbers, which takes reading what would be copied, and change nothing
 	// ForgetDamaged gives up snapshots that cannot be read. Without it, Prune fails with ErrDamaged while there are any, because it
 	// cannot know what they need.
 	ForgetDamaged bool
@@ -72,29 +72,60 @@ func (r *Repo) Prune(ctx context.Context, o PruneOptions) (*PruneResult, error) 
 	stop := p.c.report(r.opts.Progress, "pruning")
 	defer stop()
 	kept, removed := o.Keep.apply(r.snapshots)
+	kept, err := p.markAll(kept, removed)
+	if err == nil {
+		err = p.weigh()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.DryRun {
+		return p.res, p.rehearse(since)
+	}
+	return p.res, p.carryOut(kept, since)
+}
+
+// carryOut commits, then deletes.
+func (p *pruner) carryOut(kept []*Snapshot, since time.Time) error {
+	before := p.r.wanted()
+	if err := p.commit(kept); err != nil {
+		return err
+	}
+	if err := p.deleteUnnamed(before); err != nil {
+		return err
+	}
+	return p.deleteOrphans(since)
+}
+
+// rehearse finds out what carryOut would write and which left-over objects it would delete.
+func (p *pruner) rehearse(since time.Time) error {
+	if p.rewrite {
+		if _, err := p.copyChunks(); err != nil {
+			return err
+		}
+	}
+	return p.deleteOrphans(since)
+}
+
+// markAll notes what the kept snapshots need. With ForgetDamaged, those whose list of files cannot be read are removed, but never all.
+func (p *pruner) markAll(kept, removed []*Snapshot) (still []*Snapshot, err error) {
 	for _, s := range kept {
-		p.res.Kept = append(p.res.Kept, *s)
-		if err := p.mark(s); err != nil {
+		if err = p.mark(s); err == nil {
+			still = append(still, s)
+			p.res.Kept = append(p.res.Kept, *s)
+		} else if errors.Is(err, ErrDamaged) && p.o.ForgetDamaged {
+			removed = append(removed, s)
+		} else {
 			return nil, err
 		}
+	}
+	if len(still) == 0 {
+		return nil, fmt.Errorf("no snapshot would be left: %w", err)
 	}
 	for _, s := range removed {
 		p.res.Removed = append(p.res.Removed, *s)
 	}
-	if err := p.weigh(); err != nil {
-		return nil, err
-	}
-	if o.DryRun {
-		return p.res, nil
-	}
-	before := r.wanted()
-	if err := p.commit(kept); err != nil {
-		return nil, err
-	}
-	if err := p.deleteUnnamed(before); err != nil {
-		return p.res, err
-	}
-	return p.res, p.deleteOrphans(since)
+	return still, nil
 }
 
 // mark notes every chunk that a snapshot needs.
@@ -110,7 +141,7 @@ func (p *pruner) mark(s *Snapshot) error {
 		}
 		p.c.files.Add(1)
 		for _, a := range e.runs {
-			if err := p.use(a); err != nil {
+			if err := p.use(a); err != nil && !(p.o.ForgetDamaged && errors.Is(err, ErrDamaged)) {
 				return fmt.Errorf("snapshot %.8s needs what is not there: %w", s.ID, err)
 			}
 		}
@@ -199,7 +230,7 @@ func (p *pruner) commit(kept []*Snapshot) error {
 
 // copyChunks moves what is needed of the packs that go into new packs, under their old addresses.
 func (p *pruner) copyChunks() ([]ID, error) {
-	up := p.r.newUploader(p.ctx, p.c, false)
+	up := p.r.newUploader(p.ctx, p.c, p.o.DryRun)
 	into := map[kind]*packer{kindData: {up: up, kind: kindData}, kindMeta: {up: up, kind: kindMeta}}
 	err := func() error {
 		var order []uint32
@@ -272,9 +303,9 @@ func (p *pruner) copyBlock(t *table, bl *block, raw []byte, b *bitmap, into *pac
 
 // addOrigin notes the address of chunk n of t.
 func addOrigin(from []origin, t *table, n int) []origin {
-	o := origin{t.pack, uint32(n), 1}
+	o := origin{pack: t.pack, first: uint32(n), count: 1}
 	if moved, at := t.originOf(n); moved != nil {
-		o = origin{moved.pack, at, 1}
+		o.pack, o.first = moved.pack, at
 	}
 	if k := len(from); k > 0 && from[k-1].pack == o.pack && from[k-1].first+from[k-1].count == o.first {
 		from[k-1].count++
@@ -351,7 +382,9 @@ func (p *pruner) deleteOrphans(since time.Time) error {
 		}
 	}
 	for _, info := range old {
-		if err := p.r.store.Delete(p.ctx, info.Name); err != nil && !errors.Is(err, cloud.ErrNotExist) {
+		if p.o.DryRun {
+			// counted only
+		} else if err := p.r.store.Delete(p.ctx, info.Name); err != nil && !errors.Is(err, cloud.ErrNotExist) {
 			return fmt.Errorf("deleting a left-over object: %w", err)
 		}
 		p.res.OrphansRemoved++

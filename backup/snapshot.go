@@ -74,6 +74,11 @@ func (s *Snapshot) unmarshal(payload []byte) error {
 	s.Uploaded = int64(r.upTo(most))
 	s.packs = r.ids(1 << 20)
 	s.segments = readRuns(&r, len(s.packs))
+	for _, seg := range s.segments {
+		if seg.pack == 0 {
+			r.fail() // a manifest of zeros
+		}
+	}
 	return r.end()
 }
 

@@ -45,6 +45,7 @@ type origin struct {
 	pack  ID
 	first uint32
 	count uint32
+	at    uint32 // its first chunk's ordinal in the pack, in tables that were read
 }
 
 // A table says what a pack holds, spec §7.
@@ -163,7 +164,7 @@ func (t *table) readOrigins(r *wireReader) {
 	t.origins = make([]origin, n)
 	total := uint64(0)
 	for i := range t.origins {
-		t.origins[i] = origin{r.id(), uint32(r.upTo(maxPackChunks)), uint32(r.upTo(maxPackChunks))}
+		t.origins[i] = origin{r.id(), uint32(r.upTo(maxPackChunks)), uint32(r.upTo(maxPackChunks)), uint32(total)}
 		total += uint64(t.origins[i].count)
 		if t.origins[i].count == 0 || t.origins[i].first+t.origins[i].count > maxPackChunks {
 			r.fail()
