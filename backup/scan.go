@@ -34,10 +34,12 @@ type scanner struct {
 	prev     func() (*entry, error, bool) // the entries of the snapshot before
 	stopPrev func()
 	ahead    *entry // the next of them
+
+	databases map[string]bool // paths: their logs and journals are in what is captured of them
 }
 
 func newScanner(p *pipeline, prev *Snapshot, o *BackupOptions, res *BackupResult) (*scanner, error) {
-	s := &scanner{p: p, r: p.r, o: o, res: res, dig: p.r.ring.digester(statePurpose), stopPrev: func() {}}
+	s := &scanner{p: p, r: p.r, o: o, res: res, dig: p.r.ring.digester(statePurpose), stopPrev: func() {}, databases: make(map[string]bool)}
 	var err error
 	if s.exclude, err = newMatcher(o.Exclude); err != nil {
 		return nil, err
@@ -131,12 +133,12 @@ func (s *scanner) dir(path string, info fs.FileInfo) error {
 	if path == "" && len(names) == 0 && s.ahead != nil && !s.o.AllowEmpty {
 		return ErrSourceEmpty
 	}
-	for i, name := range names {
+	for _, name := range names {
 		child := name
 		if path != "" {
 			child = path + "/" + name
 		}
-		if isSidecar(names[:i], name) && s.besideDatabase(path, name) {
+		if base := sidecarOf(child); base != "" && s.databases[base] {
 			continue
 		}
 		if err := s.item(child); err != nil {
@@ -271,6 +273,9 @@ func (s *scanner) file(path string, info fs.FileInfo) error {
 	}
 	if prev != nil && unchanged(prev.state, e.state) && !s.o.Reread && s.stored(prev) {
 		e.kind, e.size, e.unit, e.runs = prev.kind, prev.size, prev.unit, prev.runs
+		if e.kind == recordDB {
+			s.databases[path] = true
+		}
 		s.res.Unchanged++
 		s.p.c.bytes.Add(info.Size())
 		return s.keep(e)
@@ -302,6 +307,7 @@ func (s *scanner) read(e, prev *entry) (done bool, err error) {
 	if e.size >= sqlitepages.HeaderSize && isDatabase(s.full(e.path)) {
 		err := s.database(e, prev)
 		if !errors.Is(err, sqlitepages.ErrNotDatabase) {
+			s.databases[e.path] = true // also one that could not be read: its log alone would spoil the version that is kept
 			return s.finish(e, prev, err)
 		}
 	}

@@ -5,9 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
-	"time"
 
 	"keepsake.example/internal/sqlitepages"
 )
@@ -24,25 +22,15 @@ func isDatabase(path string) bool {
 	return err == nil && sqlitepages.IsDatabase(head)
 }
 
-// isSidecar reports whether name could be a log or journal of a database among the names before it.
-func isSidecar(before []string, name string) bool {
+// sidecarOf returns the path of the database that a path would be the log or journal of, "" if the name is not like that. A database
+// sorts before its sidecars, so the scanner has seen it by then.
+func sidecarOf(path string) string {
 	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
-		if base, ok := strings.CutSuffix(name, suffix); ok && base != "" {
-			_, found := slices.BinarySearch(before, base)
-			return found
+		if base, ok := strings.CutSuffix(path, suffix); ok {
+			return base
 		}
 	}
-	return false
-}
-
-// besideDatabase reports whether the file that name is named after is a database: then its log is in what is captured of it.
-func (s *scanner) besideDatabase(dir, name string) bool {
-	base := name[:strings.LastIndexByte(name, '-')]
-	if dir != "" {
-		base = dir + "/" + base
-	}
-	info, err := os.Lstat(s.full(base))
-	return err == nil && info.Mode().IsRegular() && isDatabase(s.full(base))
+	return ""
 }
 
 // databaseState is fileState for a database and its log and journal.
@@ -182,6 +170,3 @@ func openSource(path string) (*os.File, error) {
 	}
 	return f, nil
 }
-
-// elapsed is how long ago t was, never negative.
-func elapsed(t time.Time) time.Duration { return max(0, time.Since(t)) }

@@ -1,9 +1,5 @@
 package backup
 
-import (
-	"sort"
-)
-
 const (
 	maxChunk      = 1 << 20 // spec §7
 	maxBlock      = 1 << 20
@@ -68,12 +64,6 @@ func (t *table) end() int64 {
 	}
 	last := t.blocks[len(t.blocks)-1]
 	return last.offset + last.stored
-}
-
-// blockOf finds the block of chunk number n.
-func (t *table) blockOf(n int) *block {
-	i := sort.Search(len(t.blocks), func(i int) bool { return t.blocks[i].first > n })
-	return &t.blocks[i-1]
 }
 
 // addBlock appends a block of chunks that lies behind those there are.
