@@ -26,7 +26,7 @@ var rules = []policy.Rule{
 	{
 		Dir:      "backup",
 		Local:    []string{"key", "cloud", "internal/cobblestone", "internal/durable", "internal/sqlitepages"},
-		External: []string{"github.com/klauspost/compress/...", "golang.org/x/sync/errgroup", "golang.org/x/sys/..."},
+		External: []string{"github.com/klauspost/compress/...", "github.com/zeebo/blake3", "golang.org/x/sync/errgroup", "golang.org/x/sys/..."},
 		Tests:    []string{"cloud/dir", "vectors/...", "modernc.org/sqlite/..."},
 		Never:    []string{"client", "cmd/...", "internal/cli", "cloud/dir", "cloud/rclone"},
 		Why:      "the format stands on the storage interface, and under client",
