@@ -2,7 +2,6 @@ package cloudtest_test
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"keepsake.example/cloud"
@@ -52,19 +51,6 @@ func (h hooked) Stat(ctx context.Context, name string) (cloud.Info, error) {
 	}
 	return h.memory.Stat(ctx, name)
 }
-
-// useless refuses everything, so every check must object to it.
-type useless struct{}
-
-var errUseless = errors.New("useless")
-
-func (useless) Put(context.Context, string, io.ReadSeeker, int64) error { return errUseless }
-func (useless) Get(context.Context, string, int64, int64) (io.ReadCloser, error) {
-	return nil, errUseless
-}
-func (useless) List(context.Context, string, func(cloud.Info) error) error { return errUseless }
-func (useless) Delete(context.Context, string) error                       { return errUseless }
-func (useless) Stat(context.Context, string) (cloud.Info, error)           { return cloud.Info{}, errUseless }
 
 type breakage struct {
 	store    func(m *memory) cloud.Store

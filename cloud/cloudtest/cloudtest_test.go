@@ -41,7 +41,7 @@ func TestEveryCheckCatches(t *testing.T) {
 			caught[check] = true
 		}
 	}
-	for check := range cloudtest.Complaints(t.Context(), func() cloud.Store { return useless{} }, func(string) bool { return true }) {
+	for _, check := range cloudtest.Names() {
 		if !caught[check] {
 			t.Errorf("no broken store shows that %s can fail", check)
 		}

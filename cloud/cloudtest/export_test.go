@@ -9,6 +9,15 @@ import (
 	"keepsake.example/cloud"
 )
 
+// Names lists the checks.
+func Names() []string {
+	var names []string
+	for _, c := range checks {
+		names = append(names, c.name)
+	}
+	return names
+}
+
 // Complaints runs the checks that want approves of, each on a store of its own
 // from open, and returns the complaints of those that failed, by name.
 func Complaints(ctx context.Context, open func() cloud.Store, want func(check string) bool) map[string][]string {
