@@ -149,7 +149,9 @@ func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *Backup
 	}
 	c := &counters{}
 	if r.opts.Progress != nil {
-		go countFolder(ctx, o.Source, c)
+		counting, enough := context.WithCancel(ctx)
+		defer enough()
+		go countFolder(counting, o.Source, c)
 	}
 	stop := c.report(r.opts.Progress, "backing up")
 	defer stop()

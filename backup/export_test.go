@@ -8,3 +8,6 @@ func (r *Repo) Secrets() (secrets [][]byte) {
 	}
 	return secrets
 }
+
+// ChunkDigest gives the chunk id of a key ring of zeros.
+func ChunkDigest() func([]byte) ID { return newDigester(&ring{}).id }

@@ -154,16 +154,19 @@ func Destroy(ctx context.Context, store cloud.Store) (objects int, bytes int64, 
 	if err != nil {
 		return 0, 0, err
 	}
-	for _, ringFirst := range []bool{true, false} {
-		for _, info := range all {
-			if strings.HasPrefix(info.Name, kinds[kindRing].folder) != ringFirst {
-				continue
-			}
-			if err := store.Delete(ctx, info.Name); err != nil && !errors.Is(err, cloud.ErrNotExist) {
-				return objects, bytes, fmt.Errorf("deleting %s: %w", info.Name, err)
-			}
-			objects, bytes = objects+1, bytes+info.Size
+	var rings, rest []string
+	for _, info := range all {
+		if strings.HasPrefix(info.Name, kinds[kindRing].folder) {
+			rings = append(rings, info.Name)
+		} else {
+			rest = append(rest, info.Name)
+		}
+		bytes += info.Size
+	}
+	for _, names := range [][]string{rings, rest} {
+		if err := deleteAll(ctx, store, names); err != nil {
+			return 0, 0, err
 		}
 	}
-	return objects, bytes, nil
+	return len(all), bytes, nil
 }

@@ -25,7 +25,7 @@ import (
 
 // A phone is a device with a chat folder, a cloud folder and a key.
 type phone struct {
-	t      *testing.T
+	t      testing.TB
 	chats  string
 	clouds string
 	cache  string
@@ -36,7 +36,7 @@ type phone struct {
 	now    func() time.Time
 }
 
-func newPhone(t *testing.T) *phone {
+func newPhone(t testing.TB) *phone {
 	t.Helper()
 	top := t.TempDir()
 	p := &phone{t: t, chats: filepath.Join(top, "chats"), clouds: filepath.Join(top, "cloud"), cache: filepath.Join(top, "cache"), device: fmt.Sprintf("%032x", 7)}

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-
-	"keepsake.example/cloud"
 )
 
 // DefaultMaxUnused is the share of a pack that may be unused before prune rewrites it.
@@ -228,92 +225,6 @@ func (p *pruner) commit(kept []*Snapshot) error {
 	return p.r.commit(p.ctx, h)
 }
 
-// copyChunks moves what is needed of the packs that go into new packs, under their old addresses.
-func (p *pruner) copyChunks() ([]ID, error) {
-	up := p.r.newUploader(p.ctx, p.c, p.o.DryRun)
-	into := map[kind]*packer{kindData: {up: up, kind: kindData}, kindMeta: {up: up, kind: kindMeta}}
-	err := func() error {
-		var order []uint32
-		for n := range p.repack {
-			order = append(order, n)
-		}
-		slices.Sort(order)
-		for _, n := range order {
-			if err := p.copyPack(n, into[p.r.index.packs[n].kind]); err != nil {
-				return err
-			}
-		}
-		for _, pk := range into {
-			if err := pk.flush(p.ctx); err != nil {
-				return err
-			}
-		}
-		return nil
-	}()
-	if upErr := up.wait(p.ctx, err == nil); upErr != nil && (err == nil || errors.Is(err, errUploadsEnded)) {
-		err = upErr
-	}
-	p.res.BytesRepacked = p.c.uploaded.Load()
-	p.res.BytesFreed -= p.res.BytesRepacked
-	return up.indexes, err
-}
-
-// copyPack copies one pack's needed chunks, block by block.
-func (p *pruner) copyPack(n uint32, into *packer) error {
-	t, err := p.r.table(p.ctx, n)
-	if err != nil {
-		return err
-	}
-	b := p.used[n]
-	var want []int
-	for i, bl := range t.blocks {
-		if b.any(bl.first, bl.n) {
-			want = append(want, i)
-		}
-	}
-	d := newDigester(p.r.ring)
-	_, err = p.r.readBlocks(p.ctx, t, want, func(bl *block, raw []byte) error {
-		if err := checkChunks(t, bl, raw, d); err != nil {
-			return err
-		}
-		return p.copyBlock(t, bl, raw, b, into)
-	})
-	return err
-}
-
-func (p *pruner) copyBlock(t *table, bl *block, raw []byte, b *bitmap, into *packer) error {
-	var data []byte
-	var ids []ID
-	var lengths []uint32
-	var from []origin
-	for n := bl.first; n < bl.first+bl.n; n++ {
-		size := t.lengths[n]
-		if b.has(n) {
-			data = append(data, raw[:size]...)
-			ids = append(ids, t.ids[n])
-			lengths = append(lengths, size)
-			from = addOrigin(from, t, n)
-		}
-		raw = raw[size:]
-	}
-	c, stored := compress(data, nil)
-	_, err := into.add(p.ctx, c, bl.class, stored, ids, lengths, from)
-	return err
-}
-
-// addOrigin notes the address of chunk n of t.
-func addOrigin(from []origin, t *table, n int) []origin {
-	o := origin{pack: t.pack, first: uint32(n), count: 1}
-	if moved, at := t.originOf(n); moved != nil {
-		o.pack, o.first = moved.pack, at
-	}
-	if k := len(from); k > 0 && from[k-1].pack == o.pack && from[k-1].first+from[k-1].count == o.first {
-		from[k-1].count++
-		return from
-	}
-	return append(from, o)
-}
-
 // indexStaying writes an index of the packs that stay.
 func (p *pruner) indexStaying() (ids []ID, err error) {
 	var tables []*table
@@ -343,54 +254,6 @@ func (p *pruner) indexStaying() (ids []ID, err error) {
 		}
 	}
 	return ids, write()
-}
-
-// deleteUnnamed deletes what the head before named and the new one does not. It goes on after an error: what is left is an orphan.
-func (p *pruner) deleteUnnamed(before map[string]bool) error {
-	after := p.r.wanted()
-	var failed error
-	for name := range before {
-		if after[name] || strings.HasPrefix(name, kinds[kindHead].folder) {
-			continue
-		}
-		if err := p.r.store.Delete(p.ctx, name); err != nil && !errors.Is(err, cloud.ErrNotExist) {
-			failed = fmt.Errorf("the snapshots are removed, but deleting what nothing needs failed: %w", err)
-		}
-	}
-	p.r.dropOldHeads(p.ctx)
-	p.r.cache.keep(after)
-	return failed
-}
-
-// deleteOrphans deletes what no head names, if it is old enough by the store's clock, spec §11. After another device's lock was taken
-// over nothing is deleted, since that device may be slow and not gone.
-func (p *pruner) deleteOrphans(since time.Time) error {
-	if p.r.reclaimed || len(p.r.damage) > 0 {
-		return nil
-	}
-	wanted := p.r.wanted()
-	var old []cloud.Info
-	for _, k := range []kind{kindSnapshot, kindIndex, kindData, kindMeta} {
-		err := p.r.store.List(p.ctx, kinds[k].folder, func(info cloud.Info) error {
-			if !wanted[info.Name] && since.Sub(info.ModTime) > orphanAge {
-				old = append(old, info)
-			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("listing left-over objects: %w", err)
-		}
-	}
-	for _, info := range old {
-		if p.o.DryRun {
-			// counted only
-		} else if err := p.r.store.Delete(p.ctx, info.Name); err != nil && !errors.Is(err, cloud.ErrNotExist) {
-			return fmt.Errorf("deleting a left-over object: %w", err)
-		}
-		p.res.OrphansRemoved++
-		p.res.BytesFreed += info.Size
-	}
-	return nil
 }
 
 // A bitmap notes chunks of a pack.

@@ -1,0 +1,75 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"keepsake.example/cloud"
+)
+
+// deleteUnnamed deletes what the head before named and the new one does not. What an error leaves is an orphan.
+func (p *pruner) deleteUnnamed(before map[string]bool) error {
+	after := p.r.wanted()
+	var names []string
+	for name := range before {
+		if !after[name] && !strings.HasPrefix(name, kinds[kindHead].folder) {
+			names = append(names, name)
+		}
+	}
+	p.r.dropOldHeads(p.ctx)
+	p.r.cache.keep(after)
+	if err := deleteAll(p.ctx, p.r.store, names); err != nil {
+		return fmt.Errorf("the snapshots are removed, but deleting what nothing needs failed: %w", err)
+	}
+	return nil
+}
+
+// deleteAll deletes objects, several at a time: each deletion waits for the cloud. It goes on after an error and returns the first.
+func deleteAll(ctx context.Context, store cloud.Store, names []string) error {
+	var group errgroup.Group
+	group.SetLimit(8)
+	for _, name := range names {
+		group.Go(func() error {
+			if err := store.Delete(ctx, name); err != nil && !errors.Is(err, cloud.ErrNotExist) {
+				return fmt.Errorf("deleting %s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// deleteOrphans deletes what no head names, if it is old enough by the store's clock, spec §11. After another device's lock was taken
+// over nothing is deleted, since that device may be slow and not gone.
+func (p *pruner) deleteOrphans(since time.Time) error {
+	if p.r.reclaimed || len(p.r.damage) > 0 {
+		return nil
+	}
+	wanted := p.r.wanted()
+	var old []string
+	var bytes int64
+	for _, k := range []kind{kindSnapshot, kindIndex, kindData, kindMeta} {
+		err := p.r.store.List(p.ctx, kinds[k].folder, func(info cloud.Info) error {
+			if !wanted[info.Name] && since.Sub(info.ModTime) > orphanAge {
+				old = append(old, info.Name)
+				bytes += info.Size
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("listing left-over objects: %w", err)
+		}
+	}
+	if !p.o.DryRun {
+		if err := deleteAll(p.ctx, p.r.store, old); err != nil {
+			return err
+		}
+	}
+	p.res.OrphansRemoved, p.res.BytesFreed = len(old), p.res.BytesFreed+bytes
+	return nil
+}
