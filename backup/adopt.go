@@ -30,28 +30,24 @@ func (r *Repo) listPacks(ctx context.Context) (map[uint32]cloud.Info, error) {
 }
 
 // adopt finds packs that no index names: what an interrupted backup left, or what a lost index named. It reads the tables at
-// their ends and adds them to the index in memory. Unreadable ones are passed over. present is what listPacks returned, or nil.
-func (r *Repo) adopt(ctx context.Context, present map[uint32]cloud.Info) (adopted []uint32, err error) {
-	if present == nil {
-		if present, err = r.listPacks(ctx); err != nil {
-			return nil, err
-		}
-	}
+// their ends and adds them to the index in memory. Unreadable ones are passed over and returned. present is what listPacks returned.
+func (r *Repo) adopt(ctx context.Context, present map[uint32]cloud.Info) (unreadable []*DamageError, err error) {
 	for n, info := range present {
 		if r.index.packs[n] != nil {
 			continue
 		}
 		k, _, id, _ := splitName(info.Name)
 		t, err := r.readPackTable(ctx, k, id, info.Size)
-		if errors.Is(err, ErrDamaged) {
+		var d *DamageError
+		if errors.As(err, &d) {
+			unreadable = append(unreadable, d)
 			continue
 		}
 		if err != nil {
-			return adopted, err
+			return unreadable, err
 		}
 		r.index.add(t, &packInfo{table: t})
-		adopted = append(adopted, n)
 	}
 	r.index.sortMoved()
-	return adopted, nil
+	return unreadable, nil
 }

@@ -12,6 +12,9 @@ func (r *Repo) eachSegment(ctx context.Context, s *Snapshot, fn func(segment []b
 	for _, seg := range s.segments {
 		pack := r.index.names.number(s.packs[seg.pack-1])
 		places, err := r.index.resolve(run{pack, seg.first, seg.count})
+		if errors.Is(err, ErrDamaged) {
+			return damage(objectName(kindMeta, s.packs[seg.pack-1]), "missing", "no index names the pack with parts of the list of files")
+		}
 		if err != nil {
 			return err
 		}

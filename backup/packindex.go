@@ -66,12 +66,17 @@ func (r *Repo) loadIndexes(ctx context.Context, ids []ID) error {
 			return err
 		}
 	}
-	defer r.index.sortMoved()
-	if len(r.index.loaded) < len(ids) {
-		_, err := r.adopt(ctx, nil) // packs end with their own tables
+	r.index.sortMoved()
+	if len(r.index.loaded) == len(ids) {
+		return nil
+	}
+	present, err := r.listPacks(ctx)
+	if err != nil {
 		return err
 	}
-	return nil
+	unreadable, err := r.adopt(ctx, present)   // packs end with their own tables
+	r.damage = append(r.damage, unreadable...) // the lost index may have named them
+	return err
 }
 
 // eachTable reads one index object.

@@ -182,6 +182,8 @@ type plainStream struct {
 	base   int64  // of the window in the pack's plaintext
 	failed error  // what fill returns after the good part of a damaged batch
 	bufs   *streamBuffers
+
+	used, usedRaw int // bytes of the buffers that held plaintext
 }
 
 // streamBuffers are reused. raw is apart from window: a block is decompressed out of the one into the other.
@@ -199,8 +201,8 @@ func newPlainStream(p *packReader, body io.ReadCloser, first, sealed int64) *pla
 
 func (s *plainStream) close() {
 	s.body.Close()
-	clear(s.window[:cap(s.window)])
-	clear(s.bufs.raw[:maxBlock])
+	clear(s.bufs.window[:s.used])
+	clear(s.bufs.raw[:s.usedRaw])
 	streamPool.Put(s.bufs)
 }
 
@@ -222,6 +224,7 @@ func (s *plainStream) fill() error {
 		return s.salvage(s.sealed[:n], sealDamage(s.p.name, err))
 	}
 	s.window = opened
+	s.used = max(s.used, len(opened))
 	s.left -= n
 	s.chunk += (n + sealedChunk - 1) / sealedChunk
 	return nil
@@ -236,6 +239,7 @@ func (s *plainStream) salvage(batch []byte, failed error) error {
 			break
 		}
 		s.window, batch = opened, batch[sealedChunk:]
+		s.used = max(s.used, len(opened))
 		s.chunk++
 	}
 	return nil
@@ -315,6 +319,7 @@ func (s *plainStream) block(b *block) ([]byte, error) {
 	if err != nil || b.codec == codecRaw {
 		return stored, err
 	}
+	s.usedRaw = max(s.usedRaw, int(b.raw))
 	raw, err := zstdDecoder().DecodeAll(stored, s.bufs.raw[:0:b.raw])
 	if err != nil || int64(len(raw)) != b.raw {
 		return nil, damage(s.p.name, "chunk", "a block does not decompress")
