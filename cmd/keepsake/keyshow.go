@@ -95,7 +95,8 @@ func teach(ctx context.Context, t *cli.Terminal, k *key.Key) error {
 		if ok || err != nil {
 			return err
 		}
-		answer, err := t.Ask(ctx, "Correct your paper. Press Enter to type them again, or s and Enter to see them once more: ")
+		t.Print("Look at your paper, and correct it if it is wrong.\n")
+		answer, err := t.Ask(ctx, "Press Enter to type them again, or s and Enter to see them once more: ")
 		if err != nil {
 			return err
 		}

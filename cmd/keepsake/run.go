@@ -149,12 +149,16 @@ func (a *app) client() *client.Client {
 }
 
 func (a *app) showProgress(p backup.Progress) {
-	a.progress.Update(cli.State{
+	s := cli.State{
 		Phase:     p.Phase,
 		FilesDone: p.FilesDone, FilesTotal: p.FilesTotal,
 		BytesDone: p.BytesDone, BytesTotal: p.BytesTotal,
-		BytesNew: p.BytesNew, BytesSent: p.BytesUploaded,
-	})
+		BytesNew: p.BytesNew,
+	}
+	if p.BytesUploaded == 0 {
+		s.BytesNew = 0 // in a restore it counts what was written
+	}
+	a.progress.Update(s)
 }
 
 // asks says whether there is a person to ask: standard input is a terminal and

@@ -14,7 +14,7 @@ type State struct {
 	Phase                 string
 	FilesDone, FilesTotal int
 	BytesDone, BytesTotal int64
-	BytesNew, BytesSent   int64
+	BytesNew              int64
 }
 
 const (
@@ -127,7 +127,7 @@ func (p *Progress) line(s State) string {
 		parts = append(parts, "new "+Size(s.BytesNew))
 	}
 	if left, ok := timeLeft(s, rate); ok {
-		parts = append(parts, Duration(left)+" left")
+		parts = append(parts, strings.Replace(Duration(left), ".0 s", " s", 1)+" left")
 	}
 	return strings.Join(parts, "  ")
 }

@@ -12,14 +12,22 @@ import (
 // memory, as the buffer never grows and so is never copied.
 const maxAnswer = 256
 
+// roomForAnswer is how many columns an answer needs beside its question.
+const roomForAnswer = 6
+
 // Ask shows a question and gives the line typed, with blanks at both ends
 // dropped. The answer is seen while it is typed: not for secrets.
 func (t *Terminal) Ask(ctx context.Context, question string) (string, error) {
 	var answer string
+	// A line that wraps cannot be drawn again: a question that leaves no room for
+	// an answer gets lines of its own.
+	if utf8.RuneCountInString(question) > t.Width()-roomForAnswer {
+		t.Print("%s\n", question)
+		question = "> "
+	}
 	err := t.raw(func() error {
 		e := t.newEditor(func(text []rune, _ bool) {
-			line := clip(question+string(text), max(t.Width()-1, len(question)+1))
-			t.write("\r\x1b[K" + line)
+			t.write("\r\x1b[K" + clip(question+string(text), t.Width()-1))
 		})
 		defer e.wipe()
 		if err := e.run(ctx); err != nil {
@@ -149,6 +157,7 @@ func (e *editor) run(ctx context.Context) error {
 		}
 		switch r {
 		case '\r', '\n':
+			e.draw(e.text, e.show) // typed and entered in one go, it was not drawn yet
 			return nil
 		case 3: // Ctrl-C
 			return ErrInterrupted

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 	"golang.org/x/term"
@@ -60,10 +61,18 @@ func (s *screen) text() string {
 	return s.seen.String()
 }
 
-// wait returns when text was seen; the test's own deadline ends it otherwise.
+// wait returns when text was seen. The deadline keeps a failing test from hanging:
+// the terminal goes, and with it the question.
 func (s *screen) wait(text string) {
+	deadline := time.After(20 * time.Second)
 	for !strings.Contains(s.text(), text) {
-		<-s.more
+		select {
+		case <-s.more:
+		case <-deadline:
+			s.t.Errorf("never saw %q, but %q", text, s.text())
+			s.ctrl.Close()
+			return
+		}
 	}
 }
 
@@ -148,6 +157,7 @@ func TestAskAndConfirm(t *testing.T) {
 			s.press(typed)
 		}()
 		got, err := terminal.Confirm(context.Background(), "sure?")
+		s.wait("sure? [y/N] " + strings.TrimSpace(typed))
 		if err != nil || got != want {
 			t.Errorf("%q gave %v, %v", typed, got, err)
 		}
