@@ -1,0 +1,39 @@
+package oprf
+
+import "github.com/gtank/ristretto255"
+
+// Errors that tests tell apart; callers have no use for it.
+var (
+	ErrLength     = errLength
+	ErrElement    = errElement
+	ErrIdentity   = errIdentity
+	ErrScalar     = errScalar
+	ErrWeakKey    = errWeakKey
+	ErrZeroBlind  = errZeroBlind
+	ErrZeroNonce  = errZeroNonce
+	ErrInput      = errInput
+	ErrInfo       = errInfo
+	ErrBatch      = errBatch
+	ErrBatchSizes = errBatchSizes
+)
+
+// TestingOnlyEvaluate is EvaluateBatch with the proof's nonce given, as the
+// RFC's vectors have it.
+func (k *PrivateKey) TestingOnlyEvaluate(nonce []byte, questions []*Blinded) ([]*Evaluated, *Proof, error) {
+	var r ristretto255.Scalar
+	if err := parseScalar(&r, nonce); err != nil {
+		return nil, nil, err
+	}
+	answers, m := k.open().evaluate(questions)
+	proof, err := prove(k.open(), m, &r)
+	return answers, proof, err
+}
+
+// Held gives the bytes of the input, so that a test can see them wiped.
+func (b *Blinding) Held() []byte { return b.open().input }
+
+// Held gives the place of the output, so that a test can see it wiped.
+func (o *Output) Held() []byte { return o.open()[:] }
+
+// Held gives the place of the scalar, so that a test can see it wiped.
+func (k *PrivateKey) Held() *ristretto255.Scalar { return &k.open().k }
