@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"path"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"keepsake.example/backup"
 	"keepsake.example/client"
 	"keepsake.example/internal/cli"
 	"keepsake.example/key"
@@ -52,7 +56,9 @@ the restore on a new phone. Nothing that is there is uploaded again.`,
 	return cmd
 }
 
-func (f enableFlags) check(a *app) error {
+// check refuses what cannot be. In a set-up that goes on with the key it had
+// delivered, the key file is there, and has to be.
+func (f enableFlags) check(a *app, goesOn bool) error {
 	newKey := f.delivery.show || f.delivery.out != ""
 	switch {
 	case f.password:
@@ -66,7 +72,7 @@ func (f enableFlags) check(a *app) error {
 	case f.keyFile != "" && !f.join:
 		return usage("--key-file gives the key of a backup that is there", "to go on with it: --join --key-file FILE")
 	}
-	if err := checkKeyStore(f.keyStore); err != nil {
+	if err := errors.Join(checkKeyStore(f.keyStore), checkPatterns(f.exclude)); err != nil || goesOn {
 		return err
 	}
 	return f.delivery.check(a)
@@ -80,11 +86,22 @@ func checkKeyStore(where string) error {
 	return usage(fmt.Sprintf("--key-store %q: the key can be kept in keyring or file", where), "")
 }
 
+// checkPatterns refuses here what would otherwise fail every backup to come.
+func checkPatterns(patterns []string) error {
+	for _, p := range patterns {
+		if _, err := path.Match(strings.Trim(p, "/"), ""); err != nil || strings.Trim(p, "/") == "" {
+			return &backup.PatternError{Pattern: p}
+		}
+	}
+	return nil
+}
+
 func (a *app) enable(ctx context.Context, dir string, f enableFlags) error {
-	if err := f.check(a); err != nil {
+	c := a.client()
+	_, err := c.Config()
+	if err := f.check(a, unfinished(err)); err != nil {
 		return err
 	}
-	c := a.client()
 	o := client.EnableOptions{
 		Source: dir, Cloud: f.cloud, Exclude: f.exclude, KeyStore: f.keyStore, Checked: f.delivery.shows(a),
 		Deliver: func(k *key.Key) error { return a.deliver(ctx, k, f.delivery) },

@@ -1,19 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"keepsake.example/backup"
+	"keepsake.example/client"
 	"keepsake.example/cloud"
-	"keepsake.example/cloud/dir"
 	"keepsake.example/internal/cli"
 )
 
@@ -36,12 +34,9 @@ verify prints.`,
 }
 
 func (a *app) inspect(ctx context.Context, object, destination string) error {
-	var e *backup.Explanation
-	var err error
-	if destination != "" {
-		e, err = inspectStored(ctx, object, destination)
-	} else {
-		e, err = inspectFile(object)
+	e, err := a.explainObject(ctx, object, destination)
+	if errors.Is(err, cloud.ErrNotExist) {
+		return &failure{cli.NotFound, "there is no object " + cli.Name(object), "names are such as verify prints"}
 	}
 	if err != nil {
 		return err
@@ -49,63 +44,14 @@ func (a *app) inspect(ctx context.Context, object, destination string) error {
 	return a.emit(e, func(w io.Writer) { writeExplanation(w, e) })
 }
 
-// inspectFile takes a file for the object that its path ends with: the folder is
-// part of the name.
-func inspectFile(path string) (*backup.Explanation, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+func (a *app) explainObject(ctx context.Context, object, destination string) (*backup.Explanation, error) {
+	if destination != "" {
+		return a.client().Inspect(ctx, destination, object)
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
+	if info, err := os.Stat(object); err == nil && !info.Mode().IsRegular() {
+		return nil, usage(cli.Name(object)+" is not a file", "give one object: a file in one of its folders")
 	}
-	if !info.Mode().IsRegular() {
-		return nil, usage(cli.Name(path)+" is not a file", "give one object: a file in one of its folders")
-	}
-	if abs, err := filepath.Abs(path); err == nil {
-		path = abs
-	}
-	name := filepath.Base(filepath.Dir(path)) + "/" + filepath.Base(path)
-	return backup.Inspect(name, f, info.Size())
-}
-
-func inspectStored(ctx context.Context, name, destination string) (*backup.Explanation, error) {
-	store, err := dir.Open(destination)
-	if err != nil {
-		return nil, err
-	}
-	info, err := store.Stat(ctx, name)
-	if errors.Is(err, cloud.ErrNotExist) {
-		return nil, &failure{cli.NotFound, "there is no object " + cli.Name(name), "names are such as verify prints"}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return backup.Inspect(name, objectAt{ctx, store, name}, info.Size)
-}
-
-// objectAt reads an object of a store at any place.
-type objectAt struct {
-	ctx   context.Context
-	store cloud.Store
-	name  string
-}
-
-func (o objectAt) ReadAt(p []byte, off int64) (int, error) {
-	r, err := o.store.Get(o.ctx, o.name, off, int64(len(p)))
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-	var b bytes.Buffer
-	n, err := io.Copy(&b, io.LimitReader(r, int64(len(p))))
-	copy(p, b.Bytes())
-	if err == nil && int(n) < len(p) {
-		err = io.EOF
-	}
-	return int(n), err
+	return client.InspectFile(object)
 }
 
 func writeExplanation(w io.Writer, e *backup.Explanation) {

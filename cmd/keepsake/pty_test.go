@@ -1,3 +1,5 @@
+//go:build !windows
+
 package main
 
 import (
@@ -29,6 +31,7 @@ import (
 //	digits [N...]     type the digits that were shown last, digits N wrong, and Enter
 //	key FILE [N...]   type the digits in FILE, digits N wrong, and Enter
 //	word              type the last word before the next colon, and Enter
+//	signal            end the command by SIGTERM
 //	save FILE         keep the digits that were shown last
 func cmdPty(ts *testscript.TestScript, neg bool, args []string) {
 	pipe := args[0] == "-pipe"
@@ -135,6 +138,8 @@ func (p *person) follow(line string) {
 		p.see(": ")
 		words := strings.Fields(strings.TrimRight(p.seen()[:p.at], ": "))
 		p.press(words[len(words)-1] + "\r")
+	case "signal":
+		p.ts.Check(p.cmd.Process.Signal(syscall.SIGTERM))
 	case "save":
 		p.ts.Check(os.WriteFile(p.ts.MkAbs(rest), []byte(p.digits(nil)), 0o600))
 	default:

@@ -99,15 +99,24 @@ func (f *restoreFlags) check(a *app) (err error) {
 	return checkKeyStore(f.keyStore)
 }
 
+func (f *restoreFlags) checkProfile(c *client.Client) error {
+	_, err := c.Config()
+	switch {
+	case f.enable && err == nil:
+		return client.ErrEnabled
+	case f.cloud == "" && errors.Is(err, client.ErrNotEnabled):
+		return &failure{cli.NotFound, plain(err), "on a new device say where the backup lies: keepsake restore TARGET --cloud DEST"}
+	}
+	return nil
+}
+
 func (a *app) restore(ctx context.Context, f restoreFlags) error {
 	if err := f.check(a); err != nil {
 		return err
 	}
 	c := a.client()
-	if f.enable {
-		if _, err := c.Config(); err == nil {
-			return client.ErrEnabled
-		}
+	if err := f.checkProfile(c); err != nil {
+		return err
 	}
 	at, err := a.place(ctx, c, f.placeFlags)
 	if err != nil {
