@@ -11,3 +11,6 @@ func (r *Repo) Secrets() (secrets [][]byte) {
 
 // ChunkDigest gives the chunk id of a key ring of zeros.
 func ChunkDigest() func([]byte) ID { return newDigester(&ring{}).id }
+
+// ChunkDigest gives the chunk id that contents have in a repository.
+func (r *Repo) ChunkDigest() func([]byte) ID { return newDigester(r.ring).id }

@@ -31,7 +31,8 @@ func (r *Repo) Rotate(ctx context.Context, newKey *key.Key) error {
 	return r.retireRings(ctx)
 }
 
-// FinishRotation retires rings that a rotation left when it was interrupted. It does nothing if there are none.
+// FinishRotation retires rings that a rotation left when it was interrupted: all but the one the repository was opened with. It is for
+// who has the new key; with the old one it undoes the rotation. It does nothing if there is one ring.
 func (r *Repo) FinishRotation(ctx context.Context) error {
 	names, err := listNames(ctx, r.store, kinds[kindRing].folder)
 	if err != nil {
