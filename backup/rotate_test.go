@@ -61,7 +61,7 @@ func wantWrongKey(t *testing.T, what string, store cloud.Store, k *key.Key) *bac
 	return e
 }
 
-func newKey(t *testing.T) *key.Key {
+func newKey(t testing.TB) *key.Key {
 	t.Helper()
 	k, err := key.Generate()
 	must(t, err)
