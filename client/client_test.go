@@ -263,6 +263,27 @@ func TestRotateCrashedAnywhere(t *testing.T) {
 	}
 }
 
+// The person who brings the old digits after an interrupted rotation means them.
+func TestKeepGivesUpAnInterruptedRotation(t *testing.T) {
+	w := newWorld(t)
+	k := w.mustEnable()
+	old := k.last()
+	err := w.client().Rotate(context.Background(), func(*key.Key) error {
+		w.crash = w.steps // dead from the next step on
+		return nil
+	})
+	w.heal()
+	if !errors.Is(err, errCrash) || !w.opens(old) {
+		t.Fatalf("the rotation was not interrupted before the ring was rewritten: %v", err)
+	}
+	if err := w.client().Keep(old, client.InKeyring); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.backup(); err != nil || !w.opens(old) || len(w.keyring) != 1 {
+		t.Errorf("%v; the old key opens: %v; %d keys kept", err, w.opens(old), len(w.keyring))
+	}
+}
+
 func TestEnableRefusedByThePersonMakesNothing(t *testing.T) {
 	w := newWorld(t)
 	_, err := w.client().Enable(context.Background(), client.EnableOptions{

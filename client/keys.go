@@ -116,10 +116,30 @@ func (c *Client) Keep(k *key.Key, where string) error {
 		return err
 	}
 	defer unlock()
+	if err := c.dropNext(cfg, k); err != nil {
+		return err
+	}
 	if err := c.chooseKeyStore(cfg, where, k); err != nil {
 		return err
 	}
 	return c.writeConfig(cfg)
+}
+
+// dropNext gives up a rotation that was interrupted, when the person brings a key
+// that is not the next one: finishing it later would replace the key she means.
+func (c *Client) dropNext(cfg *Config, k *key.Key) error {
+	if !cfg.Rotating {
+		return nil
+	}
+	next, err := c.loadKey(cfg, nextKey)
+	if err == nil {
+		defer next.Wipe()
+		if next.Equal(k) {
+			return nil
+		}
+	}
+	cfg.Rotating = false
+	return c.removeKey(cfg, nextKey)
 }
 
 // Rotate makes a new key, hands it to the person through deliver, and rewrites the

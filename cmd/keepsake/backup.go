@@ -83,7 +83,7 @@ func (a *app) backup(ctx context.Context, o client.BackupOptions) error {
 	if err := a.emit(result, func(w io.Writer) { writeBackup(w, r, o.DryRun) }); err != nil {
 		return err
 	}
-	return a.problems(r.Problems, "backed up as they are")
+	return a.problems(r.Problems, "backed up")
 }
 
 func writeBackup(w io.Writer, r *backup.BackupResult, dryRun bool) {
@@ -137,6 +137,6 @@ func (a *app) problems(list []backup.Problem, missed string) error {
 	return &failure{
 		cli.Partial,
 		fmt.Sprintf("%s could not be %s", cli.Plural(len(list), "file", "files"), missed),
-		"all others were",
+		"all others were; the next run tries these again",
 	}
 }

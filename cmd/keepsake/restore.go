@@ -218,7 +218,7 @@ func (a *app) emitRestored(r *backup.RestoreResult, f restoreFlags) error {
 	if err != nil {
 		return err
 	}
-	return a.problems(r.Problems, "restored as they were")
+	return a.problems(r.Problems, "restored")
 }
 
 func wereThere(n int) string {

@@ -93,7 +93,7 @@ func (a *app) worries(st *client.Status) []string {
 		list = append(list, "the last backup is old: "+cli.Age(a.now(), last.Time))
 	}
 	if last != nil && last.Problems > 0 {
-		list = append(list, fmt.Sprintf("the last backup could not read %s as they are", cli.Plural(last.Problems, "file", "files")))
+		list = append(list, fmt.Sprintf("the last backup could not read %s", cli.Plural(last.Problems, "file", "files")))
 	}
 	if v := st.State.LastVerify; v != nil && v.Damage > 0 {
 		list = append(list, fmt.Sprintf("the last verify found %s", cli.Plural(v.Damage, "damaged object", "damaged objects")))
