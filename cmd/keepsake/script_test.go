@@ -112,10 +112,12 @@ func lookup(v any, path string) string {
 			v = list[n]
 			continue
 		}
-		m, ok := v.(map[string]any)
-		if v, ok = m[name]; !ok {
+		m, _ := v.(map[string]any)
+		found, ok := m[name]
+		if !ok {
 			return "absent"
 		}
+		v = found
 	}
 	if list, ok := v.([]any); ok {
 		return fmt.Sprintf("[%d]", len(list))
