@@ -102,16 +102,27 @@ func (r *Repo) begin(ctx context.Context, what string) (*lock, error) {
 	return l, nil
 }
 
-// ringInUse fails with a WrongKeyError if another device has rotated the key since the repository was opened: what was written with the
-// ring we hold, whoever has the old key could read.
+// ringInUse fails with a WrongKeyError if the key was rotated since the repository was opened, or before it was opened with the old key,
+// by a rotation that was interrupted: what is written with the ring we hold, whoever has the old key could read; and to
+// retire the newer ring would lose the data key that only it has.
 func (r *Repo) ringInUse(ctx context.Context) error {
-	_, err := r.store.Stat(ctx, r.ring.name())
-	if errors.Is(err, cloud.ErrNotExist) {
+	rings, err := readRings(ctx, r.store)
+	if err != nil && !errors.Is(err, ErrNoRepository) {
+		return err
+	}
+	if rings[r.ring.name()] == nil {
 		info, _ := r.store.Stat(ctx, retiredFolder+r.ring.id.String())
 		return &WrongKeyError{ReplacedAt: info.ModTime}
 	}
-	if err != nil {
-		return fmt.Errorf("looking at the key ring: %w", err)
+	for name, object := range rings {
+		h, err := parseHeader(name, object)
+		if err != nil {
+			return err
+		}
+		if r.ring.before(h) {
+			info, _ := r.store.Stat(ctx, name)
+			return &WrongKeyError{ReplacedAt: info.ModTime}
+		}
 	}
 	return nil
 }

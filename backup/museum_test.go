@@ -245,9 +245,11 @@ func TestMuseum(t *testing.T) {
 	for name, object := range m.objects {
 		e, err := backup.Inspect(name, bytesAt(object), int64(len(object)))
 		must(t, err)
-		used[e.KeyNumber] = true
+		if e.Kind != "key ring" && e.Kind != "retired key ring" { // there, it is the generation
+			used[e.KeyNumber] = true
+		}
 	}
-	if !used[0] || !used[1] || !used[2] {
+	if !used[1] || !used[2] {
 		t.Errorf("keys in use: %v", used)
 	}
 	for _, id := range m.snaps {

@@ -255,7 +255,7 @@ func findRing(ctx context.Context, store cloud.Store, k *key.Key) (*ring, error)
 		if err != nil {
 			return nil, err
 		}
-		if newest == nil || g.generation > newest.generation {
+		if newest == nil || newest.before(g.header()) {
 			newest = g
 		}
 	}

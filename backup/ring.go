@@ -77,7 +77,15 @@ func (g *ring) key(n uint32) *[32]byte {
 // newest is the number of the key that new objects are sealed under.
 func (g *ring) newest() uint32 { return uint32(len(g.keys)) }
 
-func (g *ring) header() header { return header{kind: kindRing, repo: g.repo, id: g.id} }
+// header has the generation in the clear: who holds an older key must see that its ring was replaced, to leave the newer one alone.
+func (g *ring) header() header {
+	return header{kind: kindRing, key: g.generation, repo: g.repo, id: g.id}
+}
+
+// before reports whether h is the header of a ring that replaces g. Of two rings of one generation, which only a lost race can make, one must be the later for everybody.
+func (g *ring) before(h header) bool {
+	return h.key > g.generation || (h.key == g.generation && bytes.Compare(h.id[:], g.id[:]) > 0)
+}
 
 func (g *ring) name() string { return objectName(kindRing, g.id) }
 
@@ -146,9 +154,6 @@ func checkRing(name string, object []byte) ([]byte, error) {
 	if err := h.check(name, kindRing, h.repo, id); err != nil {
 		return nil, err
 	}
-	if h.key != 0 {
-		return nil, damage(name, "key", "it names data key %d, but K seals key rings", h.key)
-	}
 	if !bytes.Equal(ringChecksum(object[:n]), object[n:]) {
 		return nil, damage(name, "header", "the key ring is damaged (checksum)")
 	}
@@ -168,7 +173,7 @@ func openRing(name string, k *key.Key, object []byte) (*ring, error) {
 	}
 	defer clear(payload)
 	g := &ring{repo: h.repo, id: h.id}
-	if err := g.unmarshal(payload); err != nil {
+	if err := g.unmarshal(payload); err != nil || g.generation != h.key {
 		return nil, damage(name, "payload", "not a key ring")
 	}
 	return g, nil

@@ -11,7 +11,7 @@ import (
 
 // Rotate wraps the repository's keys under newKey, with a new data key for everything written from now on, and retires the old
 // ring, spec §10. Nothing else is rewritten. When it returns nil, only newKey opens the repository; when it fails, the old key, newKey or both do, and a second
-// call (after opening with either) finishes. It fails with ErrLocked, or what the store returns.
+// call, or FinishRotation, after opening with the newest key that opens, finishes. It fails with ErrLocked, ErrWrongKey if there is a newer ring, or what the store returns.
 func (r *Repo) Rotate(ctx context.Context, newKey *key.Key) error {
 	l, err := r.begin(ctx, "key rotation")
 	if err != nil {
@@ -31,8 +31,7 @@ func (r *Repo) Rotate(ctx context.Context, newKey *key.Key) error {
 	return r.retireRings(ctx)
 }
 
-// FinishRotation retires rings that a rotation left when it was interrupted: all but the one the repository was opened with. It is for
-// who has the new key; with the old one it undoes the rotation. It does nothing if there is one ring.
+// FinishRotation retires rings that a rotation left when it was interrupted. It fails with ErrWrongKey for who has the old key; it does nothing if there is one ring.
 func (r *Repo) FinishRotation(ctx context.Context) error {
 	names, err := listNames(ctx, r.store, kinds[kindRing].folder)
 	if err != nil {

@@ -236,6 +236,36 @@ func TestInterruptedRotation(t *testing.T) {
 	t.Error("ten changes and no end")
 }
 
+// After a rotation that was interrupted before the old ring was retired, both keys open. Who has the old one may read, but neither
+// write nor finish the rotation the wrong way round: the newer ring has a data key that no other has.
+func TestOldKeyLeavesTheNewerRing(t *testing.T) {
+	p := newPhone(t)
+	p.write("a", []byte("a"))
+	p.backup(backup.BackupOptions{})
+	next := newKey(t)
+	r, err := backup.Open(t.Context(), &haltingStore{Store: p.store, left: 2}, p.key, p.options()) // the lock, the new ring
+	must(t, err)
+	if err := r.Rotate(t.Context(), next); !errors.Is(err, errHalted) {
+		t.Fatal(err)
+	}
+	r.Close()
+	if rings := in(p.contents(), "ring"); len(rings) != 2 {
+		t.Fatalf("%d rings, want both", len(rings))
+	}
+	want := tree(t, p.restore("latest"))
+	old := p.open()
+	_, err = old.Backup(t.Context(), backup.BackupOptions{Source: p.chats})
+	for what, err := range map[string]error{"backup": err, "finish": old.FinishRotation(t.Context()), "rotate": old.Rotate(t.Context(), newKey(t))} {
+		var e *backup.WrongKeyError
+		if !errors.As(err, &e) || e.ReplacedAt.IsZero() {
+			t.Errorf("%s with the old key: %v, want that it was replaced", what, err)
+		}
+	}
+	p.key = next
+	p.backup(backup.BackupOptions{})
+	same(t, want, tree(t, p.restore("latest")))
+}
+
 // A device that has the repository open while another rotates the key does not go on writing under the old one.
 func TestRotatedMeanwhile(t *testing.T) {
 	p := newPhone(t)

@@ -104,9 +104,7 @@ func layerOf(name string, at int) []string {
 		return []string{"version"}
 	case at == 9:
 		return []string{"header", "swapped"} // no kind at all, or another
-	case at < 16 && ring:
-		return []string{"key"}
-	case at < 16:
+	case at < 16 && !ring:
 		return []string{"key", "commitment"} // a number that no key has, or that another has
 	case at >= 32 && at < 48:
 		return []string{"swapped"}
