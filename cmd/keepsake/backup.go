@@ -83,7 +83,9 @@ func (a *app) backup(ctx context.Context, o client.BackupOptions) error {
 	if err := a.emit(result, func(w io.Writer) { writeBackup(w, r, o.DryRun) }); err != nil {
 		return err
 	}
-	return a.problems(r.Problems, "backed up")
+	// What is neither file nor folder is said and left out at every run; that is no failure of the run.
+	a.list(r.Problems)
+	return unread(r.Snapshot.Unread, "backed up")
 }
 
 func writeBackup(w io.Writer, r *backup.BackupResult, dryRun bool) {
@@ -119,11 +121,13 @@ func objects(n int) string {
 	return "in " + cli.Plural(n, "object", "objects")
 }
 
-// problems lists what could not be read or written; nil when there is none.
+// problems lists what could not be written; nil when there is none.
 func (a *app) problems(list []backup.Problem, missed string) error {
-	if len(list) == 0 {
-		return nil
-	}
+	a.list(list)
+	return unread(len(list), missed)
+}
+
+func (a *app) list(list []backup.Problem) {
 	for _, p := range list[:min(len(list), shownProblems)] {
 		text := cli.Name(p.Path) + ": " + p.What
 		if p.Err != nil {
@@ -134,9 +138,16 @@ func (a *app) problems(list []backup.Problem, missed string) error {
 	if more := len(list) - shownProblems; more > 0 {
 		a.msg.Warning("and %s more; --json lists all", cli.Count(more))
 	}
+}
+
+// unread is the failure of n files; nil when there is none.
+func unread(n int, missed string) error {
+	if n == 0 {
+		return nil
+	}
 	return &failure{
 		cli.Partial,
-		fmt.Sprintf("%s could not be %s", cli.Plural(len(list), "file", "files"), missed),
+		fmt.Sprintf("%s could not be %s", cli.Plural(n, "file", "files"), missed),
 		"all others were; the next run tries these again",
 	}
 }
