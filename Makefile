@@ -27,6 +27,8 @@ check: ## gofmt, go vet, staticcheck, govulncheck
 	tools/vulncheck
 
 unit: ## go test ./..., import policy, sizes and docs included
+	tools/need gnome-keyring-daemon gnome-keyring
+	tools/need dbus-run-session dbus-daemon
 	go test -timeout 20m ./...
 
 race: ## go test -race on the packages where goroutines meet
