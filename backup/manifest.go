@@ -165,6 +165,11 @@ func (m *manifestWriter) add(e *entry) error {
 			}
 		}
 	}
+	return m.record(e)
+}
+
+// record appends an entry.
+func (m *manifestWriter) record(e *entry) error {
 	m.body.u8(byte(e.kind))
 	m.body.str(e.path)
 	if e.kind == recordLink {
