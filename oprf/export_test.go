@@ -15,6 +15,9 @@ var (
 	ErrInfo       = errInfo
 	ErrBatch      = errBatch
 	ErrBatchSizes = errBatchSizes
+	ErrThreshold  = errThreshold
+	ErrParts      = errParts
+	ErrShare      = errShare
 )
 
 // TestingOnlyEvaluate is EvaluateBatch with the proof's nonce given, as the

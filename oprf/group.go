@@ -68,6 +68,15 @@ func parseScalar(s *ristretto255.Scalar, b []byte) error {
 	return nil
 }
 
+// small returns n, from 0 to 255, as a scalar.
+func small(n int) *ristretto255.Scalar {
+	s := ristretto255.NewScalar()
+	if err := parseScalar(s, append([]byte{byte(n)}, make([]byte, ScalarSize-1)...)); err != nil {
+		panic("oprf: internal error: " + err.Error())
+	}
+	return s
+}
+
 func isZero(s *ristretto255.Scalar) bool {
 	return s.Equal(ristretto255.NewScalar()) == 1
 }

@@ -59,19 +59,11 @@ func makeKey(set func(k *ristretto255.Scalar) error) (*PrivateKey, error) {
 	}
 	// Under k = 1 every answer is the question, which clients refuse, and
 	// under 0 every answer is the identity.
-	if isZero(&pair.k) || pair.k.Equal(one()) == 1 {
+	if isZero(&pair.k) || pair.k.Equal(small(1)) == 1 {
 		return nil, errWeakKey
 	}
 	pair.public = PublicKey{newElement(ristretto255.NewIdentityElement().ScalarBaseMult(&pair.k))}
 	return &PrivateKey{s}, nil
-}
-
-func one() *ristretto255.Scalar {
-	s := ristretto255.NewScalar()
-	if _, err := s.SetCanonicalBytes(append([]byte{1}, make([]byte, ScalarSize-1)...)); err != nil {
-		panic("oprf: internal error: " + err.Error())
-	}
-	return s
 }
 
 // Use calls f with the encoding of the key (little-endian), and wipes it when f

@@ -156,13 +156,13 @@ func comparisons(f *ast.File) (found []string) {
 	return found
 }
 
-// plain reports whether one side of a comparison is a number, nil, or a length.
+// plain reports whether one side of a comparison is a number, nil, a length or a loop's index.
 func plain(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.BasicLit:
 		return e.Kind == token.INT
 	case *ast.Ident:
-		return e.Name == "nil" || strings.HasSuffix(e.Name, "Size")
+		return e.Name == "nil" || e.Name == "i" || strings.HasSuffix(e.Name, "Size")
 	case *ast.CallExpr:
 		f, ok := e.Fun.(*ast.Ident)
 		return ok && f.Name == "len"

@@ -19,7 +19,7 @@ var layers = map[string]error{
 func TestVectors(t *testing.T) {
 	all := must(vectors.All("oprf"))
 	run := map[string]func(*testing.T, *vectors.Vector){
-		"evaluated": vectorEvaluated, "refused": vectorRefused, "dishonest": vectorDishonest,
+		"evaluated": vectorEvaluated, "refused": vectorRefused, "dishonest": vectorDishonest, "combined": vectorCombined,
 	}
 	ran := map[string]int{}
 	for _, v := range all {
