@@ -21,6 +21,7 @@ import (
 
 const (
 	readAhead  = 10        // chunk buffers of maxChunk bytes
+	pagesAhead = 8         // page buffers of blockSize bytes
 	largeChunk = 128 << 10 // chunks from here on have a block of their own
 	blockSize  = 256 << 10 // smaller ones share one of this size
 	blockItems = 8192      // chunks in a block, at most
@@ -61,6 +62,7 @@ type chunkJob struct {
 	tail    []op     // steps after the chunks
 	recycle func()
 	done    chan struct{}
+	passed  chan struct{} // not nil: closed once everything up to here is in the spool
 }
 
 // hash computes the ids. Run by a worker.
@@ -113,6 +115,7 @@ type pipeline struct {
 	jobs    chan func(*digester)
 	chunks  chan *chunkJob
 	buffers chan []byte
+	pages   chan []byte // apart from buffers: those may all be waiting for the cloud
 	block   *blockJob
 
 	manifest *manifestWriter
@@ -131,6 +134,10 @@ func (r *Repo) newPipeline(ctx context.Context, c *counters, ids *idMap, dry boo
 	p.buffers = make(chan []byte, readAhead)
 	for range readAhead {
 		p.buffers <- nil
+	}
+	p.pages = make(chan []byte, pagesAhead)
+	for range pagesAhead {
+		p.pages <- nil
 	}
 	p.group, p.ctx = errgroup.WithContext(ctx)
 	return p
@@ -164,19 +171,6 @@ func (p *pipeline) run(ctx context.Context, scan func() error) error {
 		err = upErr
 	}
 	return err
-}
-
-// buffer waits for a chunk buffer. recycle gives it back.
-func (p *pipeline) buffer() (buf []byte, recycle func(), err error) {
-	select {
-	case buf = <-p.buffers:
-	case <-p.ctx.Done():
-		return nil, nil, context.Cause(p.ctx)
-	}
-	if buf == nil {
-		buf = make([]byte, maxChunk)
-	}
-	return buf, func() { p.buffers <- buf }, nil
 }
 
 // send passes a stretch of a file on.
@@ -214,6 +208,12 @@ func (p *pipeline) collect() error {
 		if err := p.take(j); err != nil {
 			return err
 		}
+		if j.passed != nil {
+			if err := p.flush(); err != nil {
+				return err
+			}
+			close(j.passed)
+		}
 	}
 	return p.flush()
 }
@@ -228,11 +228,11 @@ func (p *pipeline) take(j *chunkJob) error {
 		var err error
 		switch addr, ok := p.known(j, i); {
 		case id == ID{}:
-			err = p.step(op{kind: opKnown, file: j.file, run: run{count: 1}})
+			err = p.step(j.class, op{kind: opKnown, file: j.file, run: run{count: 1}})
 		case ok && addr == inFlight:
-			err = p.step(op{kind: opRef, file: j.file, id: id})
+			err = p.step(j.class, op{kind: opRef, file: j.file, id: id})
 		case ok:
-			err = p.step(op{kind: opKnown, file: j.file, run: run{uint32(addr >> 32), uint32(addr), 1}})
+			err = p.step(j.class, op{kind: opKnown, file: j.file, run: run{uint32(addr >> 32), uint32(addr), 1}})
 		case n >= largeChunk:
 			kept = true
 			err = p.large(j, chunk, id)
@@ -247,7 +247,7 @@ func (p *pipeline) take(j *chunkJob) error {
 		j.recycle()
 	}
 	for _, o := range j.tail {
-		if err := p.step(o); err != nil {
+		if err := p.step(classFile, o); err != nil {
 			return err
 		}
 	}
@@ -270,8 +270,8 @@ func (p *pipeline) known(j *chunkJob, i int) (addr uint64, ok bool) {
 }
 
 // step adds a step to the block being gathered, as part of the last one where they touch.
-func (p *pipeline) step(o op) error {
-	b := p.gather(classFile)
+func (p *pipeline) step(cl class, o op) error {
+	b := p.gather(cl)
 	if n := len(b.ops); n > 0 && b.ops[n-1].file == o.file && b.ops[n-1].kind == o.kind {
 		last := &b.ops[n-1].run
 		switch {
@@ -315,7 +315,7 @@ func (p *pipeline) small(j *chunkJob, chunk []byte, id ID) error {
 	b.raw = append(b.raw, chunk...)
 	b.ids = append(b.ids, id)
 	b.lengths = append(b.lengths, uint32(len(chunk)))
-	return p.step(op{kind: opNew, file: j.file, run: run{count: 1}})
+	return p.step(j.class, op{kind: opNew, file: j.file, run: run{count: 1}})
 }
 
 // large makes a block of one chunk, without copying it.
@@ -325,7 +325,7 @@ func (p *pipeline) large(j *chunkJob, chunk []byte, id ID) error {
 	}
 	p.c.fresh.Add(int64(len(chunk)))
 	p.block = &blockJob{class: j.class, raw: chunk, ids: []ID{id}, lengths: []uint32{uint32(len(chunk))}, recycle: j.recycle}
-	if err := p.step(op{kind: opNew, file: j.file, run: run{count: 1}}); err != nil {
+	if err := p.step(j.class, op{kind: opNew, file: j.file, run: run{count: 1}}); err != nil {
 		return err
 	}
 	return p.flush()
@@ -399,7 +399,7 @@ func (p *pipeline) store(b *blockJob) error {
 			p.ids.settle(id, address(at.pack, at.first+uint32(i)))
 		}
 	}
-	p.spool.release(b, len(b.raw))
+	p.spool.release(b)
 	if b.recycle != nil {
 		b.recycle()
 	}

@@ -45,6 +45,10 @@ func (s *scanner) databaseState(path string) ID {
 // database sends the pages of a database as they are at one transaction. It fails with ErrNotDatabase if it is none.
 func (s *scanner) database(e, prev *entry) error {
 	state := s.databaseState(e.path)
+	// The capture may hold up the messenger's writes. What was read before it must not be in its way while the cloud is slow.
+	if err := s.p.drain(); err != nil {
+		return err
+	}
 	c, err := sqlitepages.Open(s.p.ctx, s.full(e.path), sqlitepages.Options{Wait: captureWait, TempDir: s.tempDir()})
 	if errors.Is(err, sqlitepages.ErrNotDatabase) {
 		return err
@@ -79,11 +83,11 @@ func (s *scanner) tempDir() string {
 
 // pages sends the next stretch of pages. It returns io.EOF after the last.
 func (s *scanner) pages(e *entry, c *sqlitepages.Capture, old *pageIDs) error {
-	buf, recycle, err := s.p.buffer()
+	buf, recycle, err := s.p.pageBuffer()
 	if err != nil {
 		return err
 	}
-	n, err := c.Next(buf[:blockSize])
+	n, err := c.Next(buf)
 	if err != nil {
 		recycle()
 		if err == io.EOF {

@@ -42,17 +42,24 @@ func (s *spool) push(b *blockJob) (inMemory bool, err error) {
 			return false, nil
 		}
 	}
-	for s.memory > spoolMemory && s.failed == nil {
+	// Steps alone do not wait either while a database is read: their class says so.
+	for s.memory > spoolMemory && s.failed == nil && (b.class != classPage || len(b.raw) > 0) {
 		s.cond.Wait()
 	}
 	if s.failed != nil {
 		return false, s.failed
 	}
-	s.memory += len(b.raw)
+	s.memory += b.memory()
 	s.items = append(s.items, b)
 	s.cond.Broadcast()
 	return true, nil
 }
+
+// opMemory is about what a step holds, with the entry and the path that go with it.
+const opMemory = 512
+
+// memory is what a block in the queue counts for. Its steps count too: a million unchanged files are nothing else.
+func (b *blockJob) memory() int { return len(b.raw) + len(b.ops)*opMemory }
 
 // write moves a block's bytes to the file. On failure (no room) the block stays in memory and waits its turn.
 func (s *spool) write(b *blockJob) error {
@@ -88,6 +95,7 @@ func (s *spool) pop() (*blockJob, error) {
 		return nil, s.failed
 	}
 	b := s.items[0]
+	s.items[0] = nil // the array lives on, and would keep every block alive
 	s.items = s.items[1:]
 	file := s.file
 	s.mu.Unlock()
@@ -102,12 +110,12 @@ func (s *spool) pop() (*blockJob, error) {
 }
 
 // release says that a block's bytes are in a pack.
-func (s *spool) release(b *blockJob, n int) {
+func (s *spool) release(b *blockJob) {
 	if b.spooled {
 		return
 	}
 	s.mu.Lock()
-	s.memory -= n
+	s.memory -= b.memory()
 	s.cond.Broadcast()
 	s.mu.Unlock()
 }
