@@ -166,16 +166,17 @@ func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *Backup
 	}
 	stop := c.report(r.opts.Progress, "backing up")
 	defer stop()
-	p := r.newPipeline(ctx, c, ids, o.DryRun)
+	exclude, err := newMatcher(o.Exclude)
+	if err != nil {
+		return nil, err
+	}
 	var prev *Snapshot
 	if n := len(r.snapshots); n > 0 {
 		prev = r.snapshots[n-1]
 		res.Snapshot.parent = prev.id
 	}
-	s, err := newScanner(p, prev, o, res)
-	if err != nil {
-		return nil, err
-	}
+	p := r.newPipeline(ctx, c, ids, o.DryRun) // its goroutines end with run
+	s := newScanner(p, prev, o, exclude, res)
 	if err := p.run(ctx, s.run); err != nil {
 		return nil, err
 	}

@@ -38,17 +38,13 @@ type scanner struct {
 	databases map[string]bool // paths: their logs and journals are in what is captured of them
 }
 
-func newScanner(p *pipeline, prev *Snapshot, o *BackupOptions, res *BackupResult) (*scanner, error) {
-	s := &scanner{p: p, r: p.r, o: o, res: res, dig: p.r.ring.digester(statePurpose), stopPrev: func() {}, databases: make(map[string]bool)}
-	var err error
-	if s.exclude, err = newMatcher(o.Exclude); err != nil {
-		return nil, err
-	}
+func newScanner(p *pipeline, prev *Snapshot, o *BackupOptions, exclude *matcher, res *BackupResult) *scanner {
+	s := &scanner{p: p, r: p.r, o: o, res: res, dig: p.r.ring.digester(statePurpose), exclude: exclude, stopPrev: func() {}, databases: make(map[string]bool)}
 	s.prev = func() (*entry, error, bool) { return nil, nil, false }
 	if prev != nil {
 		s.prev, s.stopPrev = iter.Pull2(p.r.entries(p.ctx, prev))
 	}
-	return s, nil
+	return s
 }
 
 // run walks the whole folder.
@@ -63,6 +59,10 @@ func (s *scanner) run() error {
 	}
 	if err := s.dir("", info); err != nil {
 		return err
+	}
+	// If the disk was taken away meanwhile, every file looked deleted.
+	if after, err := os.Stat(s.o.Source); err != nil || !os.SameFile(info, after) {
+		return fmt.Errorf("%w: the chat folder went away while it was read: %w", ErrLocal, errors.Join(err, fs.ErrNotExist))
 	}
 	return s.skipTo(nil)
 }
@@ -127,6 +127,9 @@ func (s *scanner) dir(path string, info fs.FileInfo) error {
 		return err
 	}
 	names, err := readNames(s.full(path))
+	if errors.Is(err, fs.ErrNotExist) && path != "" {
+		return nil // gone since its parent was listed; what was in it is gone too
+	}
 	if err != nil {
 		return s.unreadableDir(path, err)
 	}
@@ -166,6 +169,11 @@ func (s *scanner) unreadableDir(path string, err error) error {
 	}
 	s.problem(path, "folder cannot be read; what the last snapshot had in it is kept", err)
 	s.res.Snapshot.Unread++
+	return s.keepBelow(path)
+}
+
+// keepBelow sends everything that the snapshot before had below a folder.
+func (s *scanner) keepBelow(path string) error {
 	for s.ahead != nil && strings.HasPrefix(s.ahead.path, path+"/") {
 		if err := s.keep(s.ahead); err != nil {
 			return err
@@ -254,7 +262,10 @@ func (s *scanner) unreadable(path string, cause error) error {
 		return nil
 	}
 	s.problem(path, "cannot be read; the last snapshot's version is kept", cause)
-	return s.keep(prev)
+	if err := s.keep(prev); err != nil {
+		return err
+	}
+	return s.keepBelow(path) // if it was a folder
 }
 
 // file sends a file: as it was, if it did not change, or read anew.
@@ -336,7 +347,11 @@ func (s *scanner) finish(e, prev *entry, err error) (done bool, _ error) {
 		return false, context.Cause(s.p.ctx)
 	case !errors.As(err, new(*sourceError)):
 		return false, err
-	case errors.Is(err, fs.ErrNotExist):
+	}
+	if _, gone := os.Lstat(s.full(e.path)); errors.Is(gone, fs.ErrNotExist) {
+		if prev != nil {
+			s.res.Snapshot.Removed++
+		}
 		return false, nil
 	}
 	s.res.Snapshot.Unread++
