@@ -12,8 +12,8 @@ import (
 	"keepsake.example/internal/cobblestone"
 )
 
-// packTarget is how many bytes of blocks a pack takes before it is closed, spec §8.
-const packTarget = 16 << 20
+// packTarget is how many bytes of blocks a pack takes before it is closed, spec §8. Only tests change it.
+var packTarget = 16 << 20
 
 // uploads is how many packs are sealed and sent at a time. With the one being filled they are what the memory bound counts.
 const uploads = 2
