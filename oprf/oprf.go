@@ -42,7 +42,7 @@ const (
 	// MaxInfo is the longest info of DeriveKey in bytes, for the same reason.
 	MaxInfo = 1<<16 - 1
 	// MaxBatch is how many elements one proof may cover. It bounds the work
-	// that one message can ask for, about 60 µs an element.
+	// that one message can ask for: 64 evaluations.
 	MaxBatch = 64
 )
 

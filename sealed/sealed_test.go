@@ -197,7 +197,7 @@ func TestLowOrderPublicKey(t *testing.T) {
 }
 
 // Every truncation, and a change of every byte, is refused: in the header and
-// the X25519 share every bit, elsewhere one bit a byte (an opening costs 0.1 ms).
+// the X25519 share every bit, elsewhere one bit a byte, since an opening is slow.
 func TestMangledRequest(t *testing.T) {
 	k := keyOf(1)
 	request := begin(t, k, []byte("status")).request
