@@ -159,10 +159,15 @@ func (p *plan) found(f *part) (*existing, error) {
 	if !p.x.res.Continued {
 		return nil, nil
 	}
-	file, err := p.x.root.OpenFile(f.name, os.O_RDWR, 0)
+	// It may have its final mode, which may forbid writing.
+	err := p.x.root.Chmod(f.name, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrLocal, err)
+	}
+	file, err := p.x.root.OpenFile(f.name, os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrLocal, err)
 	}

@@ -157,11 +157,21 @@ func (p *plan) execute() error {
 	if err == nil {
 		err = p.x.ctx.Err()
 	}
-	p.packs, p.order, p.runs = make(map[uint32][]piece), nil, 0
 	if err != nil {
+		p.closeAll()
 		return err
 	}
+	p.packs, p.order, p.runs = make(map[uint32][]piece), nil, 0
 	return p.finish.flush()
+}
+
+// closeAll closes the files that are not complete and will not be.
+func (p *plan) closeAll() {
+	for _, pieces := range p.packs {
+		for _, pc := range pieces {
+			pc.part.close(p)
+		}
+	}
 }
 
 // read writes everything wanted of one pack.

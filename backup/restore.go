@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -73,6 +75,9 @@ type restorer struct {
 // files it does not touch; the error then joins all of it.
 func (r *Repo) Restore(ctx context.Context, o RestoreOptions) (*RestoreResult, error) {
 	started := time.Now()
+	if err := r.whole(ctx); err != nil {
+		return nil, err
+	}
 	s, err := r.snapshot(o.Snapshot)
 	if err != nil {
 		return nil, err
@@ -115,34 +120,62 @@ func (x *restorer) open() error {
 // begin finds out whether the target is new, or a restore that was interrupted, and marks it.
 func (x *restorer) begin() error {
 	want := marker{x.r.ID(), x.s.ID}
-	if b, err := x.root.ReadFile(markerName); err == nil {
-		var found marker
-		if len(b) < 4096 && json.Unmarshal(b, &found) == nil && found == want {
-			x.res.Continued = true
-			return nil
-		}
-		if !x.o.IntoNonEmpty {
-			return fmt.Errorf("%w: a restore of another snapshot (%.8s) was begun there", ErrTargetNotEmpty, found.Snapshot)
-		}
+	found := x.findMarker()
+	if found != nil && *found == want {
+		x.res.Continued = true
+		return nil
 	}
 	names, err := readNames(x.o.Target)
 	if err != nil {
 		return fmt.Errorf("%w: reading the target folder: %w", ErrLocal, err)
 	}
-	if len(names) > 0 && !x.o.IntoNonEmpty {
+	// A work folder without a marker was left by a restore that was killed before its first file or after its last.
+	names = slices.DeleteFunc(names, func(name string) bool { return name == workFolder })
+	switch {
+	case x.o.IntoNonEmpty:
+	case found != nil:
+		return fmt.Errorf("%w: a restore of another snapshot (%.8s) was begun there", ErrTargetNotEmpty, found.Snapshot)
+	case len(names) > 0:
 		return ErrTargetNotEmpty
 	}
-	if err := x.root.Mkdir(workFolder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%w: %w", ErrLocal, err)
-	}
-	b, err := json.Marshal(want)
-	if err == nil {
-		err = x.root.WriteFile(markerName, append(b, '\n'), 0o600)
-	}
-	if err != nil {
+	if err := x.mark(want); err != nil {
 		return fmt.Errorf("%w: marking the restore: %w", ErrLocal, err)
 	}
 	return nil
+}
+
+// findMarker reads the marker of a restore that was begun in the target, nil if there is none.
+func (x *restorer) findMarker() *marker {
+	b, err := x.root.ReadFile(markerName)
+	found := &marker{}
+	if err != nil || len(b) > 4096 || json.Unmarshal(b, found) != nil {
+		return nil
+	}
+	return found
+}
+
+// mark makes an empty work folder with a marker. What another restore left in it must not come into this one's files: zeros are not written.
+func (x *restorer) mark(m marker) error {
+	if err := x.root.RemoveAll(workFolder); err != nil {
+		return err
+	}
+	if err := x.root.Mkdir(workFolder, 0o700); err != nil {
+		return err
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	f, err := x.root.OpenFile(markerName+".new", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(b, '\n'))
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return x.root.Rename(markerName+".new", markerName)
 }
 
 // run restores databases, then the rest, then what must come last.
@@ -173,7 +206,7 @@ func (x *restorer) run() error {
 
 // wants reports whether an entry is to be restored.
 func (x *restorer) wants(e *entry) bool {
-	if e.path == workFolder || (e.path != "" && x.exclude.match(e.path)) {
+	if e.path == workFolder || strings.HasPrefix(e.path, workFolder+"/") || (e.path != "" && x.exclude.match(e.path)) {
 		return false
 	}
 	return len(x.include.patterns) == 0 || x.include.match(e.path)
@@ -258,22 +291,26 @@ func (x *restorer) link(e *entry) error {
 	if err := x.dir(parent(e.path)); err != nil {
 		return err
 	}
-	if target, err := x.root.Readlink(e.path); err == nil && target == e.target {
-		return nil
+	if target, err := x.root.Readlink(e.path); err != nil || target != e.target {
+		if x.o.IntoNonEmpty {
+			x.root.Remove(e.path)
+		}
+		if err := x.root.Symlink(e.target, e.path); err != nil {
+			return fmt.Errorf("%w: making a link: %w", ErrLocal, err)
+		}
+		x.res.Links++
 	}
-	if x.o.IntoNonEmpty {
-		x.root.Remove(e.path)
+	if err := setLinkTime(x.root, e.path, e.mtime); err != nil {
+		return fmt.Errorf("%w: setting a link's time: %w", ErrLocal, err)
 	}
-	if err := x.root.Symlink(e.target, e.path); err != nil {
-		return fmt.Errorf("%w: making a link: %w", ErrLocal, err)
-	}
-	x.res.Links++
 	return nil
 }
 
 // file plans a file's chunks, unless it is there.
 func (x *restorer) file(e *entry) error {
-	if info, err := x.root.Lstat(e.path); err == nil {
+	// A database's file keeps its size and time while its contents wait in the log beside it: those say nothing.
+	trusted := e.kind != recordDB || !x.o.IntoNonEmpty
+	if info, err := x.root.Lstat(e.path); err == nil && trusted {
 		if info.Mode().IsRegular() && info.Size() == e.size && info.ModTime().UnixNano() == e.mtime {
 			x.res.Skipped++
 			x.c.files.Add(1)
