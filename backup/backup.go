@@ -61,6 +61,8 @@ func (r *Repo) Backup(ctx context.Context, o BackupOptions) (*BackupResult, erro
 		}
 		defer l.unlock()
 		since = l.since
+	} else if err := r.whole(ctx); err != nil {
+		return nil, err
 	}
 	res := &BackupResult{Snapshot: Snapshot{Time: began.UTC(), Device: r.device.String(), Source: filepath.Base(o.Source)}}
 	present, err := r.snapshotFolder(ctx, &o, res)
@@ -137,7 +139,7 @@ func (r *Repo) reload(ctx context.Context) error {
 		return err
 	}
 	same := slices.EqualFunc(before, r.heads, func(a, b *head) bool { return a.id == b.id })
-	if same {
+	if same && r.loaded {
 		return nil
 	}
 	return r.loadContents(ctx)

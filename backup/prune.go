@@ -59,6 +59,8 @@ func (r *Repo) Prune(ctx context.Context, o PruneOptions) (*PruneResult, error) 
 		}
 		defer l.unlock()
 		since = l.since
+	} else if err := r.whole(ctx); err != nil {
+		return nil, err
 	}
 	if len(r.damage) > 0 && !o.ForgetDamaged {
 		return nil, fmt.Errorf("pruning: %w", r.damage[0])

@@ -37,6 +37,7 @@ type Repo struct {
 	heads     []*head // the newest; two or more after a lost race; none in a new repository
 	older     []string
 	givenUp   []string    // heads above them that cannot be read, with Options.OlderState
+	loaded    bool        // what the heads name was read to the end
 	snapshots []*Snapshot // oldest first
 	damage    []*DamageError
 	index     packIndex
@@ -134,7 +135,7 @@ func (r *Repo) loadContents(ctx context.Context) error {
 		all.snapshots = union(all.snapshots, h.snapshots)
 		all.indexes = union(all.indexes, h.indexes)
 	}
-	r.snapshots, r.damage = nil, nil
+	r.loaded, r.snapshots, r.damage = false, nil, nil
 	if err := r.loadIndexes(ctx, all.indexes); err != nil {
 		return err
 	}
@@ -152,7 +153,16 @@ func (r *Repo) loadContents(ctx context.Context) error {
 		}
 	}
 	slices.SortFunc(r.snapshots, bySeq)
+	r.loaded = true
 	return nil
+}
+
+// whole reads again what an earlier call failed to read to its end: with half of it, prune would forget the rest.
+func (r *Repo) whole(ctx context.Context) error {
+	if r.loaded {
+		return nil
+	}
+	return r.load(ctx)
 }
 
 // tolerate keeps damage for later and passes on every other error.
@@ -182,22 +192,24 @@ func (r *Repo) loadHeads(ctx context.Context) error {
 		}
 	}
 	slices.SortFunc(list, func(a, b found) int { return cmp.Or(cmp.Compare(b.seq, a.seq), cmp.Compare(a.name, b.name)) })
-	r.heads, r.older, r.givenUp = nil, nil, nil
+	var heads []*head
+	var older, givenUp []string
 	for _, f := range list {
-		if len(r.heads) > 0 && f.seq != r.heads[0].seq {
-			r.older = append(r.older, f.name)
+		if len(heads) > 0 && f.seq != heads[0].seq {
+			older = append(older, f.name)
 			continue
 		}
 		h, err := r.readHead(ctx, f.name)
 		switch {
 		case err == nil:
-			r.heads = append(r.heads, h)
+			heads = append(heads, h)
 		case errors.Is(err, ErrDamaged) && r.opts.OlderState:
-			r.givenUp = append(r.givenUp, f.name)
+			givenUp = append(givenUp, f.name)
 		default:
 			return err
 		}
 	}
+	r.heads, r.older, r.givenUp = heads, older, givenUp
 	return nil
 }
 
