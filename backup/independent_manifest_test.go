@@ -11,13 +11,7 @@ import (
 // files describes everything in a snapshot, as tree does of a folder.
 func (x *indie) files(id string) map[string]string {
 	f := x.payload("snap/"+id, nil)
-	f.bytes(8 + 8 + 16 + 16)
-	f.text()
-	for range 9 {
-		f.uvarint()
-	}
-	segments := f.runs(f.ids())
-	f.end()
+	segments := x.readSnapshot(&f)
 	m := &indieManifest{x: x, out: make(map[string]string)}
 	for _, s := range segments {
 		for i := range s.count {
@@ -29,11 +23,29 @@ func (x *indie) files(id string) map[string]string {
 	return m.out
 }
 
+// readSnapshot returns the runs of a snapshot's segments.
+func (x *indie) readSnapshot(f *fields) []indieRun {
+	f.bytes(8 + 8 + 16 + 16)
+	f.text()
+	for range 9 {
+		f.uvarint()
+	}
+	segments := f.runs(f.ids())
+	for _, s := range segments {
+		if s.pack == "" {
+			refuse("payload", "a manifest of zeros")
+		}
+	}
+	f.end()
+	return segments
+}
+
 // An indieManifest reads segments and holds them to spec §6: the walk order, the places of the cuts, the form of the records.
 type indieManifest struct {
 	x        *indie
 	out      map[string]string
 	last     *string
+	dry      bool // there are no packs: contents are not looked at
 	segments int
 	more     int // records that continue one
 	size     int // of the last segment so far: records and pack ids
@@ -96,6 +108,11 @@ func (m *indieManifest) record(f *fields, packs []string) []indieRun {
 	if (m.last == nil) != (path == "") || m.last != nil && strings.ReplaceAll(path, "/", "\x00") <= strings.ReplaceAll(*m.last, "/", "\x00") && *m.last != "" {
 		refuse("payload", "%q out of order", path)
 	}
+	for _, part := range strings.Split(path, "/") {
+		if path != "" && (part == "" || part == "." || part == ".." || strings.Contains(part, "\x00")) {
+			refuse("payload", "path %q", path)
+		}
+	}
 	m.last, m.lastRuns = &path, 0
 	if kind == 3 {
 		f.i64()
@@ -103,6 +120,9 @@ func (m *indieManifest) record(f *fields, packs []string) []indieRun {
 		return nil
 	}
 	mode, mtime := f.uvarint(), f.i64()
+	if mode > 0o777 || kind != 1 && kind != 2 && kind != 4 {
+		refuse("payload", "a record of type %d with mode %o", kind, mode)
+	}
 	if kind == 1 {
 		if path != "" {
 			m.out[path] = fmt.Sprint("folder ", fs.FileMode(mode))
@@ -111,7 +131,9 @@ func (m *indieManifest) record(f *fields, packs []string) []indieRun {
 	}
 	m.file = &indieFile{path: path, mode: mode, mtime: mtime, size: f.uvarint()}
 	f.bytes(16)
-	m.file.unit = f.uvarint()
+	if m.file.unit = f.uvarint(); m.file.unit < 1 || m.file.unit > 1<<20 {
+		refuse("payload", "unit of %q", path)
+	}
 	return m.contents(f, packs)
 }
 
@@ -121,11 +143,14 @@ func (m *indieManifest) contents(f *fields, packs []string) []indieRun {
 	for _, r := range runs {
 		for i := range r.count {
 			want := min(file.unit, file.size-file.done)
+			if want <= 0 {
+				refuse("payload", "%q has more chunks than it needs", file.path)
+			}
 			chunk := make([]byte, want)
-			if r.pack != "" {
+			if r.pack != "" && !m.dry {
 				chunk = m.x.chunk(at(r.pack, r.first+i))
 			}
-			if len(chunk) != want || want == 0 {
+			if len(chunk) != want {
 				refuse("chunk", "%q: %d bytes instead of %d", file.path, len(chunk), want)
 			}
 			file.hash = append(file.hash, chunk...)

@@ -86,6 +86,9 @@ type indieRun struct {
 func (f *fields) runs(packs []string) (list []indieRun) {
 	for range f.uvarint() {
 		n, r := f.uvarint(), indieRun{first: f.uvarint(), count: f.uvarint()}
+		if n > len(packs) || r.first > 65535 || n > 0 && r.first+r.count > 65536 {
+			refuse("payload", "a run out of bounds")
+		}
 		if n > 0 {
 			r.pack = packs[n-1]
 		}
@@ -116,8 +119,8 @@ func indiePadded(l int) int {
 
 var indieKinds = map[string]int{"ring": 1, "head": 2, "snap": 3, "index": 4, "data": 5, "meta": 6, "lock": 7}
 
-// plaintext opens an object, whatever its kind, with the checks of spec §2.
-func (x *indie) plaintext(name string, k []byte) []byte {
+// checkHeader applies spec §2 as far as the key number.
+func (x *indie) checkHeader(name string, shortest int) (number int) {
 	object, ok := x.objects[name]
 	if !ok {
 		refuse("missing", "%s", name)
@@ -127,23 +130,29 @@ func (x *indie) plaintext(name string, k []byte) []byte {
 		_, id, _ = strings.Cut(id, "-")
 	}
 	switch h := object; {
-	case len(h) < 120 || string(h[:8]) != "KEEPSAKE":
+	case len(h) < shortest || string(h[:8]) != "KEEPSAKE":
 		refuse("header", "%s", name)
 	case h[8] != 1:
 		refuse("version", "%s", name)
-	case h[10] != 0 || h[11] != 0:
+	case h[10] != 0 || h[11] != 0 || h[9] < 1 || h[9] > 7:
 		refuse("header", "%s", name)
 	case x.repo != "" && hex.EncodeToString(h[16:32]) != x.repo:
 		refuse("foreign", "%s", name)
 	case int(h[9]) != indieKinds[folder] || hex.EncodeToString(h[32:48]) != id:
 		refuse("swapped", "%s", name)
 	}
-	if n := binary.BigEndian.Uint32(object[12:]); k == nil {
-		if n == 0 || int(n) > len(x.data) {
+	return int(binary.BigEndian.Uint32(object[12:]))
+}
+
+// plaintext opens an object; k is nil for those that a data key seals.
+func (x *indie) plaintext(name string, k []byte) []byte {
+	if n := x.checkHeader(name, 120); k == nil {
+		if n == 0 || n > len(x.data) {
 			refuse("key", "%s", name)
 		}
 		k = x.data[n-1]
 	}
+	object := x.objects[name]
 	plain, err := indieOpen(k, object[:48], object[48:])
 	if err != nil {
 		refuse(err.Error(), "%s", name)
@@ -157,6 +166,9 @@ func (x *indie) payload(name string, k []byte) fields {
 	size := len(plain)
 	n := int(plain.i64())
 	payload := plain.bytes(n)
+	if n > size {
+		refuse("payload", "length of %s", name)
+	}
 	if size != indiePadded(8+n) || strings.Trim(string(plain), "\x00") != "" {
 		refuse("payload", "padding of %s", name)
 	}
@@ -179,21 +191,17 @@ func indieRead(objects map[string][]byte, k *key.Key) *indie {
 	}
 	for _, name := range heads {
 		f := x.payload(name, nil)
-		if seq := f.i64(); fmt.Sprintf("head/%016x", seq) != name[:21] {
-			refuse("payload", "number of %s", name)
-		}
-		f.i64()
-		f.id()
-		f.u32()
-		f.ids()
-		for _, list := range []*[]string{&x.snapshots, &indexes} {
-			for _, id := range f.ids() {
-				if !slices.Contains(*list, id) {
-					*list = append(*list, id)
-				}
+		snapshots, named := x.readHead(&f, name)
+		for _, id := range snapshots {
+			if !slices.Contains(x.snapshots, id) {
+				x.snapshots = append(x.snapshots, id)
 			}
 		}
-		f.end()
+		for _, id := range named {
+			if !slices.Contains(indexes, id) {
+				indexes = append(indexes, id)
+			}
+		}
 	}
 	for _, id := range indexes {
 		x.readIndex("index/" + id)
@@ -201,9 +209,23 @@ func indieRead(objects map[string][]byte, k *key.Key) *indie {
 	return x
 }
 
+func (x *indie) readHead(f *fields, name string) (snapshots, indexes []string) {
+	if seq := f.i64(); fmt.Sprintf("head/%016x", seq) != name[:21] {
+		refuse("payload", "number of %s", name)
+	}
+	f.bytes(8 + 16 + 4)
+	if len(f.ids()) > 32 {
+		refuse("payload", "ancestors")
+	}
+	snapshots, indexes = f.ids(), f.ids()
+	f.end()
+	return snapshots, indexes
+}
+
 func (x *indie) openRing(k *key.Key) {
 	generation := 0
 	for _, name := range in(x.objects, "ring") {
+		number := x.checkHeader(name, 136)
 		object := x.objects[name]
 		n := len(object) - 16
 		if sum := sha256.Sum256(object[:n]); !bytes.Equal(sum[:16], object[n:]) {
@@ -215,7 +237,11 @@ func (x *indie) openRing(k *key.Key) {
 				return
 			}
 			f := x.payload(name, secret[:])
-			if g := f.u32(); g > generation {
+			g := f.u32()
+			if g != number {
+				refuse("payload", "generation of %s", name)
+			}
+			if g >= generation { // rings come in the order of their ids
 				generation, x.repo = g, hex.EncodeToString(object[16:32])
 				f.i64()
 				x.idKey, x.data = f.bytes(32), nil
@@ -226,7 +252,9 @@ func (x *indie) openRing(k *key.Key) {
 					f.i64()
 					x.data = append(x.data, f.bytes(32))
 				}
-				f.end()
+				if f.end(); len(x.data) == 0 {
+					refuse("payload", "no data keys")
+				}
 			}
 		})
 	}
@@ -267,13 +295,22 @@ func (x *indie) readTable(f *fields) *indieTable {
 	t := &indieTable{pack: f.id()}
 	t.name = map[int]string{5: "data/", 6: "meta/"}[f.u8()] + t.pack
 	t.size = f.uvarint()
+	chunks := 0
 	for range f.uvarint() {
 		b := indieBlock{codec: f.u8()}
-		f.u8()
+		if class := f.u8(); class > 2 || b.codec > 1 || t.name == t.pack {
+			refuse("payload", "a table of what there is not")
+		}
 		b.stored = f.uvarint()
-		n := f.uvarint()
+		n, raw := f.uvarint(), 0
 		for range n {
 			b.lengths = append(b.lengths, f.uvarint())
+			if raw += b.lengths[len(b.lengths)-1]; b.lengths[len(b.lengths)-1] == 0 {
+				refuse("payload", "a chunk of nothing")
+			}
+		}
+		if chunks += n; n == 0 || b.codec == 0 && raw != b.stored || b.codec == 1 && raw <= b.stored || raw > 1<<20 {
+			refuse("payload", "a block of %d bytes for %d", b.stored, raw)
 		}
 		for range n {
 			b.ids = append(b.ids, f.bytes(16))
@@ -282,6 +319,27 @@ func (x *indie) readTable(f *fields) *indieTable {
 	}
 	for range f.uvarint() {
 		t.origins = append(t.origins, indieRun{f.id(), f.uvarint(), f.uvarint()})
+	}
+	moved := 0
+	for _, o := range t.origins {
+		moved += o.count
+	}
+	if chunks == 0 || moved > 0 && moved != chunks {
+		refuse("payload", "origins for %d of %d chunks", moved, chunks)
+	}
+	return t
+}
+
+// ownTable reads the table that a pack ends with.
+func (x *indie) ownTable(f *fields, name, id string) *indieTable {
+	defer func() {
+		if e := recover(); e != nil {
+			refuse("table", "%v", e)
+		}
+	}()
+	t := x.readTable(f)
+	if f.end(); t.name != name || t.pack != id || t.size != len(x.objects[name]) {
+		refuse("table", "of another pack than %s", name)
 	}
 	return t
 }
@@ -294,7 +352,10 @@ func (x *indie) readPack(t *indieTable) []byte {
 	}
 	rest, n := fields(plain), 0
 	for _, b := range t.blocks {
-		raw := rest.bytes(b.stored)
+		raw, length := rest.bytes(b.stored), 0
+		for _, l := range b.lengths {
+			length += l
+		}
 		if b.codec == 1 {
 			d, err := zstd.NewReader(nil)
 			if err == nil {
@@ -304,6 +365,9 @@ func (x *indie) readPack(t *indieTable) []byte {
 			if err != nil {
 				refuse("chunk", "%s: %v", t.name, err)
 			}
+		}
+		if len(raw) != length {
+			refuse("chunk", "%s: a block of %d bytes has %d", t.name, length, len(raw))
 		}
 		for i, length := range b.lengths {
 			chunk := raw[:length]
@@ -315,9 +379,6 @@ func (x *indie) readPack(t *indieTable) []byte {
 			x.ids = append(x.ids, b.ids[i])
 			n++
 		}
-		if len(raw) > 0 {
-			refuse("chunk", "%s: a block is longer than its chunks", t.name)
-		}
 	}
 	place := 0
 	for _, o := range t.origins {
@@ -326,12 +387,12 @@ func (x *indie) readPack(t *indieTable) []byte {
 			place++
 		}
 	}
-	if len(t.origins) > 0 && place != n {
-		refuse("table", "%s: origins for %d of %d chunks", t.name, place, n)
-	}
 	own := int(binary.BigEndian.Uint32(plain[len(plain)-4:]))
 	padding := len(rest) - 4 - own
-	if len(plain) != indiePadded(len(plain)-padding) || strings.Trim(string(rest[:padding]), "\x00") != "" {
+	if len(plain) != indiePadded(len(plain)-padding) {
+		refuse("table", "%s has another size than its table needs", t.name)
+	}
+	if strings.Trim(string(rest[:padding]), "\x00") != "" {
 		refuse("payload", "padding of %s", t.name)
 	}
 	return rest[padding : padding+own]
