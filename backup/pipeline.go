@@ -92,12 +92,15 @@ type blockJob struct {
 	stored []byte
 	done   chan struct{}
 
+	// What the spool knows of it, under its lock.
+	weight  int
+	popped  bool
 	spooled bool
 	offset  int64
 	size    int
 }
 
-func (b *blockJob) compress() { b.codec, b.stored = compress(b.raw, nil) }
+func (b *blockJob) compress(raw []byte) { b.codec, b.stored = compress(raw, nil) }
 
 // A pipeline runs the stages of one backup.
 type pipeline struct {
@@ -339,20 +342,15 @@ func (p *pipeline) flush() error {
 	}
 	p.block = nil
 	if len(b.raw) == 0 {
-		_, err := p.spool.push(b)
-		return err
+		return p.spool.push(b)
 	}
 	b.done = make(chan struct{})
-	inMemory, err := p.spool.push(b)
-	if err != nil {
+	raw := b.raw // the spool may take b.raw once it is compressed
+	if err := p.spool.push(b); err != nil {
 		return err
 	}
-	if !inMemory {
-		close(b.done)
-		return nil
-	}
 	select {
-	case p.jobs <- func(*digester) { b.compress(); close(b.done) }:
+	case p.jobs <- func(*digester) { b.compress(raw); p.spool.compressed(b); close(b.done) }:
 		return nil
 	case <-p.ctx.Done():
 		return context.Cause(p.ctx)
@@ -391,7 +389,10 @@ func (p *pipeline) store(b *blockJob) error {
 		case <-p.ctx.Done():
 			return context.Cause(p.ctx)
 		}
-		var err error
+		err := p.spool.load(b)
+		if err != nil {
+			return err
+		}
 		if at, err = p.data.add(p.ctx, b.codec, b.class, b.stored, b.ids, b.lengths, nil); err != nil {
 			return err
 		}

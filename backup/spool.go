@@ -10,7 +10,7 @@ import (
 const spoolMemory = 8 << 20
 
 // A spool is the queue of blocks before the packs. When uploading is slow it fills up and the reader waits, except for database
-// pages: those go to a nameless temporary file, so that the transaction they are read in, which may block the messenger's
+// pages: those go, compressed, to a nameless temporary file, so that the transaction they are read in, which may block the messenger's
 // writes, never waits for a network.
 type spool struct {
 	dir  string
@@ -21,6 +21,7 @@ type spool struct {
 	memory int
 	file   *os.File
 	end    int64
+	full   bool // the file cannot be written: pages wait like everything else
 	closed bool
 	failed error
 }
@@ -31,37 +32,52 @@ func newSpool(dir string) *spool {
 	return s
 }
 
-// push appends a block. It reports whether the block is in memory, and so worth compressing ahead of its turn.
-func (s *spool) push(b *blockJob) (inMemory bool, err error) {
+// push appends a block, when there is room for it. Pages, and steps between them, do not wait; how many of them are in memory is bounded by the compression, which they do wait for.
+func (s *spool) push(b *blockJob) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if b.class == classPage && len(b.raw) > 0 && s.memory > spoolMemory && s.failed == nil {
-		if s.write(b) == nil {
-			s.items = append(s.items, b)
-			s.cond.Broadcast()
-			return false, nil
-		}
-	}
-	// Steps alone do not wait either while a database is read: their class says so.
-	for s.memory > spoolMemory && s.failed == nil && (b.class != classPage || len(b.raw) > 0) {
+	for s.memory > spoolMemory && s.failed == nil && (b.class != classPage || s.full) {
 		s.cond.Wait()
 	}
 	if s.failed != nil {
-		return false, s.failed
+		return s.failed
 	}
-	s.memory += b.memory()
+	b.weight = len(b.raw) + len(b.ops)*opMemory
+	s.memory += b.weight
 	s.items = append(s.items, b)
 	s.cond.Broadcast()
-	return true, nil
+	return nil
 }
 
-// opMemory is about what a step holds, with the entry and the path that go with it.
+// opMemory is about what a step holds, with the entry and the path that go with it: a million unchanged files are nothing but steps.
 const opMemory = 512
 
-// memory is what a block in the queue counts for. Its steps count too: a million unchanged files are nothing else.
-func (b *blockJob) memory() int { return len(b.raw) + len(b.ops)*opMemory }
+// compressed says that a block has its stored form. Pages go to the file then, if there is too much in memory and it is not their turn yet.
+func (s *spool) compressed(b *blockJob) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b.codec == codecRaw {
+		b.raw = b.stored
+	} else {
+		b.raw = nil
+	}
+	s.reweigh(b, len(b.stored)+len(b.ops)*opMemory)
+	if b.class == classPage && s.memory > spoolMemory && !b.popped && !s.full {
+		if err := s.write(b); err != nil {
+			s.full = true
+			return
+		}
+		s.reweigh(b, len(b.ops)*opMemory)
+	}
+}
 
-// write moves a block's bytes to the file. On failure (no room) the block stays in memory and waits its turn.
+func (s *spool) reweigh(b *blockJob, weight int) {
+	s.memory += weight - b.weight
+	b.weight = weight
+	s.cond.Broadcast()
+}
+
+// write moves a block's bytes to the file. On failure (no room) the block stays in memory.
 func (s *spool) write(b *blockJob) error {
 	if s.file == nil {
 		f, err := os.CreateTemp(s.dir, "spool-")
@@ -75,48 +91,48 @@ func (s *spool) write(b *blockJob) error {
 		}
 		s.file = f
 	}
-	if _, err := s.file.WriteAt(b.raw, s.end); err != nil {
+	if _, err := s.file.WriteAt(b.stored, s.end); err != nil {
 		return err
 	}
-	b.spooled, b.offset, b.size = true, s.end, len(b.raw)
-	s.end += int64(len(b.raw))
-	b.raw = nil
+	b.spooled, b.offset, b.size = true, s.end, len(b.stored)
+	s.end += int64(len(b.stored))
+	b.raw, b.stored = nil, nil
 	return nil
 }
 
-// pop returns the next block, nil at the end.
+// pop returns the next block, nil at the end. It may not be compressed yet.
 func (s *spool) pop() (*blockJob, error) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for len(s.items) == 0 && !s.closed && s.failed == nil {
 		s.cond.Wait()
 	}
 	if s.failed != nil || len(s.items) == 0 {
-		s.mu.Unlock()
 		return nil, s.failed
 	}
 	b := s.items[0]
 	s.items[0] = nil // the array lives on, and would keep every block alive
 	s.items = s.items[1:]
-	file := s.file
-	s.mu.Unlock()
-	if b.spooled {
-		b.raw = make([]byte, b.size)
-		if _, err := file.ReadAt(b.raw, b.offset); err != nil {
-			return nil, fmt.Errorf("%w: reading the spool file: %w", ErrLocal, err)
-		}
-		b.compress()
-	}
+	b.popped = true
 	return b, nil
+}
+
+// load brings a compressed block's bytes back, if they are in the file.
+func (s *spool) load(b *blockJob) error {
+	if !b.spooled {
+		return nil
+	}
+	b.stored = make([]byte, b.size)
+	if _, err := s.file.ReadAt(b.stored, b.offset); err != nil {
+		return fmt.Errorf("%w: reading the spool file: %w", ErrLocal, err)
+	}
+	return nil
 }
 
 // release says that a block's bytes are in a pack.
 func (s *spool) release(b *blockJob) {
-	if b.spooled {
-		return
-	}
 	s.mu.Lock()
-	s.memory -= b.memory()
-	s.cond.Broadcast()
+	s.reweigh(b, 0)
 	s.mu.Unlock()
 }
 
