@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"keepsake.example/backup"
 )
@@ -119,7 +120,7 @@ func TestRollbackToAnotherBranch(t *testing.T) {
 // A device that was away while others made many snapshots goes on.
 func TestFarBehind(t *testing.T) {
 	p := newPhone(t)
-	_, marks := states(t, p, 22)
+	_, marks := states(t, p, 36)
 	for i, mark := range marks {
 		if err := opens(t, p, mark); err != nil {
 			t.Errorf("%d heads behind: %v", len(marks)-1-i, err)
@@ -229,6 +230,17 @@ func TestOlderStateWhenTheHeadIsDamaged(t *testing.T) {
 	same(t, want, tree(t, p.restore("latest")))
 }
 
+// newestMeta is the name in the cache of the pack with the newest list of files.
+func newestMeta(p *phone) string {
+	name, newest := "", time.Time{}
+	for _, n := range in(p.contents(), "meta") {
+		if info, err := p.store.Stat(p.t.Context(), n); err == nil && info.ModTime.After(newest) {
+			name, newest = n, info.ModTime
+		}
+	}
+	return strings.ReplaceAll(name, "/", ".")
+}
+
 // The device's cache is not trusted: whatever is done to it, results are right, and the cloud is not blamed.
 func TestMangledCache(t *testing.T) {
 	p := newPhone(t)
@@ -237,6 +249,7 @@ func TestMangledCache(t *testing.T) {
 	p.backup(backup.BackupOptions{})
 	p.write("a", []byte("changed"))
 	p.backup(backup.BackupOptions{})
+	p.backup(backup.BackupOptions{DryRun: true}) // which reads the newest list of files, and so keeps it
 	files, err := os.ReadDir(p.cache)
 	must(t, err)
 	kinds := make(map[string]bool)
@@ -245,13 +258,14 @@ func TestMangledCache(t *testing.T) {
 		kinds[strings.Split(f.Name(), ".")[0]] = true
 		saved[f.Name()] = mustRead(t, filepath.Join(p.cache, f.Name()))
 	}
-	if !kinds["snap"] || !kinds["index"] || !kinds["meta"] {
+	if !kinds["snap"] || !kinds["index"] || !kinds["meta"] || len(files) < 6 {
 		t.Fatalf("cache: %v", files)
 	}
 	var other []byte
 	for name, b := range saved {
 		for what, bad := range map[string][]byte{"flipped": flipped(b, 700), "header": flipped(b, 20), "cut": b[:len(b)/2], "empty": {}, "longer": append(slices.Clone(b), 0), "other": other} {
 			must(t, os.WriteFile(filepath.Join(p.cache, name), bad, 0o600))
+			damaged := string(bad)
 			res := p.backup(backup.BackupOptions{DryRun: true})
 			if len(res.Problems) > 0 || !res.NothingNew {
 				t.Errorf("%s %s: %+v", name, what, res)
@@ -264,6 +278,9 @@ func TestMangledCache(t *testing.T) {
 			same(t, tree(t, p.chats), tree(t, target))
 			if v := p.verify(1); len(v.Damage) > 0 {
 				t.Errorf("%s %s: %v", name, what, v.Damage[0])
+			}
+			if now, err := os.ReadFile(filepath.Join(p.cache, name)); err == nil && string(now) == damaged && strings.HasPrefix(name, newestMeta(p)) {
+				t.Errorf("%s %s: the damaged copy is still there", name, what)
 			}
 		}
 		other = b
