@@ -180,7 +180,8 @@ type plainStream struct {
 	sealed []byte
 	window []byte // plaintext read and not yet passed
 	base   int64  // of the window in the pack's plaintext
-	failed error  // what fill returns after the good part of a damaged batch
+	failed error  // what fill returns after the whole chunks of a body that was cut
+	bad    []stretch
 	bufs   *streamBuffers
 
 	used, usedRaw int // bytes of the buffers that held plaintext
@@ -216,33 +217,44 @@ func (s *plainStream) fill() error {
 		return s.p.readError(io.ErrUnexpectedEOF)
 	}
 	if got, err := io.ReadFull(s.body, s.sealed[:n]); err != nil {
-		return s.salvage(s.sealed[:got], s.p.readError(err))
+		// What came whole is good; the stream ends there.
+		s.failed = s.p.readError(err)
+		s.salvage(s.sealed[:int64(got)/sealedChunk*sealedChunk])
+		return nil
 	}
 	end := stubSize + s.chunk*sealedChunk + n
 	opened, err := s.p.opener.Open(s.window, s.sealed[:n], s.chunk, end == s.p.size)
+	s.left -= n
 	if err != nil {
-		return s.salvage(s.sealed[:n], sealDamage(s.p.name, err))
+		s.salvage(s.sealed[:n])
+		return nil
 	}
 	s.window = opened
 	s.used = max(s.used, len(opened))
-	s.left -= n
 	s.chunk += (n + sealedChunk - 1) / sealedChunk
 	return nil
 }
 
-// salvage opens what lies before a failure in a batch, so that what needs no more than that can be read. The next fill fails.
-func (s *plainStream) salvage(batch []byte, failed error) error {
-	s.failed = failed
-	for len(batch) >= sealedChunk {
-		opened, err := s.p.opener.Open(s.window, batch[:sealedChunk], s.chunk, false)
+// A stretch of plaintext that could not be opened. The window holds zeros for it, which at hands to nobody.
+type stretch struct {
+	from, to int64
+	err      error
+}
+
+// salvage opens a damaged batch chunk by chunk, so that only what needs a damaged one is lost.
+func (s *plainStream) salvage(batch []byte) {
+	for len(batch) > 0 {
+		n := min(len(batch), sealedChunk)
+		end := stubSize + s.chunk*sealedChunk + int64(n)
+		opened, err := s.p.opener.Open(s.window, batch[:n], s.chunk, end == s.p.size)
 		if err != nil {
-			break
+			opened = append(s.window, make([]byte, max(0, n-cobblestone.TagSize))...)
+			s.bad = append(s.bad, stretch{s.base + int64(len(s.window)), s.base + int64(len(opened)), sealDamage(s.p.name, err)})
 		}
-		s.window, batch = opened, batch[sealedChunk:]
+		s.window, batch = opened, batch[n:]
 		s.used = max(s.used, len(opened))
 		s.chunk++
 	}
-	return nil
 }
 
 // at returns n bytes of plaintext from offset on, valid until the next call. Offsets must not go back.
@@ -254,6 +266,11 @@ func (s *plainStream) at(offset, n int64) ([]byte, error) {
 		}
 		if err := s.fill(); err != nil {
 			return nil, err
+		}
+	}
+	for _, b := range s.bad {
+		if b.from < offset+n && offset < b.to {
+			return nil, b.err
 		}
 	}
 	from := offset - s.base
