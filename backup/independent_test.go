@@ -298,7 +298,7 @@ func (x *indie) readTable(f *fields) *indieTable {
 	chunks := 0
 	for range f.uvarint() {
 		b := indieBlock{codec: f.u8()}
-		if class := f.u8(); class > 2 || b.codec > 1 || t.name == t.pack {
+		if class := f.u8(); class > 2 || b.codec > 2 || t.name == t.pack {
 			refuse("payload", "a table of what there is not")
 		}
 		b.stored = f.uvarint()
@@ -309,7 +309,7 @@ func (x *indie) readTable(f *fields) *indieTable {
 				refuse("payload", "a chunk of nothing")
 			}
 		}
-		if chunks += n; n == 0 || b.codec == 0 && raw != b.stored || b.codec == 1 && raw <= b.stored || raw > 1<<20 {
+		if chunks += n; n == 0 || b.codec == 0 && raw != b.stored || b.codec > 0 && raw <= b.stored || raw > 1<<20 {
 			refuse("payload", "a block of %d bytes for %d", b.stored, raw)
 		}
 		for range n {
@@ -365,6 +365,9 @@ func (x *indie) readPack(t *indieTable) []byte {
 			if err != nil {
 				refuse("chunk", "%s: %v", t.name, err)
 			}
+		}
+		if b.codec == 2 {
+			raw = indieSnappy(raw)
 		}
 		if len(raw) != length {
 			refuse("chunk", "%s: a block of %d bytes has %d", t.name, length, len(raw))

@@ -100,7 +100,15 @@ type blockJob struct {
 	size    int
 }
 
-func (b *blockJob) compress(raw []byte) { b.codec, b.stored = compress(raw, nil) }
+// compress makes the stored form. Database pages, which come in bulk, are compressed as well as there is time for: hard while packs wait
+// for the cloud, fast while the cloud waits for us.
+func (b *blockJob) compress(raw []byte, slowCloud bool) {
+	if b.class == classPage && !slowCloud {
+		b.codec, b.stored = compressFast(raw)
+		return
+	}
+	b.codec, b.stored = compress(raw, nil)
+}
 
 // A pipeline runs the stages of one backup.
 type pipeline struct {
@@ -350,7 +358,7 @@ func (p *pipeline) flush() error {
 		return err
 	}
 	select {
-	case p.jobs <- func(*digester) { b.compress(raw); p.spool.compressed(b); close(b.done) }:
+	case p.jobs <- func(*digester) { b.compress(raw, p.spool.waiting()); p.spool.compressed(b); close(b.done) }:
 		return nil
 	case <-p.ctx.Done():
 		return context.Cause(p.ctx)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 
 	"keepsake.example/cloud"
@@ -337,11 +338,22 @@ func (s *plainStream) block(b *block) ([]byte, error) {
 		return stored, err
 	}
 	s.usedRaw = max(s.usedRaw, int(b.raw))
-	raw, err := zstdDecoder().DecodeAll(stored, s.bufs.raw[:0:b.raw])
+	raw, err := decompress(b.codec, s.bufs.raw[:0:b.raw], stored)
 	if err != nil || int64(len(raw)) != b.raw {
 		return nil, damage(s.p.name, "chunk", "a block does not decompress")
 	}
 	return raw, nil
+}
+
+// decompress decodes into dst, up to its capacity and no further.
+func decompress(c codec, dst, stored []byte) ([]byte, error) {
+	if c == codecZstd {
+		return zstdDecoder().DecodeAll(stored, dst)
+	}
+	if n, err := s2.DecodedLen(stored); err != nil || n != cap(dst) {
+		return nil, s2.ErrCorrupt
+	}
+	return s2.Decode(dst[:cap(dst)], stored)
 }
 
 // zstdDecoder is shared: DecodeAll is safe for concurrent use. The limit makes a block that swells beyond its length an error.

@@ -19,6 +19,7 @@ type spool struct {
 
 	items  []*blockJob
 	memory int
+	ready  int // bytes that are compressed and not in a pack
 	file   *os.File
 	end    int64
 	full   bool // the file cannot be written: pages wait like everything else
@@ -62,6 +63,8 @@ func (s *spool) compressed(b *blockJob) {
 		b.raw = nil
 	}
 	s.reweigh(b, len(b.stored)+len(b.ops)*opMemory)
+	b.size = len(b.stored)
+	s.ready += b.size
 	if b.class == classPage && s.memory > spoolMemory && !b.popped && !s.full {
 		if err := s.write(b); err != nil {
 			s.full = true
@@ -69,6 +72,16 @@ func (s *spool) compressed(b *blockJob) {
 		}
 		s.reweigh(b, len(b.ops)*opMemory)
 	}
+}
+
+// waitingBytes is how much waits for packs when the cloud counts as the slower side: a quarter of a pack.
+const waitingBytes = 4 << 20
+
+// waiting reports whether the cloud is what holds up the backup.
+func (s *spool) waiting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ready > waitingBytes
 }
 
 func (s *spool) reweigh(b *blockJob, weight int) {
@@ -94,7 +107,7 @@ func (s *spool) write(b *blockJob) error {
 	if _, err := s.file.WriteAt(b.stored, s.end); err != nil {
 		return err
 	}
-	b.spooled, b.offset, b.size = true, s.end, len(b.stored)
+	b.spooled, b.offset = true, s.end
 	s.end += int64(len(b.stored))
 	b.raw, b.stored = nil, nil
 	return nil
@@ -133,6 +146,7 @@ func (s *spool) load(b *blockJob) error {
 func (s *spool) release(b *blockJob) {
 	s.mu.Lock()
 	s.reweigh(b, 0)
+	s.ready -= b.size
 	s.mu.Unlock()
 }
 

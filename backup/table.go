@@ -12,8 +12,9 @@ const (
 type codec byte
 
 const (
-	codecRaw  codec = 0
-	codecZstd codec = 1
+	codecRaw    codec = 0
+	codecZstd   codec = 1
+	codecSnappy codec = 2
 )
 
 // class says what a block's chunks are.
@@ -122,7 +123,7 @@ func (t *table) readBlock(r *wireReader) {
 	c, cl := codec(r.u8()), class(r.u8())
 	stored := int(r.upTo(maxBlock))
 	n := r.count(17)
-	if c > codecZstd || cl > classManifest || stored == 0 || n == 0 || len(t.ids)+n > maxPackChunks {
+	if c > codecSnappy || cl > classManifest || stored == 0 || n == 0 || len(t.ids)+n > maxPackChunks {
 		r.fail()
 		return
 	}
@@ -139,7 +140,7 @@ func (t *table) readBlock(r *wireReader) {
 	for i := range ids {
 		ids[i] = r.id()
 	}
-	if raw > maxBlock || (c == codecRaw && raw != uint64(stored)) || (c == codecZstd && raw <= uint64(stored)) {
+	if raw > maxBlock || (c == codecRaw && raw != uint64(stored)) || (c != codecRaw && raw <= uint64(stored)) {
 		r.fail()
 		return
 	}
