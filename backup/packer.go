@@ -111,6 +111,9 @@ func (r *Repo) newUploader(ctx context.Context, c *counters, dry bool) *uploader
 func (u *uploader) buffer(ctx context.Context) ([]byte, error) {
 	select {
 	case b := <-u.buffers:
+		if b == nil {
+			b = make([]byte, 0, packTarget+1<<20) // with room for padding and table: growing would copy it all
+		}
 		return b[:0], nil
 	case <-u.ctx.Done():
 		return nil, u.failure()
