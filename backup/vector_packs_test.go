@@ -70,6 +70,15 @@ func zstdOf(c byte, n int) []byte {
 	return append(b, byte(head), byte(head>>8), byte(head>>16), c)
 }
 
+// snappyOf is a Snappy block that says it has length bytes, and has n equal ones: one literal, and copies from back bytes before.
+func snappyOf(c byte, length, n, back int) []byte {
+	b := append(binary.AppendUvarint(nil, uint64(length)), 0, c)
+	for n--; n > 0; n -= 64 {
+		b = append(b, byte(min(n, 64)-1)<<2|2, byte(back), byte(back>>8))
+	}
+	return b
+}
+
 func noise(n int, seed byte) []byte {
 	var out []byte
 	for i := byte(0); len(out) < n; i++ {
@@ -83,6 +92,7 @@ func (l *vectorList) packs() {
 	tripled := bytes.Repeat([]byte("z"), 3000)
 	l.opens("pack", "two chunks in one block, one in another, stored as they are", 5, newVectorPack(5).add(0, a, b).add(0, b).object("pack", 5), slices.Concat(a, b, b))
 	l.opens("pack-zstd", "two chunks in a compressed block", 5, newVectorPack(5).block(1, 1, zstdOf('z', 3000), tripled[:1000], tripled[1000:]).object("pack-zstd", 5), tripled)
+	l.opens("pack-snappy", "two chunks in a block compressed with Snappy", 5, newVectorPack(5).block(2, 1, snappyOf('z', 3000, 3000, 1), tripled[:1000], tripled[1000:]).object("pack-snappy", 5), tripled)
 	l.opens("pack-long", "a chunk over three segments", 5, newVectorPack(5).add(0, long).object("pack-long", 5), long)
 	moved := newVectorPack(5).add(0, a, b)
 	moved.origins = build(nil).uv(2).raw(bytes.Repeat([]byte{0x31}, 16)).uv(7, 1).raw(bytes.Repeat([]byte{0x32}, 16)).uv(0, 1)
@@ -106,7 +116,7 @@ func (l *vectorList) packs() {
 		layer, file, comment string
 		pack                 *vectorPack
 	}{
-		{"table", "pack-codec", "a codec that there is not", newVectorPack(5).block(2, 0, a, a)},
+		{"table", "pack-codec", "a codec that there is not", newVectorPack(5).block(3, 0, a, a)},
 		{"table", "pack-class", "a class that there is not", newVectorPack(5).add(3, a)},
 		{"table", "pack-kind", "a table of a meta pack in a data pack", func() *vectorPack { p := newVectorPack(6).add(0, a); return p }()},
 		{"table", "pack-empty", "no chunks", newVectorPack(5)},
@@ -121,6 +131,9 @@ func (l *vectorList) packs() {
 		{"chunk", "pack-chunk", "a chunk that is not what its id says", newVectorPack(5).block(0, 0, flipped(a, 9), a)},
 		{"chunk", "pack-zstd-short", "a compressed block with less in it than its chunks", newVectorPack(5).block(1, 0, zstdOf('z', 2999), tripled)},
 		{"chunk", "pack-zstd-long", "a compressed block with more in it than its chunks", newVectorPack(5).block(1, 0, zstdOf('z', 3001), tripled)},
+		{"chunk", "pack-snappy-short", "a Snappy block that ends early", newVectorPack(5).block(2, 0, snappyOf('z', 3000, 2999, 1), tripled)},
+		{"chunk", "pack-snappy-length", "a Snappy block that says another length than the table", newVectorPack(5).block(2, 0, snappyOf('z', 2999, 2999, 1), tripled)},
+		{"chunk", "pack-snappy-before", "a Snappy copy from before the start", newVectorPack(5).block(2, 0, snappyOf('z', 3000, 3000, 9000), tripled)},
 		{"chunk", "pack-zstd-not", "a block that is not zstd", newVectorPack(5).block(1, 0, a, tripled)},
 	} {
 		l.refused(c.layer, c.file, c.comment, 5, c.pack.object(c.file, 5))
