@@ -136,6 +136,7 @@ func (x *restorer) begin() error {
 	case found != nil:
 		return fmt.Errorf("%w: a restore of another snapshot (%.8s) was begun there", ErrTargetNotEmpty, found.Snapshot)
 	case len(names) > 0:
+		x.root.Remove(workFolder) // the last thing that a restore that was killed had to do
 		return ErrTargetNotEmpty
 	}
 	if err := x.mark(want); err != nil {
