@@ -69,7 +69,7 @@ func (p *phone) rounds(t *testing.T) string {
 
 func TestManyTinyFiles(t *testing.T) {
 	p := newPhone(t)
-	count := size(1_000_000, 20_000)
+	count := size(1_000_000, 2_000)
 	for i := range count {
 		name := filepath.Join(p.chats, fmt.Sprintf("%03d/%02d", i/10_000, i/100%100), fmt.Sprintf("message-%07d.txt", i))
 		if i%100 == 0 {
@@ -107,7 +107,7 @@ func (p *phone) touchedAll(t *testing.T, count int) {
 // One very large file: mostly holes with data scattered in it, then a dense stretch.
 func TestHugeFile(t *testing.T) {
 	p := newPhone(t)
-	total, dense := size[int64](20<<30, 2<<30), size[int64](3<<30, 64<<20)
+	total, dense := size[int64](20<<30, 512<<20), size[int64](3<<30, 48<<20)
 	path := filepath.Join(p.chats, "huge.bin")
 	f, err := os.Create(path)
 	must(t, err)
@@ -134,7 +134,7 @@ func TestHugeFile(t *testing.T) {
 
 func TestHugeDatabase(t *testing.T) {
 	p := newPhone(t)
-	rows := size(3<<30/4000, 64<<20/4000)
+	rows := size(3<<30/4000, 24<<20/4000)
 	p.sql("msgstore.db", "PRAGMA journal_mode=off", "PRAGMA synchronous=off", "CREATE TABLE m(id INTEGER PRIMARY KEY, t TEXT, b BLOB)",
 		fmt.Sprintf(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < %d)
 			INSERT INTO m SELECT i, 'message '||i||hex(randomblob(400)), randomblob(3000) FROM n`, rows))

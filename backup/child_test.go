@@ -3,6 +3,7 @@ package backup_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -66,6 +67,7 @@ type job struct {
 	Keep     int
 	Slow     time.Duration // of every Put
 	Pack     int           // how large packs get; 0 as always
+	program  string        // instead of this one
 }
 
 // An outcome is what came of it.
@@ -196,12 +198,11 @@ type child struct {
 // start runs a job in a child, as another user if uid is not zero. It returns once the job's own work begins, or has failed.
 func (j *job) start(t testing.TB, uid uint32) *child {
 	t.Helper()
-	c := &child{t: t, cmd: exec.Command(os.Args[0]), err: new(bytes.Buffer)}
+	c := &child{t: t, cmd: exec.Command(cmp.Or(j.program, os.Args[0])), err: new(bytes.Buffer)}
 	c.cmd.Env = append(os.Environ(), childEnv+"=1")
 	c.cmd.Stderr = c.err
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if uid != 0 {
-		c.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uid, Gid: uid}
+		c.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	}
 	var err error
 	c.in, err = c.cmd.StdinPipe()

@@ -282,3 +282,12 @@ func TestNoPlaceForCopy(t *testing.T) {
 
 // hotJournal is a rollback journal with nothing in it to roll back.
 var hotJournal = append([]byte{0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7, 0, 0, 0, 0, 1, 2, 3, 4, 0, 0, 0, 1, 0, 0, 2, 0, 0, 0, 16, 0}, make([]byte, 484)...)
+
+// A database behind a slow cloud waits in a file. What came out of it again must not stay in memory until the backup ends.
+func TestSpoolLetsGo(t *testing.T) {
+	kept, err := backup.SpoolKeeps(t.TempDir(), 120, 100)
+	must(t, err)
+	if kept > 1 {
+		t.Errorf("%d blocks of 100 are still in memory", kept)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -161,13 +162,14 @@ func TestFullCache(t *testing.T) {
 // An interrupter calls fn before the n-th Put of a pack.
 type interrupter struct {
 	cloud.Store
-	left int
+	n    int64
 	fn   func()
+	seen atomic.Int64
 }
 
 func (i *interrupter) Put(ctx context.Context, name string, body io.ReadSeeker, size int64) error {
 	if strings.HasPrefix(name, "data/") {
-		if i.left--; i.left == 0 {
+		if i.seen.Add(1) == i.n {
 			i.fn()
 		}
 	}
@@ -191,7 +193,7 @@ func TestCloudUnmounted(t *testing.T) {
 	p.clouds = place
 	p.store, err = dir.Open(place)
 	must(t, err)
-	p.fails(&interrupter{p.store, 2, func() { must(t, syscall.Unmount(place, syscall.MNT_DETACH)) }}, cloud.ErrUnreachable)
+	p.fails(&interrupter{Store: p.store, n: 2, fn: func() { must(t, syscall.Unmount(place, syscall.MNT_DETACH)) }}, cloud.ErrUnreachable)
 	if left, err := os.ReadDir(place); err != nil || len(left) > 0 {
 		t.Errorf("%v was written under the mount point, %v", left, err)
 	}
@@ -248,7 +250,7 @@ func TestSourceUnmounted(t *testing.T) {
 	for i := range 3 {
 		p.write("AAA"+string(rune('0'+i)), random(rand.New(rand.NewPCG(1, uint64(i))), 3<<20))
 	}
-	p.fails(&interrupter{p.store, 1, func() { must(t, syscall.Unmount(p.chats, syscall.MNT_DETACH)) }}, backup.ErrLocal)
+	p.fails(&interrupter{Store: p.store, n: 1, fn: func() { must(t, syscall.Unmount(p.chats, syscall.MNT_DETACH)) }}, backup.ErrLocal)
 	if n := len(p.open().Snapshots()); n != 1 {
 		t.Errorf("%d snapshots, want 1", n)
 	}

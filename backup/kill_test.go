@@ -1,6 +1,7 @@
 package backup_test
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -145,6 +146,38 @@ func TestKilledBackup(t *testing.T) {
 	p.noTemporaries()
 }
 
+// However often a backup is interrupted, what reached the cloud is not sent again.
+func TestInterruptedAgainAndAgain(t *testing.T) {
+	smallPacks(t)
+	p := newPhone(t)
+	rnd := rand.New(rand.NewPCG(1, 7))
+	for i := range 24 {
+		p.write(fmt.Sprintf("Media/%02d.jpg", i), random(rnd, 700_000))
+	}
+	p.sql("Databases/msgstore.db", makeMessages)
+	runs := 0
+	for finished := false; !finished; runs++ {
+		if runs > 24 {
+			t.Fatal("a backup that is interrupted after every few packs makes no progress")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		r, err := backup.Open(ctx, &interrupter{Store: p.store, n: 5, fn: cancel}, p.key, p.options())
+		must(t, err)
+		_, err = r.Backup(ctx, backup.BackupOptions{Source: p.chats})
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		finished = err == nil
+		p.mark = r.Mark()
+	}
+	if runs < 4 {
+		t.Errorf("%d runs: it was hardly interrupted", runs)
+	}
+	p.uploadedOnce(runs)
+	same(t, tree(t, p.chats), tree(t, p.restore("latest")))
+	p.sound()
+}
+
 // uploadedOnce compares all that was ever uploaded with one backup of the same contents: killed runs' packs are used by the next.
 func (p *phone) uploadedOnce(killed int) {
 	p.t.Helper()
@@ -166,7 +199,7 @@ func (p *phone) uploadedOnce(killed int) {
 		}
 	}
 	p.t.Logf("%d kills; %d bytes in packs and %d in cut ones, %d in one run", killed, whole, cut, once)
-	if whole > once*3/2 {
+	if whole > once*5/4 {
 		p.t.Errorf("%d bytes were uploaded for %d", whole, once)
 	}
 	if most := int64(killed) * 2 * 2 * smallPack; cut > most { // two packs under way at each kill
@@ -231,8 +264,10 @@ func TestKilledPrune(t *testing.T) {
 		if n := len(p.open().Snapshots()); n != 2 {
 			t.Fatalf("%d snapshots after prune, want 2", n)
 		}
-		kept := before[len(before)-1-rnd.IntN(2)].ID
-		same(t, trees[kept], tree(t, p.restore(kept)))
+		if killed%5 == 0 {
+			kept := before[len(before)-2].ID
+			same(t, trees[kept], tree(t, p.restore(kept)))
+		}
 	}
 }
 
@@ -258,7 +293,9 @@ func TestKilledRotate(t *testing.T) {
 			killed++
 		}
 		p.rotated(next)
-		same(t, trees[latest], tree(t, p.restore(latest)))
+		if killed%5 == 0 {
+			same(t, trees[latest], tree(t, p.restore(latest)))
+		}
 		p.write("later", []byte("later"))
 		p.backup(backup.BackupOptions{AllowEmpty: true})
 		p.sound()
@@ -290,10 +327,13 @@ func (p *phone) rotated(next *key.Key) {
 func TestKilledRestore(t *testing.T) {
 	t.Parallel()
 	p, rnd := newPhone(t), seeded(t)
-	p.history()
+	p.sql("Databases/msgstore.db", makeMessages)
 	for i := range 4 {
-		p.write(fmt.Sprintf("Media/Video/%d.mp4", i), random(rnd, 2<<20))
+		p.write(fmt.Sprintf("Media/Video/%d.mp4", i), random(rnd, 1<<20+77))
+		p.write(fmt.Sprintf("Media/Images/%d.jpg", i), random(rnd, 200_000))
 	}
+	p.write("Notes/zeros", make([]byte, 1<<20))
+	must(t, os.Symlink("zeros", filepath.Join(p.chats, "Notes/link")))
 	p.backup(backup.BackupOptions{})
 	want := tree(t, p.chats)
 	j := p.job("restore")

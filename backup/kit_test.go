@@ -38,9 +38,13 @@ type phone struct {
 
 func newPhone(t testing.TB) *phone {
 	t.Helper()
-	top := t.TempDir()
+	return newPhoneIn(t, t.TempDir())
+}
+
+func newPhoneIn(t testing.TB, top string) *phone {
+	t.Helper()
 	p := &phone{t: t, chats: filepath.Join(top, "chats"), clouds: filepath.Join(top, "cloud"), cache: filepath.Join(top, "cache"), device: fmt.Sprintf("%032x", 7)}
-	must(t, os.Mkdir(p.chats, 0o755))
+	must(t, os.MkdirAll(p.chats, 0o755))
 	var err error
 	p.key, err = key.Generate()
 	must(t, err)
