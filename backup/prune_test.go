@@ -32,7 +32,7 @@ func (p *phone) days(n int) (ids []string, trees map[string]map[string]string) {
 	p.sql("db", "CREATE TABLE m(id INTEGER PRIMARY KEY, t TEXT)")
 	p.write("stays", random(rnd, 70_000))
 	for day := range n {
-		p.sql("db", fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<200) INSERT INTO m(t) SELECT hex(randomblob(50)) FROM n"),
+		p.sql("db", "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<200) INSERT INTO m(t) SELECT hex(randomblob(50)) FROM n",
 			fmt.Sprintf("UPDATE m SET t='edited on day %d' WHERE id %% 97 = %d", day, day))
 		for f := range 4 {
 			p.write(fmt.Sprintf("d%d/f%d", day, f), random(rnd, 20_000+rnd.IntN(30_000)))
