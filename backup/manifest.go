@@ -240,6 +240,9 @@ func (m *manifestWriter) flush() error {
 func parseSegment(segment []byte, names *packNames, fn func(*entry) error) error {
 	r := wireReader{b: segment}
 	packs := r.ids(maxChunk / len(ID{}))
+	if !distinct(packs) {
+		return fmt.Errorf("%w: a pack is named twice", errMalformed)
+	}
 	used := uint32(0)
 	for len(r.b) > 0 {
 		e := readRecord(&r, len(packs))
@@ -264,6 +267,18 @@ func parseSegment(segment []byte, names *packNames, fn func(*entry) error) error
 		return fmt.Errorf("%w: a pack is named and not used", errMalformed)
 	}
 	return r.end()
+}
+
+// distinct reports whether no id stands in the list twice: two numbers for one pack would give a segment two forms.
+func distinct(ids []ID) bool {
+	seen := make(map[ID]bool, len(ids))
+	for _, id := range ids {
+		if seen[id] {
+			return false
+		}
+		seen[id] = true
+	}
+	return true
 }
 
 func readRecord(r *wireReader, packs int) *entry {
