@@ -79,8 +79,8 @@ var explanations = []explanation{
 	{backup.ErrNotFound, cli.NotFound, "", "list them with: keepsake snapshots"},
 	{backup.ErrTargetNotEmpty, cli.Failed, "", "choose an empty folder or a new name; or allow it with --into-non-empty"},
 	{backup.ErrSourceEmpty, cli.Failed, "", "is a disk not mounted? If the chats are really gone: keepsake backup --allow-empty"},
-	{backup.ErrDamaged, cli.Damaged, "", "see what is affected with: keepsake verify"},
 	{backup.ErrUnsupported, cli.Failed, "", "install a newer version of keepsake"},
+	{backup.ErrDamaged, cli.Damaged, "", "see what is affected with: keepsake verify"},
 
 	{cloud.ErrUnreachable, cli.Unreachable, "", "is the disk mounted, the network up? Try again then; nothing is lost"},
 	{cloud.ErrThrottled, cli.Unreachable, "", "try again later; the next run continues"},
