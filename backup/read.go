@@ -8,7 +8,7 @@ import (
 	"os"
 	"sync"
 
-	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
 
 	"keepsake.example/cloud"
@@ -350,10 +350,10 @@ func decompress(c codec, dst, stored []byte) ([]byte, error) {
 	if c == codecZstd {
 		return zstdDecoder().DecodeAll(stored, dst)
 	}
-	if n, err := s2.DecodedLen(stored); err != nil || n != cap(dst) {
-		return nil, s2.ErrCorrupt
+	if n, err := snappy.DecodedLen(stored); err != nil || n != cap(dst) {
+		return nil, snappy.ErrCorrupt
 	}
-	return s2.Decode(dst[:cap(dst)], stored)
+	return snappy.DecodeStrict(dst[:cap(dst)], stored) // Decode takes S2's repeated offsets too, which spec §7 does not know
 }
 
 // zstdDecoder is shared: DecodeAll is safe for concurrent use. The limit makes a block that swells beyond its length an error.

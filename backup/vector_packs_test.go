@@ -79,6 +79,9 @@ func snappyOf(c byte, length, n, back int) []byte {
 	return b
 }
 
+// s2Of is snappyOf with its last four bytes copied as Snappy has no way to: in S2, offset 0 stands for the one before.
+func s2Of(c byte, n int) []byte { return append(snappyOf(c, n, n-4, 1), 1, 0) }
+
 func noise(n int, seed byte) []byte {
 	var out []byte
 	for i := byte(0); len(out) < n; i++ {
@@ -134,6 +137,7 @@ func (l *vectorList) packs() {
 		{"chunk", "pack-snappy-short", "a Snappy block that ends early", newVectorPack(5).block(2, 0, snappyOf('z', 3000, 2999, 1), tripled)},
 		{"chunk", "pack-snappy-length", "a Snappy block that says another length than the table", newVectorPack(5).block(2, 0, snappyOf('z', 2999, 2999, 1), tripled)},
 		{"chunk", "pack-snappy-before", "a Snappy copy from before the start", newVectorPack(5).block(2, 0, snappyOf('z', 3000, 3000, 9000), tripled)},
+		{"chunk", "pack-snappy-repeat", "a Snappy block with a copy from 0 bytes before, which in S2 repeats the last one", newVectorPack(5).block(2, 0, s2Of('z', 3000), tripled)},
 		{"chunk", "pack-zstd-not", "a block that is not zstd", newVectorPack(5).block(1, 0, a, tripled)},
 	} {
 		l.refused(c.layer, c.file, c.comment, 5, c.pack.object(c.file, 5))
