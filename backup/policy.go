@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -17,6 +18,14 @@ type Policy struct {
 
 // Empty reports whether the policy would keep nothing.
 func (p Policy) Empty() bool { return p == Policy{} }
+
+// check refuses numbers below zero. Taken as they come they would keep everything, which nobody means who asks for less than nothing.
+func (p Policy) check() error {
+	if min(p.Last, p.Daily, p.Weekly, p.Monthly) < 0 || p.Within < 0 {
+		return errors.New("backup: a policy with a number below zero")
+	}
+	return nil
+}
 
 // apply splits snapshots, oldest first, into those kept and those removed. The newest is always kept.
 func (p Policy) apply(snapshots []*Snapshot) (kept, removed []*Snapshot) {

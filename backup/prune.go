@@ -48,8 +48,11 @@ type pruner struct {
 // Prune removes snapshots that the policy does not keep, then every pack that nothing needs, without reading it. A pack of which
 // more than MaxUnused is unused is read, and what is needed of it copied.
 //
-// Errors: ErrLocked, ErrDamaged, what the store returns, ctx's. Interrupted at any point, nothing that a kept snapshot needs is lost.
+// Errors: ErrLocked, ErrDamaged, a policy with a number below zero, what the store returns, ctx's. Interrupted at any point, nothing that a kept snapshot needs is lost.
 func (r *Repo) Prune(ctx context.Context, o PruneOptions) (*PruneResult, error) {
+	if err := o.Keep.check(); err != nil {
+		return nil, err
+	}
 	p := &pruner{r: r, ctx: ctx, o: o, res: &PruneResult{}, c: &counters{}, used: make(map[uint32]*bitmap), repack: make(map[uint32]bool), drop: make(map[uint32]bool)}
 	since := r.opts.Now()
 	if !o.DryRun {

@@ -1,6 +1,7 @@
 package backup_test
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -126,6 +127,23 @@ func TestPruneNothing(t *testing.T) {
 		}
 	}
 	p.keeps(ids, trees)
+}
+
+// A number below zero is nobody's wish: it is refused, and nothing is removed or written.
+func TestPrunePolicyBelowZero(t *testing.T) {
+	p := newPhone(t)
+	states(t, p, 3)
+	before := p.contents()
+	for _, keep := range []backup.Policy{{Last: -1}, {Daily: -1}, {Weekly: -1}, {Monthly: -1}, {Within: -time.Second}, {Last: 1, Daily: -1}} {
+		for _, dry := range []bool{true, false} {
+			if res, err := p.open().Prune(t.Context(), backup.PruneOptions{Keep: keep, DryRun: dry}); err == nil {
+				t.Errorf("%+v: %d kept", keep, len(res.Kept))
+			}
+		}
+	}
+	if got := p.contents(); !maps.EqualFunc(before, got, bytes.Equal) {
+		t.Error("the cloud changed")
+	}
 }
 
 // A pack that is less unused than allowed stays; whole ones go without being read.
