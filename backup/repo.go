@@ -17,11 +17,14 @@ import (
 
 // Options says how a repository is opened. The zero value reads.
 type Options struct {
-	CacheDir string           // a folder for copies of small encrypted objects, made if absent; may be deleted at any time; "" for none
-	Device   string           // 32 hexadecimal digits that name this device in locks and heads; "" for a new one
-	Known    Mark             // the newest state this device has seen; zero on a new device
-	Progress func(Progress)   // may be nil; called by one goroutine at a time, at most 20 times a second
-	Now      func() time.Time // nil for time.Now
+	CacheDir string // a folder for copies of small encrypted objects, made if absent; may be deleted at any time; "" for none
+	Device   string // 32 hexadecimal digits that name this device in locks and heads; "" for a new one
+	// Repository is the id that the repository must have, "" for any. One K can open several: without it, a cloud folder that was swapped
+	// for that of another repository would look like an older state, or like none at all on a device without a mark.
+	Repository string
+	Known      Mark             // the newest state this device has seen; zero on a new device
+	Progress   func(Progress)   // may be nil; called by one goroutine at a time, at most 20 times a second
+	Now        func() time.Time // nil for time.Now
 	// OlderState goes on with the state before when the newest head is damaged. What was backed up since is not seen.
 	OlderState bool
 }
@@ -64,7 +67,7 @@ func Create(ctx context.Context, store cloud.Store, k *key.Key, now time.Time) (
 
 // Open opens the repository in store with k.
 //
-// Errors: ErrNoRepository; ErrWrongKey; ErrRolledBack; ErrDamaged when the key ring or the newest head is damaged (damage
+// Errors: ErrNoRepository; ErrWrongKey; ErrOtherRepository; ErrRolledBack; ErrDamaged when the key ring or the newest head is damaged (damage
 // elsewhere is kept for Verify and does not stop what it does not touch); ErrUnsupported; what the store returns.
 func Open(ctx context.Context, store cloud.Store, k *key.Key, o Options) (*Repo, error) {
 	if o.Now == nil {
@@ -87,7 +90,12 @@ func Open(ctx context.Context, store cloud.Store, k *key.Key, o Options) (*Repo,
 	if r.ring, err = findRing(ctx, store, k); err != nil {
 		return nil, err
 	}
-	if err := r.load(ctx); err != nil {
+	if o.Repository != "" && o.Repository != r.ID() {
+		err = fmt.Errorf("%w: %.8s instead of %.8s", ErrOtherRepository, r.ID(), o.Repository)
+	} else {
+		err = r.load(ctx)
+	}
+	if err != nil {
 		r.Close()
 		return nil, err
 	}

@@ -163,6 +163,7 @@ func (c *Client) openWith(ctx context.Context, cfg *Config, s slot, store cloud.
 func (c *Client) options(cfg *Config, known backup.Mark, older bool) backup.Options {
 	return backup.Options{
 		OlderState: older,
+		Repository: cfg.Repository, // "" while enable makes it
 		CacheDir:   c.path("cache"),
 		Device:     cfg.Device,
 		Known:      known,

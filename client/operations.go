@@ -253,6 +253,9 @@ func (c *Client) destroy(ctx context.Context, cfg *Config, confirm func(Loss) er
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if errors.Is(loss.OpenError, backup.ErrOtherRepository) {
+		return nil, loss.OpenError // not ours to delete
+	}
 	if err := confirm(loss); err != nil {
 		return nil, err
 	}

@@ -73,6 +73,7 @@ var explanations = []explanation{
 
 	{backup.ErrRolledBack, cli.RolledBack, "the cloud shows an older state of the backup than this device has seen: snapshots were taken away", "ask yourself who could have put back an old copy. If it was you: keepsake disable --keep-backups, then enable with --join. To restore what is there: keepsake restore TARGET --older-state"},
 	{backup.ErrWrongKey, cli.WrongKey, "these are not the digits of this backup", "check them with: keepsake key check"},
+	{backup.ErrOtherRepository, cli.NotFound, "the cloud folder holds another backup than the one this device makes", "put the right folder back in its place. To go on with the one that is there: keepsake disable --keep-backups, then: keepsake enable DIR --cloud DEST --join"},
 	{backup.ErrLocked, cli.Busy, "", "wait until that device has finished; a lock that a crash left behind is taken over after half an hour"},
 	{backup.ErrNoRepository, cli.NotFound, "there is no backup in the cloud folder", "check --cloud; a new backup is made with: keepsake enable DIR --cloud DEST --key"},
 	{backup.ErrRepositoryExists, cli.Failed, "there is a backup at that place already", "to get it back: keepsake restore TARGET --cloud DEST. To go on with it from this device: keepsake enable DIR --cloud DEST --join"},

@@ -39,6 +39,7 @@ func TestScripts(t *testing.T) {
 			"hold":     cmdHold,
 			"flip":     cmdFlip,
 			"mode":     cmdMode,
+			"twin":     cmdTwin,
 		},
 		UpdateScripts:      os.Getenv("UPDATE") != "",
 		RequireUniqueNames: true,

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -15,10 +16,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 	_ "modernc.org/sqlite"
+
+	"keepsake.example/backup"
+	"keepsake.example/cloud/dir"
+	"keepsake.example/key"
 )
 
 // cmdExit runs a command that has to end with the code given, and sees to it that
@@ -231,6 +237,17 @@ func cmdFlip(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(os.Chmod(name, 0o600))
 		ts.Check(os.WriteFile(name, data, 0o600))
 	}
+}
+
+// cmdTwin makes another backup that a key opens: "twin a.key folder".
+func cmdTwin(ts *testscript.TestScript, neg bool, args []string) {
+	k, err := key.Parse([]byte(ts.ReadFile(args[0])))
+	ts.Check(err)
+	defer k.Wipe()
+	store, err := dir.Create(ts.MkAbs(args[1]))
+	ts.Check(err)
+	_, err = backup.Create(context.Background(), store, k, time.Now())
+	ts.Check(err)
 }
 
 // cmdMode checks the mode of a file: "mode 600 chats.key".
