@@ -55,6 +55,7 @@ var rules = []policy.Rule{
 	{Dir: "sealed", Tests: []string{"vectors/..."}, Why: "one channel, read on its own: standard library only"},
 	{Dir: "vaultapi", Tests: []string{"vectors/..."}, Why: "messages know nobody who sends them"},
 	{Dir: "fleet", Local: []string{"sealed"}, Tests: []string{"vectors/..."}, Why: "what a client pins, read on its own"},
+	{Dir: "token", External: []string{"github.com/go-jose/go-jose/v4/..."}, Never: []string{"cmd/..."}, Why: "one token, read on its own by both who check it"},
 
 	// In the vault.
 	{Dir: "vault", Planned: true, Std: pure, Local: []string{"oprf", "vaultapi"}, Why: "the state machine has no I/O, clock, randomness or goroutines"},
@@ -75,6 +76,8 @@ var rules = []policy.Rule{
 
 	// In front.
 	{Dir: "chatd", Planned: true, Never: behindChatd, Why: "chatd relays what it cannot read"},
+	{Dir: "chatd/audit", Planned: true, Local: []string{"internal/durable"}, Never: behindChatd, Why: "a log knows nothing of what is logged"},
+	{Dir: "chatd/issuer", Planned: true, Local: []string{"token", "internal/durable"}, External: []string{"github.com/wneessen/go-mail", "golang.org/x/time/rate", "modernc.org/sqlite/..."}, Tests: []string{"github.com/emersion/go-smtp"}, Never: behindChatd, Why: "who makes accounts relays nothing"},
 	{Dir: "cmd/chatd", Planned: true, Local: []string{"chatd"}, Never: behindChatd, Why: "one binary per trust domain: the relay"},
 
 	// Development.
