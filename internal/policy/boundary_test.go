@@ -33,16 +33,16 @@ var rules = []policy.Rule{
 	},
 	{
 		Dir:      "client",
-		Local:    []string{"backup", "key", "cloud", "cloud/dir", "cloud/rclone", "oprf", "sealed", "vaultapi", "internal/durable"},
+		Local:    []string{"backup", "key", "cloud", "cloud/dir", "cloud/rclone", "sealed", "vaultapi", "fleet", "password", "internal/durable"},
 		External: []string{"github.com/zalando/go-keyring", "golang.org/x/sys/..."},
-		Tests:    []string{"modernc.org/sqlite/..."},
+		Tests:    []string{"modernc.org/sqlite/...", "vault", "oprf"},
 		Never:    []string{"cmd/...", "internal/cli", "vault", "replica", "chatd", "anchor/..."},
 		Why:      "the device links nothing of the servers, and the SDK nothing of the terminal",
 	},
 	{Dir: "internal/cli", Local: []string{"key"}, External: []string{"golang.org/x/term", "golang.org/x/sys/..."}, Never: []string{"cmd/...", "client", "backup"}, Why: "prompts and progress know the terminal, not what is backed up"},
 	{
 		Dir:      "cmd/keepsake",
-		Local:    []string{"client", "backup", "key", "cloud", "cloud/dir", "internal/cli", "internal/durable"},
+		Local:    []string{"client", "backup", "key", "cloud", "cloud/dir", "password", "fleet", "internal/cli", "internal/durable"},
 		External: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
 		Tests:    []string{"vectors/...", "golang.org/x/sys/...", "modernc.org/sqlite/..."},
 		Never:    []string{"vault", "replica", "chatd", "anchor/..."},
@@ -55,6 +55,14 @@ var rules = []policy.Rule{
 	{Dir: "sealed", Tests: []string{"vectors/..."}, Why: "one channel, read on its own: standard library only"},
 	{Dir: "vaultapi", Tests: []string{"vectors/..."}, Why: "messages know nobody who sends them"},
 	{Dir: "fleet", Local: []string{"sealed"}, Tests: []string{"vectors/..."}, Why: "what a client pins, read on its own"},
+	{
+		Dir:      "password",
+		Local:    []string{"key", "oprf", "sealed", "vaultapi"},
+		External: []string{"golang.org/x/crypto/argon2", "golang.org/x/text/secure/precis", "github.com/ccojocar/zxcvbn-go/..."},
+		Tests:    []string{"vectors/...", "github.com/gtank/ristretto255"},
+		Never:    []string{"client", "backup", "cmd/..."},
+		Why:      "from a password to keys, read on its own: no file, clock or network",
+	},
 	{Dir: "token", External: []string{"github.com/go-jose/go-jose/v4/..."}, Never: []string{"cmd/..."}, Why: "one token, read on its own by both who check it"},
 
 	// In the vault.

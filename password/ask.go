@@ -1,0 +1,169 @@
+package password
+
+import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+
+	"keepsake.example/key"
+	"keepsake.example/oprf"
+	"keepsake.example/vaultapi"
+)
+
+// SeedSize is the length of a [Seed] in bytes.
+const SeedSize = 32
+
+const (
+	infoAttempt = "keepsake attempt id"
+	infoBlind   = "keepsake attempt blind"
+)
+
+// Seed stands for one attempt. It is kept on the disk before the first request of
+// the attempt leaves: with the same password it makes the same attempt again after
+// a crash, which the vault does not count again. Whoever has a seed and what the
+// vault was asked can test guesses at the password; it is forgotten once the
+// attempt was answered.
+type Seed struct {
+	secret[[SeedSize]byte]
+}
+
+// NewSeed draws a seed from random.
+func NewSeed(random io.Reader) (*Seed, error) {
+	s, b := newSecret[[SeedSize]byte]()
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return nil, fmt.Errorf("password: reading %d random bytes: %w", SeedSize, err)
+	}
+	return &Seed{s}, nil
+}
+
+// SeedFromBytes makes a seed of bytes that came out of [Seed.Use].
+func SeedFromBytes(b [SeedSize]byte) *Seed {
+	s, to := newSecret[[SeedSize]byte]()
+	*to = b
+	return &Seed{s}
+}
+
+// Use calls f with the seed. It is the only way at it: f must neither change it nor
+// keep the pointer.
+func (s *Seed) Use(f func(seed *[SeedSize]byte)) { f(s.open()) }
+
+// Question is one attempt: what the vault is asked, and what opens its answer.
+type Question struct {
+	at       Place
+	id       vaultapi.ID
+	blinding *oprf.Blinding
+}
+
+// Ask makes the attempt of a seed. The attempt id follows from the seed alone and
+// the question from seed and password, so that another password with the same seed
+// is refused by the vault as a conflict, at no cost, and needs a new seed.
+func Ask(seed *Seed, p *Password, at Place) (*Question, error) {
+	id, err := hkdf.Expand(sha256.New, seed.open()[:], infoAttempt, len(vaultapi.ID{}))
+	if err != nil {
+		return nil, fmt.Errorf("password: deriving the attempt: %w", err)
+	}
+	blind, err := hkdf.Expand(sha256.New, seed.open()[:], infoBlind, 2*oprf.ScalarSize)
+	if err != nil {
+		return nil, fmt.Errorf("password: deriving the attempt: %w", err)
+	}
+	defer clear(blind)
+	b, err := oprf.Blind(bytes.NewReader(blind), *p.open())
+	if err != nil {
+		return nil, err
+	}
+	return &Question{at, vaultapi.ID(id), b}, nil
+}
+
+// Body is what to send.
+func (q *Question) Body() *vaultapi.AttemptBody {
+	return &vaultapi.AttemptBody{Attempt: q.id, Blinded: q.blinding.Blinded().Bytes()}
+}
+
+// Wipe overwrites what is secret of the question.
+func (q *Question) Wipe() { q.blinding.Wipe() }
+
+// Recovered is what the right password gives.
+type Recovered struct {
+	Key    *key.Key
+	Unlock *UnlockKey
+	Record vaultapi.ID // the record that it came from
+}
+
+// Wipe overwrites both keys.
+func (r *Recovered) Wipe() {
+	r.Key.Wipe()
+	r.Unlock.Wipe()
+}
+
+// Open has K from the vault's answer. The error is [ErrWrongPassword],
+// [ErrDishonest] or [ErrUnsupported]. It may be called again.
+//
+// An answer whose proof holds and whose envelope does not open is a wrong
+// password: an envelope of another account or record, or one changed on the
+// vault's disk, cannot be told from it.
+func (q *Question) Open(answer *vaultapi.Evaluation) (*Recovered, error) {
+	if subtle.ConstantTimeCompare(answer.Attempt[:], q.id[:]) != 1 {
+		return nil, dishonest("the answer is to another attempt")
+	}
+	e, err := q.envelope(answer.Envelope)
+	if err != nil {
+		return nil, err
+	}
+	y, err := q.finalize(e, answer)
+	if err != nil {
+		return nil, err
+	}
+	defer y.Wipe()
+	derived, err := derive(y, e, e.header(), q.at.Account, answer.Record, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer derived.wipe()
+	k, ok := e.unseal(derived, q.at.Account, answer.Record)
+	if !ok {
+		return nil, ErrWrongPassword
+	}
+	return &Recovered{k, newUnlockKey(derived.unlock), answer.Record}, nil
+}
+
+// envelope reads an envelope and refuses the ones that are not this fleet's or
+// would cost too much or too little to open.
+func (q *Question) envelope(b []byte) (*Envelope, error) {
+	e, err := DecodeEnvelope(b)
+	if errors.Is(err, ErrUnsupported) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDishonest, err)
+	}
+	if len(e.Vaults) != 1 {
+		return nil, fmt.Errorf("%w: the key is shared by %d vaults", ErrUnsupported, len(e.Vaults))
+	}
+	if e.Vaults[0].Fleet != q.at.Fleet {
+		return nil, dishonest("the envelope is another fleet's")
+	}
+	if err := e.Params.Check(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDishonest, err)
+	}
+	return e, nil
+}
+
+func (q *Question) finalize(e *Envelope, answer *vaultapi.Evaluation) (*oprf.Output, error) {
+	z, err := oprf.ParseEvaluated(answer.Evaluated[:])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDishonest, err)
+	}
+	proof, err := oprf.ParseProof(answer.Proof[:])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDishonest, err)
+	}
+	y, err := q.blinding.Finalize(e.Vaults[0].Public, z, proof)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDishonest, err)
+	}
+	return y, nil
+}
