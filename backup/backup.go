@@ -194,7 +194,12 @@ func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *Backup
 
 // forgetMissing takes packs out of the index that are not in the cloud any more, or not whole: what they held is stored again.
 func (r *Repo) forgetMissing(present map[uint32]cloud.Info, res *BackupResult) {
+	r.index.noteGone(present)
 	for n, info := range r.index.packs {
+		if info.gone {
+			delete(r.index.packs, n) // prune on another device moved what was needed of it
+			continue
+		}
 		name := objectName(info.kind, r.index.names.id(n))
 		d := &DamageError{Object: name, Layer: "missing", What: "it is not in the cloud any more"}
 		what := "is missing in the cloud"
@@ -220,7 +225,7 @@ func (r *Repo) commitSnapshot(ctx context.Context, p *pipeline, s *Snapshot) err
 		}
 		indexes = append(indexes, ids...)
 	}
-	h := nextHead(r.heads)
+	h := r.nextHead()
 	h.indexes = slices.Clone(r.index.loaded) // a damaged index is left out: its packs were adopted
 	s.id = newID()
 	s.ID, s.Seq = s.id.String(), h.seq

@@ -70,16 +70,16 @@ func (h *head) unmarshal(payload []byte) error {
 
 func (h *head) mark() Mark { return Mark{Seq: h.seq, Head: h.id.String()} }
 
-// next begins the head that follows the given ones, which share a number: one, or several after a lost race.
+// nextHead begins the head that follows the given ones, newest first: one, or several after a lost race. What it holds is the caller's to say.
 func nextHead(heads []*head) *head {
 	n := &head{id: newID(), seq: 1}
-	for _, h := range heads {
-		n.seq = h.seq + 1
+	for i, h := range heads {
+		if i == 0 {
+			n.seq = h.seq + 1
+		}
 		n.ancestors = append(n.ancestors, h.id)
-		n.snapshots = union(n.snapshots, h.snapshots)
-		n.indexes = union(n.indexes, h.indexes)
 	}
-	// After a fork, both lines of ancestors in turn: a third device may have seen either.
+	// After a fork, all lines of ancestors in turn: a third device may have seen any.
 	for i := range maxAncestors {
 		for _, h := range heads {
 			if i < len(h.ancestors) {
@@ -101,40 +101,23 @@ func union(a, b []ID) []ID {
 	return a
 }
 
-// checkRollback applies spec §5 to the newest heads, which share a number.
+// checkRollback applies spec §5 to the heads of all branches, newest first. A merge of two heads puts two ancestors at one number, so a
+// list of ancestors reaches back at least half its length; beyond that nothing can be told.
 func checkRollback(known Mark, heads []*head) error {
 	if known.Seq == 0 {
 		return nil
 	}
-	rolledBack := &RollbackError{Known: known}
 	if len(heads) == 0 {
-		return rolledBack
+		return &RollbackError{Known: known}
 	}
-	rolledBack.Found = heads[0].mark()
-	seq := heads[0].seq
-	switch {
-	case seq < known.Seq:
-		return rolledBack
-	case seq == known.Seq:
-		if slices.ContainsFunc(heads, func(h *head) bool { return h.id.String() == known.Head }) {
-			return nil
-		}
-		return rolledBack
-	default:
-		return checkAncestry(rolledBack, heads)
-	}
-}
-
-// checkAncestry refuses a newer head that does not come from the known one. A merge of two heads puts two ancestors at one
-// number, so the list reaches back at least half its length; beyond that nothing can be told.
-func checkAncestry(rolledBack *RollbackError, heads []*head) error {
 	for _, h := range heads {
-		if h.seq-rolledBack.Known.Seq > maxAncestors/2 {
-			return nil
-		}
-		if slices.ContainsFunc(h.ancestors, func(id ID) bool { return id.String() == rolledBack.Known.Head }) {
+		is := func(id ID) bool { return id.String() == known.Head }
+		if h.mark() == known || (h.seq > known.Seq && slices.ContainsFunc(h.ancestors, is)) {
 			return nil
 		}
 	}
-	return rolledBack
+	if newest := heads[0].seq; newest > known.Seq && newest-known.Seq > maxAncestors/2 {
+		return nil
+	}
+	return &RollbackError{Known: known, Found: heads[0].mark()}
 }

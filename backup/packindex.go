@@ -5,6 +5,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sort"
+
+	"keepsake.example/cloud"
 )
 
 // indexPayload is where an index object is cut, in bytes; the limit of spec §2 is four times that.
@@ -21,6 +24,7 @@ type packInfo struct {
 	index  ID     // the index object that has the table
 	offset int    // of the table in that object's payload
 	table  *table // instead of index: a pack that no index names yet
+	gone   bool   // not whole in the cloud, and other packs have chunks of it: prune on another device has moved them
 }
 
 // movedRun says where chunks lie that prune moved, spec §7.
@@ -67,15 +71,17 @@ func (r *Repo) loadIndexes(ctx context.Context, ids []ID) error {
 		}
 	}
 	r.index.sortMoved()
-	if len(r.index.loaded) == len(ids) {
+	whole := len(r.index.loaded) == len(ids)
+	if whole && len(r.index.doubled()) == 0 {
 		return nil
 	}
 	present, err := r.listPacks(ctx)
-	if err != nil {
-		return err
+	if err == nil && !whole {
+		var unreadable []*DamageError
+		unreadable, err = r.adopt(ctx, present)    // packs end with their own tables
+		r.damage = append(r.damage, unreadable...) // the lost index may have named them
 	}
-	unreadable, err := r.adopt(ctx, present)   // packs end with their own tables
-	r.damage = append(r.damage, unreadable...) // the lost index may have named them
+	r.index.noteGone(present)
 	return err
 }
 
@@ -96,6 +102,9 @@ func (r *Repo) eachTable(ctx context.Context, id ID, fn func(t *table, offset in
 func (x *packIndex) add(t *table, info *packInfo) {
 	info.kind, info.size, info.chunks = t.kind, t.size, len(t.ids)
 	n := x.names.number(t.pack)
+	if x.packs[n] != nil {
+		return // two devices adopted it
+	}
 	x.packs[n] = info
 	at := uint32(0)
 	for _, o := range t.origins {
@@ -112,31 +121,76 @@ func (x *packIndex) sortMoved() {
 	}
 }
 
+// doubled finds the packs of which another pack has chunks too. Prune leaves none; a backup that raced it beyond the locks names the
+// old packs, and its head is merged with the other.
+func (x *packIndex) doubled() map[uint32]bool {
+	found := make(map[uint32]bool)
+	for from, moved := range x.moved {
+		var last movedRun // that reaches furthest
+		for _, m := range moved {
+			if x.packs[from] != nil {
+				found[from], found[m.to.pack] = true, true
+			}
+			if m.first < last.first+last.count && m.to.pack != last.to.pack {
+				found[last.to.pack], found[m.to.pack] = true, true
+			}
+			if m.first+m.count >= last.first+last.count {
+				last = m
+			}
+		}
+	}
+	return found
+}
+
+// noteGone marks those of them that do not lie in the cloud. present is what listPacks returned.
+func (x *packIndex) noteGone(present map[uint32]cloud.Info) {
+	for n := range x.doubled() {
+		if info := x.packs[n]; info != nil {
+			found, ok := present[n]
+			info.gone = !ok || found.Size != info.size
+		}
+	}
+}
+
 // resolve turns a run of addresses into runs of places. It fails with damage if some of them lie nowhere.
-func (x *packIndex) resolve(a run) ([]run, error) {
-	if info := x.packs[a.pack]; info != nil {
-		if int(a.first)+int(a.count) > info.chunks {
+func (x *packIndex) resolve(a run) (out []run, err error) {
+	for a.count > 0 {
+		place := x.place(a)
+		if place.count == 0 {
 			return nil, x.lost(a.pack)
 		}
-		return []run{a}, nil
-	}
-	var out []run
-	for _, m := range x.moved[a.pack] {
-		if a.count == 0 || m.first+m.count <= a.first {
-			continue
-		}
-		if m.first > a.first {
-			break
-		}
-		skip := a.first - m.first
-		n := min(a.count, m.count-skip)
-		out = append(out, run{m.to.pack, m.to.first + skip, n})
-		a.first, a.count = a.first+n, a.count-n
-	}
-	if a.count > 0 {
-		return nil, x.lost(a.pack)
+		out = addRun(out, place)
+		a.first, a.count = a.first+place.count, a.count-place.count
 	}
 	return out, nil
+}
+
+// place finds where a run of addresses begins to lie. Any pack that is in the cloud will do. A copy goes before the original, which
+// whoever made the copy is about to delete; what is not in the cloud comes last, for the reader to name it.
+func (x *packIndex) place(a run) (best run) {
+	moved := x.moved[a.pack]
+	next := sort.Search(len(moved), func(i int) bool { return moved[i].first > a.first })
+	for _, m := range slices.Backward(moved[:next]) {
+		skip, to := a.first-m.first, x.packs[m.to.pack]
+		if to == nil || skip >= m.count {
+			continue
+		}
+		found := run{m.to.pack, m.to.first + skip, min(a.count, m.count-skip)}
+		if !to.gone {
+			return found
+		}
+		if best.count == 0 {
+			best = found
+		}
+	}
+	info := x.packs[a.pack]
+	if info != nil && int(a.first) < info.chunks && (!info.gone || best.count == 0) {
+		best = run{a.pack, a.first, min(a.count, uint32(info.chunks)-a.first)}
+	}
+	if next < len(moved) {
+		best.count = min(best.count, moved[next].first-a.first)
+	}
+	return best
 }
 
 func (x *packIndex) lost(pack uint32) error {

@@ -176,8 +176,10 @@ func (p *pruner) weigh() error {
 		b := p.used[n]
 		if b == nil {
 			p.drop[n] = true
-			p.res.ObjectsRemoved++
-			p.res.BytesFreed += info.size
+			if !info.gone {
+				p.res.ObjectsRemoved++
+				p.res.BytesFreed += info.size
+			}
 			continue
 		}
 		if b.full() {
@@ -207,7 +209,7 @@ func (p *pruner) weigh() error {
 
 // commit copies what must be copied, writes the new index and the head.
 func (p *pruner) commit(kept []*Snapshot) error {
-	h := nextHead(p.r.heads)
+	h := p.r.nextHead()
 	h.snapshots = nil
 	for _, s := range kept {
 		h.snapshots = append(h.snapshots, s.id)

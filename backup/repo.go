@@ -2,7 +2,6 @@ package backup
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,11 +36,13 @@ type Repo struct {
 	cache  cache
 	ring   *ring
 
-	heads     []*head // the newest; two or more after a lost race; none in a new repository
+	heads     []*head // one for each branch, the newest first; two or more after a lost race; none in a new repository
+	state     head    // what they hold together
 	older     []string
-	givenUp   []string    // heads above them that cannot be read, with Options.OlderState
-	loaded    bool        // what the heads name was read to the end
-	snapshots []*Snapshot // oldest first
+	lostHeads []*DamageError // of other branches, perhaps
+	givenUp   []string       // heads above them that cannot be read, with Options.OlderState
+	loaded    bool           // what the heads name was read to the end
+	snapshots []*Snapshot    // oldest first
 	damage    []*DamageError
 	index     packIndex
 	reclaimed bool // a lock of another device was taken over
@@ -114,10 +115,14 @@ func (r *Repo) Format(f fmt.State, _ rune) { io.WriteString(f, "backup.Repo("+r.
 // ID is the repository's id, 32 hexadecimal digits, the same for ever.
 func (r *Repo) ID() string { return r.ring.repo.String() }
 
-// Mark is the newest state seen, for the caller to keep. It is zero while there is no backup.
+// Mark is the newest state seen, for the caller to keep. It is zero while there is no backup. Of branches that are not merged yet it
+// stays with the one this device knows: the other's head alone would not give away that this device's own was taken away.
 func (r *Repo) Mark() Mark {
 	if len(r.heads) == 0 {
 		return Mark{}
+	}
+	if slices.ContainsFunc(r.heads, func(h *head) bool { return h.mark() == r.opts.Known }) {
+		return r.opts.Known
 	}
 	return r.heads[0].mark()
 }
@@ -138,16 +143,11 @@ func (r *Repo) load(ctx context.Context) error {
 
 // loadContents reads the indexes and snapshots of the newest heads.
 func (r *Repo) loadContents(ctx context.Context) error {
-	var all head
-	for _, h := range r.heads {
-		all.snapshots = union(all.snapshots, h.snapshots)
-		all.indexes = union(all.indexes, h.indexes)
-	}
-	r.loaded, r.snapshots, r.damage = false, nil, nil
-	if err := r.loadIndexes(ctx, all.indexes); err != nil {
+	r.loaded, r.snapshots, r.damage = false, nil, slices.Clone(r.lostHeads)
+	if err := r.loadIndexes(ctx, r.state.indexes); err != nil {
 		return err
 	}
-	for _, id := range all.snapshots {
+	for _, id := range r.state.snapshots {
 		s := &Snapshot{id: id, ID: id.String()}
 		payload, err := r.readSmall(ctx, kindSnapshot, id, objectName(kindSnapshot, id))
 		if err == nil && s.unmarshal(payload) != nil {
@@ -181,44 +181,6 @@ func (r *Repo) tolerate(err error) error {
 		return nil
 	}
 	return err
-}
-
-// loadHeads finds the newest heads.
-func (r *Repo) loadHeads(ctx context.Context) error {
-	names, err := listNames(ctx, r.store, kinds[kindHead].folder)
-	if err != nil {
-		return fmt.Errorf("listing heads: %w", err)
-	}
-	type found struct {
-		name string
-		seq  uint64
-	}
-	var list []found
-	for _, name := range names {
-		if _, seq, _, err := splitName(name); err == nil {
-			list = append(list, found{name, seq})
-		}
-	}
-	slices.SortFunc(list, func(a, b found) int { return cmp.Or(cmp.Compare(b.seq, a.seq), cmp.Compare(a.name, b.name)) })
-	var heads []*head
-	var older, givenUp []string
-	for _, f := range list {
-		if len(heads) > 0 && f.seq != heads[0].seq {
-			older = append(older, f.name)
-			continue
-		}
-		h, err := r.readHead(ctx, f.name)
-		switch {
-		case err == nil:
-			heads = append(heads, h)
-		case errors.Is(err, ErrDamaged) && r.opts.OlderState:
-			givenUp = append(givenUp, f.name)
-		default:
-			return err
-		}
-	}
-	r.heads, r.older, r.givenUp = heads, older, givenUp
-	return nil
 }
 
 // readHead reads the head of a name that splitName accepts.

@@ -141,6 +141,8 @@ func (v *verifier) objects() error {
 		name := objectName(info.kind, v.r.index.names.id(n))
 		size, ok := sizes[name]
 		switch {
+		case info.gone:
+			v.bad[n] = nil // no damage unless something needs it still
 		case !ok:
 			v.bad[n] = nil
 			v.add(damage(name, "missing", "it is not in the cloud any more"))
@@ -335,6 +337,9 @@ func (v *verifier) run(s *Snapshot, e *entry, a run) error {
 	for _, p := range places {
 		if lost, bad := v.bad[p.pack]; bad && (lost == nil || lost.any(int(p.first), int(p.count))) {
 			v.affect(s, e.path)
+			if info := v.r.index.packs[p.pack]; info.gone {
+				v.add(damage(objectName(info.kind, v.r.index.names.id(p.pack)), "missing", "it is not whole in the cloud any more, and not all of it was moved"))
+			}
 		}
 	}
 	return nil
