@@ -92,6 +92,19 @@ func (d *disk) cut(t *testing.T) map[string]string {
 	return files
 }
 
+// overwrite changes a file in place.
+func overwrite(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(data, 0); err != nil {
+		return err
+	}
+	return durable.SyncData(f)
+}
+
 func TestPowerCut(t *testing.T) {
 	if !isolated(t) {
 		return
@@ -114,6 +127,7 @@ func TestPowerCut(t *testing.T) {
 		{"CreateExclusive", func() error { return durable.CreateExclusive(path("a"), []byte(text('1')), 0o600) }, "a", text('1')},
 		{"WriteFile of a new file", func() error { return durable.WriteFile(path("b"), []byte(text('2')), 0o600) }, "b", text('2')},
 		{"WriteFile of an old file", func() error { return durable.WriteFile(path("b"), []byte(text('3')), 0o600) }, "b", text('3')},
+		{"SyncData", func() error { return overwrite(path("b"), []byte(text('6'))) }, "b", text('6')},
 		{"Remove", func() error { return durable.Remove(root, "a") }, "a", ""},
 		{"Mkdir", func() error { return durable.Mkdir(root, "dir", 0o700) }, "dir", "folder"},
 		{"CreateExclusive below", func() error { return durable.CreateExclusive(path("dir/c"), []byte(text('4')), 0o600) }, "dir/c", text('4')},
