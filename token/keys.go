@@ -104,9 +104,10 @@ func (s keySet) check() error {
 // parseKey reads one JWK; a key of no use has no algorithms.
 func parseKey(raw json.RawMessage) (key, error) {
 	var secret struct {
-		K, D json.RawMessage
+		Symmetric json.RawMessage `json:"k"`
+		Private   json.RawMessage `json:"d"`
 	}
-	if json.Unmarshal(raw, &secret) == nil && (secret.K != nil || secret.D != nil) {
+	if json.Unmarshal(raw, &secret) == nil && (secret.Symmetric != nil || secret.Private != nil) {
 		return key{}, errors.New("token: a secret key in a set of public keys")
 	}
 	var k jose.JSONWebKey
