@@ -67,6 +67,7 @@ type Anchor interface {
 
 // Describer tells people what they have.
 type Describer interface {
+	// Describe says what the anchor is made of.
 	Describe() Description
 }
 
