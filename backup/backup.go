@@ -55,7 +55,7 @@ func (r *Repo) Backup(ctx context.Context, o BackupOptions) (*BackupResult, erro
 	}
 	since := began
 	if !o.DryRun {
-		l, err := r.begin(ctx, "backup")
+		l, err := r.begin(ctx, "backup", false)
 		if err != nil {
 			return nil, err
 		}
@@ -85,7 +85,8 @@ func notFolder(err error) error {
 }
 
 // begin locks the repository and reads its state anew, as another device may have written since it was opened.
-func (r *Repo) begin(ctx context.Context, what string) (*lock, error) {
+// replacing says that the key rings will be replaced.
+func (r *Repo) begin(ctx context.Context, what string, replacing bool) (*lock, error) {
 	l, err := r.lock(ctx, what)
 	if err != nil {
 		return nil, err
@@ -93,40 +94,18 @@ func (r *Repo) begin(ctx context.Context, what string) (*lock, error) {
 	if r.opts.Known.Seq < r.Mark().Seq {
 		r.opts.Known = r.Mark()
 	}
-	err = r.ringInUse(ctx)
+	err = r.ringInUse(ctx, replacing)
 	if err == nil {
 		err = r.reload(ctx)
+	}
+	if err == nil {
+		err = r.clearRings(ctx)
 	}
 	if err != nil {
 		l.unlock()
 		return nil, err
 	}
 	return l, nil
-}
-
-// ringInUse fails with a WrongKeyError if the key was rotated since the repository was opened, or before it was opened with the old key,
-// by a rotation that was interrupted: what is written with the ring we hold, whoever has the old key could read; and to
-// retire the newer ring would lose the data key that only it has.
-func (r *Repo) ringInUse(ctx context.Context) error {
-	rings, err := readRings(ctx, r.store)
-	if err != nil && !errors.Is(err, ErrNoRepository) {
-		return err
-	}
-	if rings[r.ring.name()] == nil {
-		info, _ := r.store.Stat(ctx, retiredFolder+r.ring.id.String())
-		return &WrongKeyError{ReplacedAt: info.ModTime}
-	}
-	for name, object := range rings {
-		h, err := parseHeader(name, object)
-		if err != nil {
-			return err
-		}
-		if r.ring.before(h) {
-			info, _ := r.store.Stat(ctx, name)
-			return &WrongKeyError{ReplacedAt: info.ModTime}
-		}
-	}
-	return nil
 }
 
 // reload reads the heads, and what they name if that has changed.

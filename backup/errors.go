@@ -12,6 +12,7 @@ var (
 	ErrRepositoryExists = errors.New("backup: there is a repository already")
 	ErrWrongKey         = errors.New("backup: wrong key")
 	ErrLocked           = errors.New("backup: another device is writing")
+	ErrRingUnclear      = errors.New("backup: a damaged key ring may be newer than the one in use")
 	ErrDamaged          = errors.New("backup: damaged data")
 	ErrRolledBack       = errors.New("backup: the cloud offers an older state than this device has seen")
 	ErrUnsupported      = errors.New("backup: written by a newer version of this program")

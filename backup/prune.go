@@ -56,7 +56,7 @@ func (r *Repo) Prune(ctx context.Context, o PruneOptions) (*PruneResult, error) 
 	p := &pruner{r: r, ctx: ctx, o: o, res: &PruneResult{}, c: &counters{}, used: make(map[uint32]*bitmap), repack: make(map[uint32]bool), drop: make(map[uint32]bool)}
 	since := r.opts.Now()
 	if !o.DryRun {
-		l, err := r.begin(ctx, "prune")
+		l, err := r.begin(ctx, "prune", false)
 		if err != nil {
 			return nil, err
 		}

@@ -36,8 +36,9 @@ type Repo struct {
 	cache  cache
 	ring   *ring
 
-	heads     []*head // one for each branch, the newest first; two or more after a lost race; none in a new repository
-	state     head    // what they hold together
+	badRings  []brokenRing // beside the one in use
+	heads     []*head      // one for each branch, the newest first; two or more after a lost race; none in a new repository
+	state     head         // what they hold together
 	older     []string
 	lostHeads []*DamageError // of other branches, perhaps
 	givenUp   []string       // heads above them that cannot be read, with Options.OlderState
@@ -68,7 +69,7 @@ func Create(ctx context.Context, store cloud.Store, k *key.Key, now time.Time) (
 
 // Open opens the repository in store with k.
 //
-// Errors: ErrNoRepository; ErrWrongKey; ErrOtherRepository; ErrRolledBack; ErrDamaged when the key ring or the newest head is damaged (damage
+// Errors: ErrNoRepository; ErrWrongKey; ErrOtherRepository; ErrRolledBack; ErrDamaged when the newest head is damaged, or a key ring and no other fits k (damage
 // elsewhere is kept for Verify and does not stop what it does not touch); ErrUnsupported; what the store returns.
 func Open(ctx context.Context, store cloud.Store, k *key.Key, o Options) (*Repo, error) {
 	if o.Now == nil {
@@ -88,7 +89,7 @@ func Open(ctx context.Context, store cloud.Store, k *key.Key, o Options) (*Repo,
 		}
 	}
 	var err error
-	if r.ring, err = findRing(ctx, store, k); err != nil {
+	if r.ring, r.badRings, err = findRing(ctx, store, k); err != nil {
 		return nil, err
 	}
 	if o.Repository != "" && o.Repository != r.ID() {
@@ -128,7 +129,12 @@ func (r *Repo) Mark() Mark {
 }
 
 // Damage lists what was found damaged or missing on opening.
-func (r *Repo) Damage() []*DamageError { return slices.Clone(r.damage) }
+func (r *Repo) Damage() (all []*DamageError) {
+	for _, b := range r.badRings {
+		all = append(all, b.damage)
+	}
+	return append(all, r.damage...)
+}
 
 // load reads what the newest head names.
 func (r *Repo) load(ctx context.Context) error {
@@ -198,84 +204,6 @@ func (r *Repo) readHead(ctx context.Context, name string) (*head, error) {
 		return nil, damage(name, "payload", "not the head its name says")
 	}
 	return h, nil
-}
-
-// readRings fetches every ring and what is left of replaced ones, checked but not opened.
-func readRings(ctx context.Context, store cloud.Store) (rings map[string][]byte, err error) {
-	names, err := listNames(ctx, store, kinds[kindRing].folder)
-	if err != nil {
-		return nil, fmt.Errorf("looking for a repository: %w", err)
-	}
-	if len(names) == 0 {
-		return nil, ErrNoRepository
-	}
-	rings = make(map[string][]byte)
-	for _, name := range names {
-		object, err := getAll(ctx, store, name, kinds[kindRing].limit)
-		if err != nil {
-			return nil, err
-		}
-		if rings[name], err = checkRing(name, object); err != nil {
-			return nil, err
-		}
-	}
-	return rings, nil
-}
-
-// findRing opens the newest ring that k opens.
-func findRing(ctx context.Context, store cloud.Store, k *key.Key) (*ring, error) {
-	rings, err := readRings(ctx, store)
-	if err != nil {
-		return nil, err
-	}
-	var newest *ring
-	for name, object := range rings {
-		if !matches(object[:stubSize], k) {
-			continue
-		}
-		g, err := openRing(name, k, object)
-		if err != nil {
-			return nil, err
-		}
-		if newest == nil || newest.before(g.header()) {
-			newest = g
-		}
-	}
-	if newest == nil {
-		return nil, wrongKey(ctx, store, k)
-	}
-	return newest, nil
-}
-
-// wrongKey finds out whether k is a key that was replaced. The stubs are hints, so whatever is odd about them is ignored.
-func wrongKey(ctx context.Context, store cloud.Store, k *key.Key) error {
-	e := &WrongKeyError{}
-	err := store.List(ctx, retiredFolder, func(info cloud.Info) error {
-		stub, err := getAll(ctx, store, info.Name, stubSize)
-		if err == nil && len(stub) == stubSize && matches(stub, k) {
-			e.ReplacedAt = info.ModTime
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("listing replaced keys: %w", err)
-	}
-	return e
-}
-
-// KeyCheck returns a function that tells the repository's key from every other key, for [key.FindSlip]. It fails with ErrNoRepository or what the store returns.
-func KeyCheck(ctx context.Context, store cloud.Store) (key.Check, error) {
-	rings, err := readRings(ctx, store)
-	if err != nil {
-		return nil, err
-	}
-	var checks []key.Check
-	for _, object := range rings {
-		checks = append(checks, stubCheck(object[:stubSize]))
-	}
-	return func(candidate *[32]byte) bool {
-		return slices.ContainsFunc(checks, func(c key.Check) bool { return c(candidate) })
-	}, nil
 }
 
 // readSmall fetches and opens a small object by its name.

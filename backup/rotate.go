@@ -13,7 +13,7 @@ import (
 // ring, spec §10. Nothing else is rewritten. When it returns nil, only newKey opens the repository; when it fails, the old key, newKey or both do, and a second
 // call, or FinishRotation, after opening with the newest key that opens, finishes. It fails with ErrLocked, ErrWrongKey if there is a newer ring, or what the store returns.
 func (r *Repo) Rotate(ctx context.Context, newKey *key.Key) error {
-	l, err := r.begin(ctx, "key rotation")
+	l, err := r.begin(ctx, "key rotation", true)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (r *Repo) FinishRotation(ctx context.Context) error {
 	if len(names) < 2 {
 		return nil
 	}
-	l, err := r.begin(ctx, "key rotation")
+	l, err := r.begin(ctx, "key rotation", true)
 	if err != nil {
 		return err
 	}
@@ -62,6 +62,7 @@ func (r *Repo) retireRings(ctx context.Context) error {
 			return err
 		}
 	}
+	r.badRings = nil
 	return nil
 }
 

@@ -63,7 +63,7 @@ func (r *Repo) Verify(ctx context.Context, o VerifyOptions) (*VerifyResult, erro
 		return nil, err
 	}
 	v := &verifier{r: r, ctx: ctx, c: &counters{}, res: &VerifyResult{Affected: make(map[string][]string)}, bad: make(map[uint32]*bitmap)}
-	v.res.Damage = append(v.res.Damage, r.damage...)
+	v.res.Damage = append(v.res.Damage, r.Damage()...)
 	v.res.Snapshots = len(r.snapshots)
 	if err := v.olderHeads(); err != nil {
 		return nil, err

@@ -141,13 +141,19 @@ func (c *Client) openPlace(ctx context.Context, at *Place, older bool) (*visit, 
 // with the next key if it opens. The next one first: after an
 // interruption both may, and it is the one the person has confirmed.
 func (c *Client) openWithKeys(ctx context.Context, cfg *Config, store cloud.Store, o backup.Options) (*backup.Repo, slot, error) {
+	var next error
 	if cfg.Rotating {
-		repo, err := c.openWith(ctx, cfg, nextKey, store, o)
-		if !errors.Is(err, backup.ErrWrongKey) && !errors.Is(err, ErrKeyMissing) {
-			return repo, nextKey, err
+		var repo *backup.Repo
+		repo, next = c.openWith(ctx, cfg, nextKey, store, o)
+		// With a damaged ring in the cloud nobody can say that a key is wrong.
+		if !errors.Is(next, backup.ErrWrongKey) && !errors.Is(next, ErrKeyMissing) && !errors.Is(next, backup.ErrDamaged) {
+			return repo, nextKey, next
 		}
 	}
 	repo, err := c.openWith(ctx, cfg, currentKey, store, o)
+	if errors.Is(err, backup.ErrWrongKey) && errors.Is(next, backup.ErrDamaged) {
+		err = next
+	}
 	return repo, currentKey, err
 }
 

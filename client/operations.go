@@ -172,7 +172,8 @@ type Status struct {
 	KeyError  error // why the key is not to be had; nil when it is there
 	Snapshots []backup.Snapshot
 	Usage     backup.Usage
-	Unsafe    []string // choices that cost safety, one sentence each
+	Damage    []*backup.DamageError // found on opening; Verify looks further
+	Unsafe    []string              // choices that cost safety, one sentence each
 }
 
 // Status looks at the profile and, if it can, at the cloud. Together with an error
@@ -196,7 +197,7 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 	quiet := *c
 	quiet.s.Warn = nil // readState above has told already
 	err = quiet.visit(ctx, nil, func(v *visit) (err error) {
-		st.Snapshots = v.repo.Snapshots()
+		st.Snapshots, st.Damage = v.repo.Snapshots(), v.repo.Damage()
 		st.Usage, err = v.repo.Usage(ctx)
 		return err
 	})

@@ -81,6 +81,7 @@ var explanations = []explanation{
 	{backup.ErrTargetNotEmpty, cli.Failed, "", "choose an empty folder or a new name; or allow it with --into-non-empty"},
 	{backup.ErrSourceEmpty, cli.Failed, "", "is a disk not mounted? If the chats are really gone: keepsake backup --allow-empty"},
 	{backup.ErrUnsupported, cli.Failed, "", "install a newer version of keepsake"},
+	{backup.ErrRingUnclear, cli.Damaged, "", "what is there can be restored. To go on writing, replace the key rings: keepsake key rotate"},
 	{backup.ErrDamaged, cli.Damaged, "", "see what is affected with: keepsake verify"},
 
 	{cloud.ErrUnreachable, cli.Unreachable, "", "is the disk mounted, the network up? Try again then; nothing is lost"},

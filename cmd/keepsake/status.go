@@ -17,6 +17,9 @@ import (
 // oldBackup is when status begins to say that the last backup is old.
 const oldBackup = 3 * 24 * time.Hour
 
+// shownDamage is how many damaged objects status names.
+const shownDamage = 3
+
 func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
@@ -32,20 +35,21 @@ cannot be reached it says what this device knows, and ends with code 8.`,
 }
 
 type statusJSON struct {
-	Profile    string             `json:"profile"`
-	Source     string             `json:"source"`
-	Cloud      string             `json:"cloud"`
-	Repository string             `json:"repository"`
-	KeyStore   string             `json:"key_store"`
-	LastBackup *client.LastBackup `json:"last_backup"`
-	LastVerify *client.LastVerify `json:"last_verify"`
-	KeyChecked *time.Time         `json:"key_checked"`
-	Reachable  bool               `json:"reachable"`
-	Snapshots  int                `json:"snapshots"`
-	Newest     *backup.Snapshot   `json:"newest"`
-	Usage      backup.Usage       `json:"usage"`
-	Warnings   []string           `json:"warnings"`
-	Error      *errorJSON         `json:"error,omitempty"`
+	Profile    string                `json:"profile"`
+	Source     string                `json:"source"`
+	Cloud      string                `json:"cloud"`
+	Repository string                `json:"repository"`
+	KeyStore   string                `json:"key_store"`
+	LastBackup *client.LastBackup    `json:"last_backup"`
+	LastVerify *client.LastVerify    `json:"last_verify"`
+	KeyChecked *time.Time            `json:"key_checked"`
+	Reachable  bool                  `json:"reachable"`
+	Snapshots  int                   `json:"snapshots"`
+	Newest     *backup.Snapshot      `json:"newest"`
+	Usage      backup.Usage          `json:"usage"`
+	Damage     []*backup.DamageError `json:"damage"`
+	Warnings   []string              `json:"warnings"`
+	Error      *errorJSON            `json:"error,omitempty"`
 }
 
 func (a *app) status(ctx context.Context) error {
@@ -67,7 +71,10 @@ func (a *app) statusJSON(st *client.Status, warnings []string, err error) status
 	j := statusJSON{
 		Profile: a.profile, Source: st.Config.Source, Cloud: st.Config.Cloud, Repository: st.Config.Repository,
 		KeyStore: st.Config.KeyStore, LastBackup: st.State.LastBackup, LastVerify: st.State.LastVerify,
-		Reachable: err == nil, Snapshots: len(st.Snapshots), Usage: st.Usage, Warnings: warnings,
+		Reachable: err == nil, Snapshots: len(st.Snapshots), Usage: st.Usage, Damage: st.Damage, Warnings: warnings,
+	}
+	if j.Damage == nil {
+		j.Damage = []*backup.DamageError{}
 	}
 	if !st.State.KeyChecked.IsZero() {
 		j.KeyChecked = &st.State.KeyChecked
@@ -97,6 +104,12 @@ func (a *app) worries(st *client.Status) []string {
 	}
 	if v := st.State.LastVerify; v != nil && v.Damage > 0 {
 		list = append(list, fmt.Sprintf("the last verify found %s", cli.Plural(v.Damage, "damaged object", "damaged objects")))
+	}
+	for _, d := range st.Damage[:min(len(st.Damage), shownDamage)] {
+		list = append(list, fmt.Sprintf("damaged in the cloud: %s: %s (%s)", cli.Name(d.Object), d.What, d.Layer))
+	}
+	if len(st.Damage) > 0 {
+		list = append(list, "see what the damage affects with: keepsake verify")
 	}
 	if st.Config.Rotating {
 		list = append(list, "a change of the key was interrupted; the next backup finishes it")
