@@ -62,6 +62,9 @@ func Judge(p *Password, about ...string) Verdict {
 		return refused("it is your own name at the server, which is tried first", hintWords)
 	}
 	flat := flatten(text)
+	if digits := strings.Map(dropSeparator, flat); isDigits(digits) {
+		flat = digits // a date is one however it is written
+	}
 	found := zxcvbn.PasswordStrength(flat, words)
 	return weigh(found.Entropy, found.MatchSequence, flat)
 }
@@ -90,6 +93,15 @@ func flatten(text string) string {
 		return 'a' + unicode.ToLower(r)%26
 	}, text)
 }
+
+func dropSeparator(r rune) rune {
+	if strings.ContainsRune("-./ :_", r) {
+		return -1
+	}
+	return r
+}
+
+func isDigits(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }
 
 // contextWords are the words of a handle: alice.smith@mail.example is tried as a
 // whole, and by its parts.
