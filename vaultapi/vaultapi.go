@@ -136,3 +136,13 @@ const (
 	PendingReplacement
 	PendingDeletion
 )
+
+var pendingNames = [...]string{"none", "replacement", "deletion"}
+
+// String returns the kind's name in lower case.
+func (k PendingKind) String() string {
+	if k > PendingDeletion {
+		return fmt.Sprintf("pending kind %d", uint8(k))
+	}
+	return pendingNames[k]
+}
