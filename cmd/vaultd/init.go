@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"keepsake.example/anchor/software"
+	"keepsake.example/fleet"
+	"keepsake.example/internal/durable"
+	"keepsake.example/vaultd"
+)
+
+// founding is what init is told.
+type founding struct {
+	issuer, audience, algorithm, jwks string
+	listen                            string
+	relays                            []string
+	softwareAnchor, anyRelay          bool
+	weakWaits                         bool
+	waits                             time.Duration
+	attempts                          uint
+}
+
+var initCommand = command{
+	name: "init", args: "DIR", short: "found a fleet: keys, policy, configuration",
+	long: `Founds a fleet in DIR, which must not exist or be empty: its identity key, which
+never leaves the vault, its first channel key, its policy, and DIR/vaultd.toml,
+which explains every setting. Prints
+
+  the fleet id     clients pin it: put it into the application
+  the server pin   chatd knows this vaultd by it
+
+and writes DIR/bundle, the signed bundle that clients will fetch through chatd.
+The policy (attempts, waits) is part of the fleet: it is not changed later by
+editing a file.`,
+	example: `  vaultd init /var/lib/vaultd --insecure-software-anchor \
+    --issuer https://id.example.org --audience vault --jwks /etc/vaultd/jwks.json \
+    --relay 3f0c…64 hex digits, from chatd…`,
+	flags: func(f *flag.FlagSet, o *options) {
+		n := &o.founding
+		f.StringVar(&n.issuer, "issuer", "", "`NAME` of the issuer of access tokens, their iss")
+		f.StringVar(&n.audience, "audience", "keepsake-vault", "`NAME` of this vault in tokens, their aud; not chatd's")
+		f.StringVar(&n.algorithm, "algorithm", "EdDSA", "`NAME` of the issuer's algorithm: EdDSA, ES256, RS256 or PS256")
+		f.StringVar(&n.jwks, "jwks", "", "`FILE` or https URL with the issuer's public keys, a JWK Set")
+		f.StringVar(&n.listen, "listen", "127.0.0.1:7443", "`ADDRESS` where chatd connects; the admin address is the next port on loopback")
+		f.Func("relay", "`PIN` of a chatd's client certificate, 64 hex digits; may be given again", func(s string) error {
+			pin, err := vaultd.ParsePin(s)
+			n.relays = append(n.relays, pin.String())
+			return err
+		})
+		f.BoolVar(&n.anyRelay, "insecure-any-relay", false, "let anybody connect; development only")
+		f.BoolVar(&n.softwareAnchor, "insecure-software-anchor", false, "accept the software anchor, which protects nothing; development only, and needed as long as there is no other")
+		f.Func("insecure-waits", "`PERIOD` to wait after every attempt (0s, 5s) in place of the default's growing waits; development only", func(s string) (err error) {
+			n.weakWaits = true
+			n.waits, err = time.ParseDuration(s)
+			return err
+		})
+		f.UintVar(&n.attempts, "attempts", 10, "largest `NUMBER` of attempts of a record, 1 to 10")
+	},
+	run: (*app).init,
+}
+
+type initJSON struct {
+	Fleet    string   `json:"fleet"`
+	Server   string   `json:"server_pin"`
+	Config   string   `json:"config"`
+	Bundle   string   `json:"bundle"`
+	Insecure []string `json:"insecure"`
+}
+
+func (a *app) init(ctx context.Context, o *options) error {
+	n := o.founding
+	if n.issuer == "" || n.jwks == "" {
+		return usage("--issuer and --jwks are missing: without them nobody could prove whose account a request is about", "see: vaultd help init")
+	}
+	dir, err := newFolder(o.args[0])
+	if err != nil {
+		return err
+	}
+	c, err := n.config()
+	if err != nil {
+		return err
+	}
+	text, err := c.write() // refused here, before anything is founded
+	if err != nil {
+		return err
+	}
+	result := initJSON{Config: filepath.Join(dir, "vaultd.toml"), Bundle: filepath.Join(dir, "bundle"), Insecure: c.insecure()}
+	if result.Server, err = a.makeTLS(filepath.Join(dir, "tls.key")); err != nil {
+		return err
+	}
+	if result.Fleet, err = n.found(ctx, dir, result.Bundle); err != nil {
+		return err
+	}
+	if err := durable.CreateExclusive(result.Config, text, 0o600); err != nil {
+		return fmt.Errorf("writing the configuration: %w", err)
+	}
+	a.warn(result.Insecure)
+	return a.emit(result, func(w io.Writer) {
+		fmt.Fprintf(w, "fleet id    %s\nserver pin  %s\nbundle      %s\n\nnext: vaultd serve --config %s\n", result.Fleet, result.Server, result.Bundle, result.Config)
+	})
+}
+
+// newFolder makes dir, or takes it when it is empty.
+func newFolder(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("making the folder: %w", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", fmt.Errorf("looking into the folder: %w", err)
+	}
+	if len(entries) > 0 {
+		return "", &failure{exitExists, fmt.Sprintf("%s is not empty", dir), "choose a new folder; an existing fleet is never founded anew"}
+	}
+	return dir, nil
+}
+
+func (n founding) config() (config, error) {
+	c := defaults()
+	admin, err := nextPort(n.listen)
+	if err != nil {
+		return c, usage(err.Error(), "--listen 127.0.0.1:7443")
+	}
+	c.Listen, c.Admin, c.Relays = n.listen, admin, n.relays
+	c.InsecureSoftwareAnchor, c.InsecureAnyRelay, c.InsecureWaits = n.softwareAnchor, n.anyRelay, n.weakWaits
+	i := issuer{Name: n.issuer, Audience: n.audience, Algorithms: []string{n.algorithm}, MaxLife: duration(time.Hour)}
+	if strings.HasPrefix(n.jwks, "https://") {
+		i.JWKSURL = n.jwks
+	} else if i.JWKSFile, err = filepath.Abs(n.jwks); err != nil {
+		return c, err
+	}
+	c.Issuers = []issuer{i}
+	if _, err := verifier(&c); err != nil {
+		return c, err
+	}
+	return c, nil
+}
+
+func (n founding) policy() fleet.Policy {
+	p := fleet.DefaultPolicy()
+	p.Insecure = n.softwareAnchor || n.weakWaits
+	p.MaxAttempts = uint8(min(n.attempts, 255))
+	p.Waits = p.Waits[:min(len(p.Waits), max(0, int(p.MaxAttempts)-1))]
+	if n.weakWaits {
+		for i := range p.Waits {
+			p.Waits[i] = uint64(n.waits.Milliseconds())
+		}
+	}
+	return p
+}
+
+// found makes the fleet and its first bundle, and returns the fleet id.
+func (n founding) found(ctx context.Context, dir, bundle string) (string, error) {
+	anchor, err := software.Open(filepath.Join(dir, "anchor"))
+	if err != nil {
+		return "", fmt.Errorf("making the anchor: %w", err)
+	}
+	defer anchor.Close()
+	f := vaultd.Founding{Dir: filepath.Join(dir, "state"), Anchor: anchor, Policy: n.policy()}
+	id, signed, err := vaultd.Found(ctx, f)
+	if err != nil {
+		return "", fmt.Errorf("founding the fleet: %w", err)
+	}
+	if err := durable.WriteFile(bundle, signed, 0o644); err != nil {
+		return "", fmt.Errorf("writing the bundle: %w", err)
+	}
+	return fleet.FormatID(id), nil
+}
+
+func (a *app) makeTLS(file string) (pin string, err error) {
+	key, err := vaultd.NewTLSKey()
+	if err != nil {
+		return "", err
+	}
+	if err := durable.CreateExclusive(file, encodePEM(key), 0o600); err != nil {
+		return "", fmt.Errorf("writing the TLS key: %w", err)
+	}
+	_, p, err := vaultd.Certificate(key, time.Now())
+	return p.String(), err
+}
+
+// warn tells of insecure choices, which say so in their own names.
+func (a *app) warn(choices []string) {
+	for _, c := range choices {
+		fmt.Fprintf(a.err, "vaultd: warning: insecure: %s\n", oneLine(c))
+	}
+}
