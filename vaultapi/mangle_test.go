@@ -71,16 +71,16 @@ func TestMangleAnswer(t *testing.T) {
 	}
 }
 
-// The device's signature covers every bit of a request: token, type, body and the
+// The device's signature covers every byte of a request: token, type, body and the
 // key itself.
 func TestMangleBinding(t *testing.T) {
 	for _, body := range bodies() {
 		b := must(requestOf(body, true).Encode())
-		for i := range len(b) * 8 {
+		for i := range b {
 			m := bytes.Clone(b)
-			m[i/8] ^= 1 << (i % 8)
+			m[i] ^= 1 << (i % 8)
 			if r, err := vaultapi.DecodeRequest(m); err == nil && r.CheckBinding(testFleet) == nil {
-				t.Errorf("%T with bit %d changed is still signed", body, i)
+				t.Errorf("%T with byte %d changed is still signed", body, i)
 			}
 		}
 	}
