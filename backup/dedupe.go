@@ -45,6 +45,17 @@ func (m *idMap) settle(id ID, addr uint64) {
 	}
 }
 
+// forget drops the chunks whose place gone picks.
+func (m *idMap) forget(gone func(pack, ordinal uint32) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, addr := range m.m {
+		if addr != inFlight && gone(uint32(addr>>32), uint32(addr)) {
+			delete(m.m, id)
+		}
+	}
+}
+
 // loadIDs fills a map from the indexes: chunks of files and manifests, and of adopted packs every chunk, because an
 // interrupted backup has no manifest that would lead to its database pages.
 func (r *Repo) loadIDs(ctx context.Context, packs map[uint32]*packInfo) (*idMap, error) {

@@ -324,36 +324,77 @@ type assembler struct {
 	first bool
 	full  bool // the last record had as many runs as one may, so more can follow
 	fn    func(*entry) error
+	lost  func(gap)
+	gap   *gap // the segments before were damaged
 }
 
 func newAssembler(fn func(*entry) error) *assembler { return &assembler{first: true, fn: fn} }
 
 func (a *assembler) add(e *entry) error {
 	if e.kind == recordMore {
-		if a.entry == nil || !a.full {
-			return fmt.Errorf("%w: runs without a file, or that fit into the record before", errMalformed)
-		}
-		before := len(a.entry.runs)
-		for _, r := range e.runs {
-			a.entry.runs = addRun(a.entry.runs, r)
-		}
-		if len(a.entry.runs) != before+len(e.runs) {
-			return fmt.Errorf("%w: runs that could be one", errMalformed)
-		}
-		a.full = len(e.runs) == maxRuns
-		return nil
+		return a.more(e)
 	}
-	if a.first != (e.path == "") || (!a.first && comparePaths(e.path, a.last) <= 0) {
+	inGap := a.gap != nil
+	if (a.first != (e.path == "") && !inGap) || (!a.first && comparePaths(e.path, a.last) <= 0) {
 		return fmt.Errorf("%w: paths out of order", errMalformed)
 	}
-	if a.first && e.kind != recordDir {
+	if a.first && e.kind != recordDir && !inGap {
 		return fmt.Errorf("%w: the top is no folder", errMalformed)
 	}
 	if err := a.flush(); err != nil {
 		return err
 	}
+	a.endGap(e.path)
 	a.first, a.last, a.entry, a.full = false, e.path, e, len(e.runs) == maxRuns
 	return nil
+}
+
+// more continues the runs of the entry before. Behind a gap nobody knows whose they are.
+func (a *assembler) more(e *entry) error {
+	if a.gap != nil {
+		return nil
+	}
+	if a.entry == nil || !a.full {
+		return fmt.Errorf("%w: runs without a file, or that fit into the record before", errMalformed)
+	}
+	before := len(a.entry.runs)
+	for _, r := range e.runs {
+		a.entry.runs = addRun(a.entry.runs, r)
+	}
+	if len(a.entry.runs) != before+len(e.runs) {
+		return fmt.Errorf("%w: runs that could be one", errMalformed)
+	}
+	a.full = len(e.runs) == maxRuns
+	return nil
+}
+
+// lose takes the place of a segment that is damaged. The entry before it is passed on if it is whole.
+func (a *assembler) lose(err error) error {
+	if a.gap != nil {
+		return nil
+	}
+	a.gap = &gap{after: a.last, err: err}
+	if e := a.entry; e != nil && a.full && countChunks(e.runs) != e.chunks() {
+		a.gap.cut, a.entry = e.path, nil
+	}
+	return a.flush()
+}
+
+func (a *assembler) endGap(before string) {
+	if a.gap != nil {
+		a.gap.before = before
+		a.lost(*a.gap)
+		a.gap = nil
+	}
+}
+
+// end passes on what is left.
+func (a *assembler) end() error {
+	err := a.flush()
+	if err == nil {
+		a.endGap("")
+	}
+	return err
 }
 
 // flush passes on the last entry.

@@ -193,6 +193,12 @@ func (x *packIndex) place(a run) (best run) {
 	return best
 }
 
+// isMeta reports whether a chunk lies in a meta pack.
+func (x *packIndex) isMeta(pack, ordinal uint32) bool {
+	info := x.packs[x.place(run{pack, ordinal, 1}).pack]
+	return info != nil && info.kind == kindMeta
+}
+
 func (x *packIndex) lost(pack uint32) error {
 	id := x.names.id(pack)
 	return damage(objectName(kindData, id), "missing", "no index names the pack with these chunks")

@@ -29,6 +29,7 @@ type RestoreResult struct {
 	Snapshot     Snapshot      `json:"snapshot"`
 	Files        int           `json:"files"`
 	Skipped      int           `json:"skipped"` // files that were there already, with the same size and time
+	Unknown      int           `json:"unknown"` // files that the damaged part of the snapshot's list named
 	Links        int           `json:"links"`
 	Bytes        int64         `json:"bytes"`         // written
 	BytesFetched int64         `json:"bytes_fetched"` // asked of the cloud
@@ -65,6 +66,7 @@ type restorer struct {
 	plan    *plan
 	dirs    map[string]bool // made or found in this run
 	written atomic.Int64    // files
+	gaps    []gap           // of the list of files
 }
 
 // Restore writes a snapshot's files into a folder, databases first. Each file is written under another name and takes its own when it is complete
@@ -196,6 +198,9 @@ func (x *restorer) run() error {
 	if err := x.finishFolders(); err != nil {
 		return err
 	}
+	for _, g := range x.gaps {
+		failed = append(failed, fmt.Errorf("%s: %w", g, g.err))
+	}
 	if len(failed) > 0 {
 		return errors.Join(failed...)
 	}
@@ -213,9 +218,9 @@ func (x *restorer) wants(e *entry) bool {
 	return len(x.include.patterns) == 0 || x.include.match(e.path)
 }
 
-// each calls fn for every wanted entry.
+// each calls fn for every wanted entry, and takes note of where the list of files is damaged.
 func (x *restorer) each(fn func(e *entry) error) error {
-	for e, err := range x.r.entries(x.ctx, x.s) {
+	for e, err := range x.r.entriesAround(x.ctx, x.s, x.skip) {
 		if err == nil && x.wants(e) {
 			err = fn(e)
 		}
@@ -226,15 +231,39 @@ func (x *restorer) each(fn func(e *entry) error) error {
 	return nil
 }
 
-// count finds the totals, for progress.
+// skip takes note of a gap, once: the list is read several times.
+func (x *restorer) skip(g gap) {
+	known := func(k gap) bool { return k.after == g.after && k.before == g.before }
+	if slices.ContainsFunc(x.gaps, known) {
+		return
+	}
+	x.gaps = append(x.gaps, g)
+	x.res.Problems = append(x.res.Problems, Problem{Path: g.String(), What: "what it names cannot be restored: " + g.err.Error(), Err: g.err})
+	if g.cut != "" {
+		x.res.Problems = append(x.res.Problems, Problem{Path: g.cut, What: "cannot be restored: a part of the list of its contents is damaged", Err: g.err})
+	}
+}
+
+// count finds the totals, for progress and for what is lost with a part of the list.
 func (x *restorer) count() error {
-	return x.each(func(e *entry) error {
-		if e.isFile() {
+	known := 0
+	for e, err := range x.r.entriesAround(x.ctx, x.s, x.skip) {
+		if err != nil {
+			return err
+		}
+		if !e.isFile() {
+			continue
+		}
+		known++
+		if x.wants(e) {
 			x.c.totalFiles.Add(1)
 			x.c.totalBytes.Add(e.size)
 		}
-		return nil
-	})
+	}
+	if len(x.gaps) > 0 {
+		x.res.Unknown = max(0, x.s.Files-known)
+	}
+	return nil
 }
 
 // pass restores the databases, or everything else.

@@ -76,6 +76,7 @@ func (s *scanner) advance() error {
 	}
 	if errors.Is(err, ErrDamaged) {
 		s.problem("", "the last snapshot's manifest is damaged; every file is read again", err)
+		s.p.ids.forget(s.r.index.isMeta) // or the new manifest would name the damaged segments
 		s.ahead, s.prev = nil, func() (*entry, error, bool) { return nil, nil, false }
 		return nil
 	}

@@ -311,9 +311,16 @@ func (v *verifier) tail(s *plainStream, t *table, plain int64) error {
 
 // snapshot checks that every chunk of a snapshot has its place, and lists what damage touches.
 func (v *verifier) snapshot(s *Snapshot) error {
-	for e, err := range v.r.entries(v.ctx, s) {
+	lost := func(g gap) {
+		v.affect(s, g.String())
+		if g.cut != "" {
+			v.affect(s, g.cut)
+		}
+		v.add(g.err)
+	}
+	for e, err := range v.r.entriesAround(v.ctx, s, lost) {
 		if err != nil {
-			v.affect(s, "(its list of files)")
+			v.affect(s, gap{}.String())
 			return v.add(err)
 		}
 		for _, a := range e.runs {

@@ -190,6 +190,7 @@ type restoreJSON struct {
 	Target    string          `json:"target"`
 	Files     int             `json:"files"`
 	Skipped   int             `json:"skipped"`
+	Unknown   int             `json:"unknown"`
 	Bytes     int64           `json:"bytes"`
 	Fetched   int64           `json:"bytes_fetched"`
 	Seconds   float64         `json:"seconds"`
@@ -200,7 +201,7 @@ type restoreJSON struct {
 
 func (a *app) emitRestored(r *backup.RestoreResult, f restoreFlags) error {
 	result := restoreJSON{
-		r.Snapshot, f.options.Target, r.Files, r.Skipped, r.Bytes, r.BytesFetched, r.Duration.Seconds(), r.Continued,
+		r.Snapshot, f.options.Target, r.Files, r.Skipped, r.Unknown, r.Bytes, r.BytesFetched, r.Duration.Seconds(), r.Continued,
 		f.enable, problemsJSON(r.Problems),
 	}
 	err := a.emit(result, func(w io.Writer) {
@@ -208,6 +209,9 @@ func (a *app) emitRestored(r *backup.RestoreResult, f restoreFlags) error {
 			cli.Plural(r.Files, "file", "files"), cli.Size(r.Bytes), cli.Name(f.options.Target), cli.Duration(r.Duration))
 		if r.Skipped > 0 {
 			fmt.Fprintf(w, "%s there already, from a restore that was interrupted.\n", wereThere(r.Skipped))
+		}
+		if r.Unknown > 0 {
+			fmt.Fprintf(w, "%s in the damaged part of the list are not known by name.\n", cli.Plural(r.Unknown, "file", "files"))
 		}
 		if f.enable {
 			fmt.Fprintln(w, "This device is set up to go on. Take the next snapshot with: keepsake backup")
