@@ -5,14 +5,12 @@ import (
 	"fmt"
 )
 
-var errMissing = errors.New("replica: being written")
-
 // What callers branch on. With ErrFull, ErrNoSpace, ErrSize, ErrClosed and
-// ErrNotLeader the entry is certainly not applied and never will be. With ErrUnknown,
-// as with a context's error, it may be, and may still become so.
+// ErrNotLeader an entry is certainly not applied and never will be. With ErrUnknown,
+// as with a context's error, it may have been, or still be.
 var (
 	ErrFull      = errors.New("replica: too much waits already: not applied")
-	ErrNoSpace   = errors.New("replica: the disk has no room for the log: not applied")
+	ErrNoSpace   = errors.New("replica: no room for the log on the disk: not applied")
 	ErrSize      = errors.New("replica: entry empty or too long: not applied")
 	ErrClosed    = errors.New("replica: closed: not applied")
 	ErrNotLeader = errors.New("replica: not the leader: not applied")
@@ -23,30 +21,39 @@ var (
 var (
 	ErrInUse   = errors.New("replica: another process uses this folder")
 	ErrExists  = errors.New("replica: there is a replica already")
-	ErrMissing = errors.New("replica: none was made here")
+	ErrMissing = errors.New("replica: none was made on this anchor")
 	ErrNewer   = errors.New("replica: written by a newer version of this program")
 )
 
-// RollbackError says that disk and anchor are of different times: one of them
-// was put back. The replica must not run: it would give again what was
-// already given.
+// What to do about a replica that must not run. One that ran all the same would
+// give guesses again that were taken already.
+const (
+	rejoin = "do not start it on this disk: put back the newest disk if there is one, or else give up this replica and its anchor, and let a new one join the group (with a single replica, its records are lost)"
+	whole  = "look for a failing disk or for somebody with access to it; then " + rejoin
+)
+
+// RollbackError says that disk and anchor are of different times: one of them was
+// put back to an earlier state, or the end of the log is gone.
 type RollbackError struct {
 	Anchor uint64 // batches that the anchor counted
-	Disk   uint64 // batches that the disk shows; 0 when it is of another epoch
+	Disk   uint64 // batches that the disk shows, 0 when it cannot be read under the present key
 	Reason string
 }
 
+// Error says what was found and what to do next.
 func (e *RollbackError) Error() string {
-	return fmt.Sprintf("replica: rolled back: %s (the anchor counts %d batches, the disk %d)", e.Reason, e.Anchor, e.Disk)
+	return fmt.Sprintf("replica: rolled back: %s (the anchor counts %d batches, the disk shows %d); %s", e.Reason, e.Anchor, e.Disk, rejoin)
 }
 
-// DamagedError says that a file is not what the replica wrote.
+// DamagedError says that a file is not what the replica wrote: cut, edited,
+// reordered, missing, or lost by the disk.
 type DamagedError struct {
 	File   string // name inside the folder
-	Offset int64  // in bytes, of the part that is wrong
+	Offset int64  // of the part that is wrong, in bytes
 	Reason string
 }
 
+// Error says what was found and what to do next.
 func (e *DamagedError) Error() string {
-	return fmt.Sprintf("replica: damaged: %s at byte %d: %s", e.File, e.Offset, e.Reason)
+	return fmt.Sprintf("replica: damaged: %s, byte %d: %s; %s", e.File, e.Offset, e.Reason, whole)
 }

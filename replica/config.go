@@ -1,0 +1,74 @@
+package replica
+
+import (
+	"crypto/rand"
+	"errors"
+	"io"
+
+	"keepsake.example/anchor"
+)
+
+// Config says what to run, and within which limits. A zero limit means its default.
+type Config struct {
+	Dir     string        // of this replica alone; made if it is missing
+	Anchor  anchor.Anchor // of this replica alone; the caller closes it, after the replica
+	Machine Machine       // new, without state
+
+	MaxEntry        int   // longest entry, in bytes: default 64 KiB, at most 1 MiB
+	MaxQueue        int   // how many proposals wait at a time, and how many reads: default 4096
+	MaxBatch        int   // how many entries share one sync: default 1024, at most 4096
+	CheckpointBytes int64 // how long the log gets before a checkpoint is made, in bytes: default 64 MiB
+
+	// For simulators; nil means the folder Dir, and crypto/rand.
+	Disk Disk
+	Rand io.Reader
+}
+
+const (
+	defaultEntry      = 64 << 10
+	defaultQueue      = 4096
+	defaultBatch      = 1024
+	defaultCheckpoint = 64 << 20
+	maxBatch          = 4096
+	// Entries of one batch stop gathering here, so that its sync stays short.
+	batchBytes = 1 << 20
+	// The log, and with it the memory, may grow to so many times
+	// CheckpointBytes while a checkpoint fails or takes long. Then nothing more is taken.
+	logFactor = 8
+	onlyVoter = 1 // number of the one member
+)
+
+// check fills in defaults.
+func (c *Config) check() error {
+	c.MaxEntry = or(c.MaxEntry, defaultEntry)
+	c.MaxQueue = or(c.MaxQueue, defaultQueue)
+	c.MaxBatch = or(c.MaxBatch, defaultBatch)
+	c.CheckpointBytes = or(c.CheckpointBytes, defaultCheckpoint)
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	switch {
+	case c.Anchor == nil || c.Machine == nil || c.Dir == "" && c.Disk == nil:
+		return errors.New("replica: a folder, an anchor and a machine are needed")
+	case c.MaxEntry < 1 || c.MaxEntry > maxEntry:
+		return errors.New("replica: the longest entry must be 1 byte to 1 MiB")
+	case c.MaxQueue < 1 || c.MaxBatch < 1 || c.MaxBatch > maxBatch || c.CheckpointBytes < 1:
+		return errors.New("replica: a limit under 1, or a batch over 4096")
+	}
+	return nil
+}
+
+func or[T int | int64](v, instead T) T {
+	if v == 0 {
+		return instead
+	}
+	return v
+}
+
+// disk opens the folder.
+func (c *Config) disk() (Disk, error) {
+	if c.Disk != nil {
+		return c.Disk, nil
+	}
+	return openFolder(c.Dir)
+}

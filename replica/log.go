@@ -1,0 +1,161 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+)
+
+const (
+	logPrefix        = "log-"
+	checkpointPrefix = "checkpoint-"
+	segmentSize      = 1 << 20 // of a log file, where no single record needs more
+)
+
+func logName(first uint64) string         { return fmt.Sprintf("%s%020d", logPrefix, first) }
+func checkpointName(number uint64) string { return fmt.Sprintf("%s%020d", checkpointPrefix, number) }
+
+// parseName reads the number in a file's name. A name of another form is not ours.
+func parseName(name, prefix string) (number uint64, ok bool) {
+	if _, err := fmt.Sscanf(name, prefix+"%d", &number); err != nil {
+		return 0, false
+	}
+	return number, name == fmt.Sprintf("%s%020d", prefix, number)
+}
+
+// A logWriter appends records. The space for them is written with zeros
+// and synced before (reserve), so that a record changes neither the size of its
+// file nor its place on the disk: its sync is one write, and a full disk shows
+// while nothing depends on it yet.
+type logWriter struct {
+	disk   Disk
+	random io.Reader
+	epoch  *epoch
+	chain  chain
+	file   File // nil before the first reserve
+	at     int64
+	end    int64  // of the file
+	size   int64  // of all records of this epoch
+	tried  uint64 // the batch that the last file begins with
+	buf    []byte
+}
+
+// reserve makes room for one record with a batch of n bytes. After an error
+// nothing is lost and nothing written that counts.
+//
+// Once a file that begins with a batch was tried, that batch goes into no other
+// file: the start takes the name of a file for where the one before ends.
+func (w *logWriter) reserve(n int) error {
+	need := int64(n + recordOver)
+	if w.file != nil && w.end-w.at >= need {
+		return nil
+	}
+	if err := w.closeFile(); err != nil {
+		return err
+	}
+	first := w.chain.number + 1
+	name := logName(first)
+	if w.tried == first {
+		if err := w.disk.Remove(name); err != nil {
+			return err
+		}
+	}
+	w.tried = first
+	size := max(segmentSize, int64(segmentHeader)+need)
+	if err := w.allocate(name, size); err != nil {
+		return fmt.Errorf("making %s: %w", name, err)
+	}
+	file, err := w.disk.Open(name)
+	if err != nil {
+		return err
+	}
+	w.file, w.at, w.end = file, int64(segmentHeader), size
+	return nil
+}
+
+// allocate makes a log file. A try that fails can leave the name.
+func (w *logWriter) allocate(name string, size int64) error {
+	d, err := w.disk.Create()
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	head := segmentHead{w.epoch.id, w.chain}.append(nil)
+	if _, err := d.Write(head); err != nil {
+		return err
+	}
+	zeros := make([]byte, min(size, 256<<10))
+	for left := size - int64(len(head)); left > 0; left -= int64(len(zeros)) {
+		if _, err := d.Write(zeros[:min(left, int64(len(zeros)))]); err != nil {
+			return err
+		}
+	}
+	return d.Publish(name)
+}
+
+// append makes one batch durable, in the room that was reserved for it. After an
+// error nobody knows whether it is.
+func (w *logWriter) append(b *batch) error {
+	record, next, err := sealRecord(w.buf[:0], w.random, w.epoch, w.chain, b)
+	if err != nil {
+		return err
+	}
+	w.buf = record[:0]
+	if int64(len(record)) > w.end-w.at {
+		return errors.New("replica: internal error: record larger than what was reserved")
+	}
+	if _, err := w.file.WriteAt(record, w.at); err != nil {
+		return fmt.Errorf("writing batch %d: %w", next.number, err)
+	}
+	if err := w.file.Sync(); err != nil {
+		return fmt.Errorf("syncing batch %d: %w", next.number, err)
+	}
+	w.at += int64(len(record))
+	w.size += int64(len(record))
+	w.chain = next
+	return nil
+}
+
+// turn begins the log of another epoch, after its checkpoint.
+func (w *logWriter) turn(e *epoch, c chain) error {
+	w.epoch.wipe()
+	w.epoch, w.chain, w.size = e, c, 0
+	return w.closeFile()
+}
+
+// close ends the writing and wipes the key.
+func (w *logWriter) close() error {
+	w.epoch.wipe()
+	return w.closeFile()
+}
+
+func (w *logWriter) closeFile() error {
+	if w.file == nil {
+		return nil
+	}
+	f := w.file
+	w.file, w.at, w.end = nil, 0, 0
+	return f.Close()
+}
+
+// files sorts the names in a folder.
+type files struct{ logs, checkpoints []uint64 }
+
+func listFiles(d Disk) (f files, err error) {
+	names, err := d.List()
+	if err != nil {
+		return f, err
+	}
+	for _, name := range names {
+		if n, ok := parseName(name, logPrefix); ok {
+			f.logs = append(f.logs, n)
+		}
+		if n, ok := parseName(name, checkpointPrefix); ok {
+			f.checkpoints = append(f.checkpoints, n)
+		}
+	}
+	slices.Sort(f.logs)
+	slices.Sort(f.checkpoints)
+	return f, nil
+}

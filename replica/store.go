@@ -1,0 +1,111 @@
+package replica
+
+import (
+	"fmt"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// store is raft's view of the log: the entries since the last checkpoint, in
+// memory. It is of its own, and not raft.MemoryStorage, because that one panics into
+// raft's global logger. Only the replica's loop uses it.
+type store struct {
+	hard    hardState
+	voters  []uint64
+	index   uint64          // of the entry before the first
+	term    uint64          // of that entry
+	entries []*raftpb.Entry // entries[i] has index index+1+i
+}
+
+var _ raft.Storage = (*store)(nil)
+
+func (s *store) last() uint64 { return s.index + uint64(len(s.entries)) }
+
+// append adds a batch. Entries replace those of the same index and all after:
+// a new leader knows better than an old one, as long as they are not committed.
+func (s *store) append(b *batch) error {
+	if len(b.entries) > 0 {
+		first := b.entries[0].GetIndex()
+		if first <= s.index || first > s.last()+1 || first <= s.hard.commit {
+			return fmt.Errorf("entry %d does not follow %d", first, s.last())
+		}
+		s.entries = append(s.keep(first-s.index-1), b.entries...)
+	}
+	if b.hard.commit > s.last() || b.hard.commit < s.hard.commit || b.hard.term < s.hard.term {
+		return fmt.Errorf("term %d with %d committed of %d after term %d with %d", b.hard.term, b.hard.commit, s.last(), s.hard.term, s.hard.commit)
+	}
+	s.hard = b.hard
+	return nil
+}
+
+// keep returns the first n entries, so that appending to them writes over
+// nothing that was handed out.
+func (s *store) keep(n uint64) []*raftpb.Entry {
+	if n == uint64(len(s.entries)) {
+		return s.entries
+	}
+	return s.entries[:n:n]
+}
+
+// compact forgets the entries up to index, which the machine's picture holds.
+func (s *store) compact(index uint64) {
+	if index <= s.index || index > s.last() {
+		return
+	}
+	s.term = s.entries[index-s.index-1].GetTerm()
+	kept := s.entries[index-s.index:]
+	s.entries, s.index = append([]*raftpb.Entry(nil), kept...), index
+}
+
+// from returns the entries after index up to the last one.
+func (s *store) from(index, last uint64) []*raftpb.Entry {
+	return s.entries[index-s.index : last-s.index : last-s.index]
+}
+
+// InitialState implements [raft.Storage].
+func (s *store) InitialState() (*raftpb.HardState, *raftpb.ConfState, error) {
+	return s.hard.proto(), &raftpb.ConfState{Voters: s.voters}, nil
+}
+
+// Entries implements [raft.Storage].
+func (s *store) Entries(lo, hi, maxSize uint64) ([]*raftpb.Entry, error) {
+	if lo <= s.index {
+		return nil, raft.ErrCompacted
+	}
+	if hi > s.last()+1 || lo >= hi {
+		return nil, raft.ErrUnavailable
+	}
+	entries, size := s.from(lo-1, hi-1), uint64(0)
+	for i, e := range entries {
+		size += uint64(entryHead + len(e.GetData()))
+		if i > 0 && size > maxSize {
+			return entries[:i:i], nil
+		}
+	}
+	return entries, nil
+}
+
+// Term implements [raft.Storage].
+func (s *store) Term(i uint64) (uint64, error) {
+	switch {
+	case i < s.index:
+		return 0, raft.ErrCompacted
+	case i == s.index:
+		return s.term, nil
+	case i > s.last():
+		return 0, raft.ErrUnavailable
+	}
+	return s.entries[i-s.index-1].GetTerm(), nil
+}
+
+// FirstIndex implements [raft.Storage].
+func (s *store) FirstIndex() (uint64, error) { return s.index + 1, nil }
+
+// LastIndex implements [raft.Storage].
+func (s *store) LastIndex() (uint64, error) { return s.last(), nil }
+
+// Snapshot implements [raft.Storage]. One replica has nobody to send it to.
+func (s *store) Snapshot() (*raftpb.Snapshot, error) {
+	return nil, raft.ErrSnapshotTemporarilyUnavailable
+}

@@ -1,0 +1,157 @@
+package replica_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"testing"
+
+	"keepsake.example/replica"
+)
+
+// A toy is a machine that remembers every entry, in order. An entry that begins
+// with "fail" or "panic" does that.
+type toy struct {
+	entries  []string
+	released *int
+}
+
+var errToy = errors.New("the toy is broken")
+
+func (m *toy) Apply(entry []byte) (any, error) {
+	switch {
+	case bytes.HasPrefix(entry, []byte("fail")):
+		return nil, errToy
+	case bytes.HasPrefix(entry, []byte("panic")):
+		panic("the toy panics")
+	}
+	m.entries = append(m.entries, string(entry))
+	return len(m.entries), nil
+}
+
+func (m *toy) Checkpoint() replica.Checkpoint {
+	return &toyPicture{m.entries[:len(m.entries):len(m.entries)], m.released}
+}
+
+type toyPicture struct {
+	entries  []string
+	released *int
+}
+
+func (p *toyPicture) WriteTo(w io.Writer) (n int64, err error) {
+	for _, e := range p.entries {
+		b := binary.BigEndian.AppendUint32(nil, uint32(len(e)))
+		m, err := w.Write(append(b, e...))
+		n += int64(m)
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func (p *toyPicture) Release() {
+	if p.released != nil {
+		*p.released++
+	}
+}
+
+func (m *toy) Restore(r io.Reader) error {
+	for {
+		var size [4]byte
+		if _, err := io.ReadFull(r, size[:]); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		b := make([]byte, min(binary.BigEndian.Uint32(size[:]), 1<<20))
+		if _, err := io.ReadFull(r, b); err != nil {
+			return err
+		}
+		m.entries = append(m.entries, string(b))
+	}
+}
+
+// entriesOf reads the machine.
+func entriesOf(t testing.TB, r *replica.Replica) (entries []string) {
+	t.Helper()
+	err := r.Read(t.Context(), func(m replica.Machine) { entries = slices.Clone(m.(*toy).entries) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return entries
+}
+
+// wantEntries checks the machine's entries, genesis left out.
+func wantEntries(t testing.TB, r *replica.Replica, want ...string) {
+	t.Helper()
+	got := entriesOf(t, r)
+	if len(got) == 0 || got[0] != genesis || !slices.Equal(got[1:], want) {
+		t.Errorf("machine holds %.300q, want genesis and %.300q", got, want)
+	}
+}
+
+// unique fails when an entry was applied twice, and says which are there.
+func unique(t testing.TB, entries []string) map[string]bool {
+	t.Helper()
+	seen := make(map[string]bool)
+	for _, e := range entries {
+		if seen[e] {
+			t.Errorf("%q was applied twice", e)
+		}
+		seen[e] = true
+	}
+	return seen
+}
+
+// wantAll fails when one of the acknowledged is missing, or when one is there that was never proposed.
+func wantAll(t testing.TB, r *replica.Replica, acknowledged, unknown map[string]bool) {
+	t.Helper()
+	there := unique(t, entriesOf(t, r))
+	for _, e := range slices.Sorted(maps.Keys(acknowledged)) {
+		if !there[e] {
+			t.Errorf("%q was acknowledged and is lost", e)
+		}
+	}
+	for e := range there {
+		if !acknowledged[e] && !unknown[e] && e != genesis {
+			t.Errorf("%q was never proposed, or refused as not applied", e)
+		}
+	}
+}
+
+const genesis = "genesis"
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func propose(t testing.TB, r *replica.Replica, entries ...string) {
+	t.Helper()
+	for _, e := range entries {
+		if _, err := r.Propose(t.Context(), []byte(e)); err != nil {
+			t.Fatalf("proposing %.40q: %v", e, err)
+		}
+	}
+}
+
+func numbered(prefix string, n int) (entries []string) {
+	for i := range n {
+		entries = append(entries, fmt.Sprintf("%s %d", prefix, i))
+	}
+	return entries
+}
