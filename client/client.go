@@ -13,6 +13,7 @@ import (
 	"keepsake.example/cloud"
 	"keepsake.example/cloud/dir"
 	"keepsake.example/key"
+	"keepsake.example/password"
 )
 
 // Settings are what a Client needs from the program round it.
@@ -29,6 +30,10 @@ type Settings struct {
 	// nil.
 	Warn func(text string)
 	Now  func() time.Time // nil: time.Now
+	// Pause waits between two tries to reach the vault's server; nil: by the clock.
+	Pause func(context.Context, time.Duration) error
+	KDF   password.Params // of new records at the vault; zero: password.DefaultParams
+	step  func(name string) error
 }
 
 // Client runs the operations of one profile. It keeps nothing between two calls

@@ -156,6 +156,9 @@ func (c *Client) Rotate(ctx context.Context, deliver func(*key.Key) error) error
 		if err := c.visit(ctx, nil, func(*visit) error { return nil }); err != nil {
 			return err
 		}
+		if c.BehindPassword() {
+			return ErrPasswordSet // the vault would keep the old key
+		}
 		k, err := key.Generate()
 		if err != nil {
 			return err

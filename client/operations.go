@@ -210,6 +210,8 @@ type DisableOptions struct {
 	// Confirm is told what will be lost and stops by an error; must not be nil
 	// when Delete is set.
 	Confirm func(Loss) error
+	// Vault is how to reach the vault, to delete the record there; nil leaves it.
+	Vault *Access
 }
 
 // Loss is what deleting the backups takes away.
@@ -223,6 +225,10 @@ type Loss struct {
 type DisableResult struct {
 	Objects int
 	Bytes   int64
+	// RecordDeleted says that the key is no longer at the vault; RecordError why
+	// the record there may be left: its password gives the key as before.
+	RecordDeleted bool
+	RecordError   error
 }
 
 // Disable turns backup off on this device. The key is forgotten last: an
@@ -241,6 +247,15 @@ func (c *Client) Disable(ctx context.Context, o DisableOptions) (*DisableResult,
 	if o.Delete && !cfg.Pending {
 		if result, err = c.destroy(ctx, cfg, o.Confirm); err != nil {
 			return result, err
+		}
+	}
+	if o.Vault != nil && c.BehindPassword() {
+		// With a record left behind the profile is forgotten all the same: the person
+		// wants the key off this device.
+		result.RecordError = c.DeleteRecord(ctx, *o.Vault)
+		result.RecordDeleted = result.RecordError == nil
+		if err := ctx.Err(); err != nil {
+			return result, context.Cause(ctx)
 		}
 	}
 	return result, c.forget(cfg)

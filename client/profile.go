@@ -16,6 +16,9 @@ func (c *Client) forget(cfg *Config) error {
 			return err
 		}
 	}
+	if err := c.forgetVault(); err != nil {
+		return err
+	}
 	for _, name := range []string{"state.json", "state.lock", "config.json"} {
 		if err := os.Remove(c.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("emptying the profile: %w", err)

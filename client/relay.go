@@ -1,0 +1,243 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"keepsake.example/fleet"
+	"keepsake.example/sealed"
+)
+
+// How long the server is waited for.
+const (
+	requestTime = 20 * time.Second // one request, from the first byte out to the last in
+	maxTries    = 5
+	firstPause  = 250 * time.Millisecond // doubled after each try, plus up to as much by chance
+	maxJSON     = 64 << 10               // bytes of a JSON answer that are read
+	// maxPause is the longest wait that a server can ask for and that is waited
+	// for without telling the person.
+	maxPause = 5 * time.Second
+)
+
+// errChannelKey means that the vault no longer has the key a request was sealed to.
+var errChannelKey = errors.New("client: the vault's keys have changed")
+
+// errToken means that the server refuses the access token.
+var errToken = fmt.Errorf("%w: the access token was refused", ErrLogin)
+
+// relay speaks to chatd. It trusts chatd with nothing but the way: what matters is
+// sealed, or signed by the fleet.
+type relay struct {
+	server *Server
+	http   *http.Client
+	pause  func(context.Context, time.Duration) error
+}
+
+func newRelay(s *Server, pause func(context.Context, time.Duration) error) *relay {
+	config := &tls.Config{MinVersion: tls.VersionTLS13}
+	if s.CA != "" {
+		config.RootCAs = x509.NewCertPool()
+		config.RootCAs.AppendCertsFromPEM([]byte(s.CA)) // checked by NewServer
+	}
+	if pause == nil {
+		pause = pauseFor
+	}
+	return &relay{s, &http.Client{
+		Timeout: requestTime,
+		// Whoever is sent elsewhere is not where the person said.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			TLSClientConfig:        config,
+			ForceAttemptHTTP2:      true,
+			TLSHandshakeTimeout:    10 * time.Second,
+			ResponseHeaderTimeout:  requestTime,
+			MaxResponseHeaderBytes: 16 << 10,
+			MaxIdleConnsPerHost:    1,
+			IdleConnTimeout:        30 * time.Second,
+		},
+	}, pause}
+}
+
+func pauseFor(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (r *relay) close() { r.http.CloseIdleConnections() }
+
+// A call is one request, which can be sent again and again.
+type call struct {
+	method, path, kind string
+	token              string
+	body               []byte
+	limit              int64 // of the answer, in bytes
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	after  time.Duration
+	body   []byte
+}
+
+// again says that a try did not settle it.
+type again struct{ cause error }
+
+func (e *again) Error() string { return e.cause.Error() }
+func (e *again) Unwrap() error { return e.cause }
+
+// repeat sends the same bytes until use is content with the answer: it returns an
+// *again otherwise. After maxTries the error is a NotCountedError.
+func (r *relay) repeat(ctx context.Context, c call, use func(*answer) error) error {
+	sent := false
+	for try, pause := 1, firstPause; ; try, pause = try+1, 2*pause {
+		got, err := r.send(ctx, c)
+		if err == nil {
+			sent = true
+			err = use(got)
+		} else {
+			sent = sent || !neverLeft(err)
+		}
+		retry, ok := errors.AsType[*again](err)
+		if !ok {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if try == maxTries {
+			return &NotCountedError{Sent: sent, Cause: retry.cause}
+		}
+		// By chance as well: a thousand phones that lost one server must not come
+		// back to it in step.
+		wait := pause + rand.N(pause)
+		if got != nil && got.after > wait {
+			wait = got.after
+		}
+		if err := r.pause(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// send sends once. The error is an *again, for the server was not reached, or the
+// context's.
+func (r *relay) send(ctx context.Context, c call) (*answer, error) {
+	req, err := http.NewRequestWithContext(ctx, c.method, r.server.URL+c.path, bytes.NewReader(c.body))
+	if err != nil {
+		return nil, fmt.Errorf("asking the server: %w", err)
+	}
+	if c.kind != "" {
+		req.Header.Set("Content-Type", c.kind)
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := r.http.Do(req)
+	if err != nil {
+		return nil, &again{err}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, c.limit+1))
+	if err != nil {
+		return nil, &again{err}
+	}
+	got := &answer{status: resp.StatusCode, after: retryAfter(resp.Header), body: body}
+	if int64(len(body)) > c.limit {
+		return nil, &again{errors.New("the answer is too long")}
+	}
+	return got, nil
+}
+
+// neverLeft says whether the request certainly did not reach the server.
+func neverLeft(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial" || isCertificate(err)
+}
+
+func isCertificate(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
+}
+
+func retryAfter(h http.Header) time.Duration {
+	n, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil || n < 0 || n > 24*3600 {
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}
+
+// refusal turns a status other than success into an error.
+func (a *answer) refusal() error {
+	switch {
+	case a.status == http.StatusUnauthorized:
+		return errToken
+	case a.status == http.StatusTooManyRequests && a.after > 0 && a.after <= maxPause,
+		a.status == http.StatusRequestTimeout, a.status >= 500 && a.after <= maxPause:
+		return &again{fmt.Errorf("HTTP %d", a.status)}
+	case a.status >= 500:
+		return &NotCountedError{Sent: true, Cause: fmt.Errorf("HTTP %d", a.status)}
+	}
+	return &RefusedError{Status: a.status, After: a.after}
+}
+
+// exchange sends a sealed request, the same bytes until open is content with the
+// answer.
+func (r *relay) exchange(ctx context.Context, token string, request []byte, open func(answer []byte) error) error {
+	c := call{method: http.MethodPost, path: "/v1/vault", kind: "application/octet-stream", token: token, body: request, limit: sealed.AnswerSize}
+	return r.repeat(ctx, c, func(a *answer) error {
+		switch a.status {
+		case http.StatusOK:
+			return open(a.body)
+		case http.StatusNotFound:
+			return errChannelKey
+		}
+		return a.refusal()
+	})
+}
+
+// bundle fetches what the fleet says of itself; nothing of it is believed here.
+func (r *relay) bundle(ctx context.Context) (data []byte, err error) {
+	err = r.repeat(ctx, call{method: http.MethodGet, path: "/v1/bundle", limit: fleet.MaxSize}, func(a *answer) error {
+		if a.status != http.StatusOK {
+			return a.refusal()
+		}
+		data = a.body
+		return nil
+	})
+	return data, err
+}
+
+// post sends JSON and reads JSON; want is the status of success.
+func (r *relay) post(ctx context.Context, path string, want int, request, result any) error {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return fmt.Errorf("asking the server: %w", err)
+	}
+	defer clear(body)
+	return r.repeat(ctx, call{method: http.MethodPost, path: path, kind: "application/json", body: body, limit: maxJSON}, func(a *answer) error {
+		if a.status != want {
+			return a.refusal()
+		}
+		if err := json.Unmarshal(a.body, result); err != nil {
+			return fmt.Errorf("client: the server's answer makes no sense: %w", err)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,100 @@
+package client
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"keepsake.example/fleet"
+	"keepsake.example/sealed"
+)
+
+// maxCard bounds a server card in bytes: a URL, an id and a few certificates.
+const maxCard = 64 << 10
+
+// ErrServer is a server card or URL that cannot be used.
+var ErrServer = errors.New("client: not a server card")
+
+// Server is where the vault is reached and which one it is. It comes with the
+// application or from the operator, never from the server itself.
+//
+// Whoever changes the URL or the certificates can keep a device from its vault, and
+// no more; whoever changes the fleet id has the device ask his own vault.
+type Server struct {
+	URL   string         // of chatd: https://host[:port][/path]
+	Fleet sealed.FleetID // the pinned fleet
+	// CA are PEM certificates to trust in place of the system's, for development;
+	// "" trusts the system's.
+	CA string
+}
+
+// cardJSON is a server card: {"url", "fleet", "ca"}.
+type cardJSON struct {
+	URL   string `json:"url"`
+	Fleet string `json:"fleet"` // 64 hexadecimal digits
+	CA    string `json:"ca,omitempty"`
+}
+
+// ParseServer reads a server card. The error is [ErrServer].
+func ParseServer(card []byte) (*Server, error) {
+	var c cardJSON
+	if len(card) > maxCard {
+		return nil, fmt.Errorf("%w: too long", ErrServer)
+	}
+	if err := decodeStrictly(card, &c); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrServer, err)
+	}
+	return NewServer(c.URL, c.Fleet, c.CA)
+}
+
+// NewServer is a server by its URL, the id of its fleet in hexadecimal, and, for
+// development, the certificates to trust. The error is [ErrServer].
+func NewServer(address, fleetID, ca string) (*Server, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("%w: the address must be https://HOST", ErrServer)
+	}
+	id, err := fleet.ParseID(fleetID)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrServer, err)
+	}
+	if ca != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(ca)) {
+		return nil, fmt.Errorf("%w: no certificate in ca", ErrServer)
+	}
+	return &Server{URL: strings.TrimRight(address, "/"), Fleet: id, CA: ca}, nil
+}
+
+// Host is the server's name for people.
+func (s *Server) Host() string {
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		return s.URL
+	}
+	return u.Host
+}
+
+// Card returns the JSON that ParseServer reads.
+func (s *Server) Card() []byte {
+	b, err := json.MarshalIndent(s.card(), "", "  ")
+	if err != nil {
+		panic("client: internal error: " + err.Error()) // three strings
+	}
+	return append(b, '\n')
+}
+
+func (s *Server) card() cardJSON { return cardJSON{s.URL, fleet.FormatID(s.Fleet), s.CA} }
+
+// MarshalJSON writes the card.
+func (s *Server) MarshalJSON() ([]byte, error) { return json.Marshal(s.card()) }
+
+// UnmarshalJSON reads a card as strictly as ParseServer.
+func (s *Server) UnmarshalJSON(b []byte) error {
+	read, err := ParseServer(b)
+	if err == nil {
+		*s = *read
+	}
+	return err
+}
