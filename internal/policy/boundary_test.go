@@ -100,7 +100,8 @@ var rules = []policy.Rule{
 	// In front.
 	{Dir: "chatd", Planned: true, Never: behindChatd, Why: "chatd relays what it cannot read"},
 	{Dir: "chatd/audit", Local: []string{"internal/durable"}, External: []string{"golang.org/x/sys/..."}, Never: behindChatd, Why: "a log knows nothing of what is logged"},
-	{Dir: "chatd/issuer", Planned: true, Local: []string{"token", "internal/durable"}, External: []string{"github.com/wneessen/go-mail", "golang.org/x/time/rate", "modernc.org/sqlite/..."}, Tests: []string{"github.com/emersion/go-smtp"}, Never: behindChatd, Why: "who makes accounts relays nothing"},
+	{Dir: "chatd/limit", External: []string{"golang.org/x/time/rate"}, Why: "buckets know nobody by name"},
+	{Dir: "chatd/issuer", Local: []string{"chatd/limit", "token"}, External: []string{"github.com/wneessen/go-mail", "modernc.org/sqlite"}, Tests: []string{"github.com/emersion/go-smtp"}, Never: behindChatd, Why: "who makes accounts relays nothing"},
 	{Dir: "cmd/chatd", Planned: true, Local: []string{"chatd"}, Never: behindChatd, Why: "one binary per trust domain: the relay"},
 
 	// Development.
