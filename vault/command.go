@@ -1,13 +1,28 @@
 package vault
 
 import (
+	"errors"
+	"fmt"
+
 	"keepsake.example/vaultapi"
 )
+
+// MaxCommand is the longest command in bytes that DecodeCommand looks at. A
+// Request that proposes the longest envelope has under 2 KiB.
+const MaxCommand = 8 << 10
+
+// commandVersion is the first byte of every command.
+const commandVersion = 1
+
+// ErrCommand is a command that is not in the one form of spec/replication.md, or
+// with a value out of its range.
+var ErrCommand = errors.New("vault: not a command in its one form")
 
 // Kind is what a command does.
 type Kind uint8
 
-// The kinds of commands.
+// The kinds of commands. There is none that reads a secret, raises a limit,
+// lowers a count or shortens a wait.
 const (
 	Genesis       Kind = 1 + iota // founds the fleet: the first command, and only the first
 	AddChannelKey                 // adds a channel key
@@ -15,48 +30,113 @@ const (
 	Tick                          // lets time pass
 )
 
-// Seed is 32 secret bytes. It prints as one fixed word.
-type Seed [32]byte
-
-// Command is one entry of the log.
+// Command is one entry of the replicated log. The fields that its kind does not
+// name are zero.
 type Command struct {
 	Kind Kind
-	Time uint64 // the proposer's, milliseconds since 1970-01-01 UTC
+	Time uint64 // the proposer's, milliseconds since 1970-01-01 UTC, at most vaultapi.MaxTime
 
-	// Genesis.
-	Fleet        [32]byte // the fleet id that follows from IdentitySeed
-	IdentitySeed Seed     // Ed25519
+	// Of Genesis.
+	Fleet        [32]byte // must be the fleet id that follows from IdentitySeed
+	IdentitySeed Seed     // Ed25519, RFC 8032
 	NamingKey    Seed
 	Policy       Policy
 
-	// AddChannelKey.
+	// Of AddChannelKey.
 	ChannelKey ChannelKey
 
-	// Request.
+	// Of Request. That the token and its binding hold is for the proposer to see to.
 	Account vaultapi.Account
-	Who     [8]byte
+	Who     [8]byte // whom the history names
 	Body    vaultapi.Body
-	Random  [32]byte // fresh: for the proof of a last attempt
+	Random  [32]byte // fresh random bytes, for the proof of a last attempt
 }
 
-// ChannelKey is a channel key as the state holds it, with its validity in milliseconds.
-type ChannelKey struct {
-	Seed                Seed
-	NotBefore, NotAfter uint64
+// Encode returns the command's bytes. It panics on one whose values are out of
+// their range, which DecodeCommand never returns and [State.Check] never lets
+// pass. A Genesis, a channel key and a proposal have secrets in their bytes: the
+// caller clears them.
+func (c *Command) Encode() []byte {
+	if err := c.check(); err != nil {
+		panic("vault: internal error: encoding a command: " + err.Error())
+	}
+	w := &wire{b: make([]byte, 0, MaxCommand)}
+	c.layout(w)
+	return w.b
 }
 
-// Policy limits guesses (spec/vault-protocol.md §7.2). It has the fields of
-// fleet.Policy, so that one converts into the other.
-type Policy struct {
-	MaxAttempts uint8    // m, the largest attempt limit of a record, 1 to 10
-	Waits       []uint64 // milliseconds after the n-th attempt without proof, n from 1 to m − 1; never falling
-	CoolDown    uint64   // milliseconds until a change without authority takes effect
-	Grace       uint64   // milliseconds for which a last attempt may be repeated and proved
-	Insecure    bool     // a development anchor, or weaker limits than the default
+// DecodeCommand reads the bytes of [Command.Encode], and no others: ErrCommand.
+// The command shares no memory with b.
+func DecodeCommand(b []byte) (*Command, error) {
+	if len(b) > MaxCommand {
+		return nil, fmt.Errorf("%w: %d bytes", ErrCommand, len(b))
+	}
+	c, w := new(Command), &wire{b: b, reading: true}
+	c.layout(w)
+	if !w.done() {
+		return nil, fmt.Errorf("%w: kind %d, %d bytes", ErrCommand, c.Kind, len(b))
+	}
+	return c, c.check()
 }
 
-// Encode returns the command's bytes.
-func (c *Command) Encode() []byte { return nil }
+func (c *Command) layout(w *wire) {
+	version := uint8(commandVersion)
+	w.u8(&version)
+	w.bad = w.bad || version != commandVersion
+	w.u8((*uint8)(&c.Kind))
+	w.u64(&c.Time)
+	switch c.Kind {
+	case Genesis:
+		w.bytes(c.Fleet[:])
+		w.bytes(c.IdentitySeed[:])
+		w.bytes(c.NamingKey[:])
+		c.Policy.layout(w)
+	case AddChannelKey:
+		c.ChannelKey.layout(w)
+	case Request:
+		w.bytes(c.Account[:])
+		w.bytes(c.Who[:])
+		w.bytes(c.Random[:])
+		c.layoutBody(w)
+	}
+}
 
-// DecodeCommand reads the bytes of [Command.Encode].
-func DecodeCommand(b []byte) (*Command, error) { return nil, errMissing }
+// layoutBody is the type of the request and its body, which is the rest.
+func (c *Command) layoutBody(w *wire) {
+	if w.reading {
+		var t uint8
+		var err error
+		w.u8(&t)
+		c.Body, err = vaultapi.DecodeBody(vaultapi.Type(t), w.b)
+		w.b, w.bad = nil, w.bad || err != nil
+		return
+	}
+	t, body := uint8(c.Body.Type()), vaultapi.EncodeBody(c.Body)
+	defer clear(body)
+	w.u8(&t)
+	w.bytes(body)
+}
+
+// check refuses a value out of its range. An id or a signature is never out of it.
+func (c *Command) check() error {
+	if c.Time > vaultapi.MaxTime {
+		return fmt.Errorf("%w: time %d", ErrCommand, c.Time)
+	}
+	switch c.Kind {
+	case Genesis:
+		if c.Fleet != fleetID(&c.IdentitySeed) {
+			return fmt.Errorf("%w: a fleet id of another identity key", ErrCommand)
+		}
+		return c.Policy.check()
+	case AddChannelKey:
+		return c.ChannelKey.check()
+	case Request:
+		if c.Body == nil {
+			return fmt.Errorf("%w: a request of nothing", ErrCommand)
+		}
+		return nil
+	case Tick:
+		return nil
+	}
+	return fmt.Errorf("%w: kind %d", ErrCommand, c.Kind)
+}

@@ -1,0 +1,199 @@
+package vault
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math"
+
+	"keepsake.example/oprf"
+	"keepsake.example/vaultapi"
+)
+
+var errInvariant = errors.New("vault: a record without an attempt left can be evaluated")
+
+// turn is one request to one account. Its methods decide it, and change the
+// account and nothing else: whether the change is kept is for the state to say.
+type turn struct {
+	*account
+	fleet *fleet
+	now   uint64
+	by    *Command
+}
+
+func (t *turn) do() (*Effect, error) {
+	switch b := t.by.Body.(type) {
+	case *vaultapi.ProposeBody:
+		return t.propose(b), nil
+	case *vaultapi.ConfirmBody:
+		return t.confirm(b), nil
+	case *vaultapi.AttemptBody:
+		return t.attempt(b)
+	case *vaultapi.ProveBody:
+		return t.prove(b), nil
+	case *vaultapi.DeleteBody:
+		return t.delete(b), nil
+	case *vaultapi.StatusBody:
+		return t.status(), nil
+	case *vaultapi.CancelBody:
+		return t.cancel(b), nil
+	}
+	return t.say(vaultapi.Unsupported, nil), nil
+}
+
+// say makes the answer to the turn from the account as it is now.
+func (t *turn) say(code vaultapi.Code, body vaultapi.AnswerBody) *Effect {
+	a := vaultapi.Answer{Code: code, Time: t.now, Body: body}
+	if code != vaultapi.Unsupported && t.hasRecord() {
+		a.Left, a.Limit = t.record.limit-t.account.spent, t.record.limit
+		if t.next > t.now {
+			a.Next = t.next
+		}
+	}
+	return &Effect{Answer: a}
+}
+
+// wait is the answer to what is allowed at a later time.
+func (t *turn) wait(until uint64) *Effect {
+	e := t.say(vaultapi.Wait, nil)
+	e.Answer.Next = until
+	return e
+}
+
+// absent is the answer where a request needs a live record and there is none.
+func (t *turn) absent() *Effect {
+	if t.phase == spent || t.phase == destroyed {
+		return t.say(vaultapi.Destroyed, &vaultapi.Destruction{When: t.when})
+	}
+	return t.say(vaultapi.None, nil)
+}
+
+// attempt is spec/vault-protocol.md §11.2. There is one way to an evaluation of
+// an element that was not evaluated before, and it goes through spend.
+func (t *turn) attempt(b *vaultapi.AttemptBody) (*Effect, error) {
+	question, err := oprf.ParseBlinded(b.Blinded[:])
+	if err != nil {
+		return t.say(vaultapi.Unsupported, nil), nil
+	}
+	if !t.hasRecord() {
+		return t.absent(), nil
+	}
+	seen := t.try(b.Attempt)
+	isLast := t.phase == spent && seen == &t.tries[len(t.tries)-1]
+	switch {
+	case t.phase == spent && !isLast:
+		return t.absent(), nil
+	case seen != nil && (seen.other || seen.blinded != b.Blinded):
+		return t.say(vaultapi.Conflict, nil), nil
+	case isLast:
+		return t.lastAnswer(b), nil
+	case seen != nil:
+		return t.evaluate(b, question)
+	case t.next > t.now:
+		return t.wait(t.next), nil
+	}
+	return t.spend(b, question)
+}
+
+// spend counts the attempt, and only then lets the question be evaluated: by the
+// shell, after the commit (rule 3), or, for the last attempt, here (rule 4).
+func (t *turn) spend(b *vaultapi.AttemptBody, question *oprf.Blinded) (*Effect, error) {
+	if t.account.spent >= t.record.limit {
+		return nil, errInvariant
+	}
+	t.account.spent++
+	if t.owed < math.MaxUint8 {
+		t.owed++
+	}
+	t.next = later(t.now, t.fleet.Policy.wait(t.owed))
+	t.tries = append(t.tries, try{id: b.Attempt, blinded: b.Blinded, time: t.now, who: t.by.Who})
+	t.trim()
+	if t.account.spent < t.record.limit {
+		return t.evaluate(b, question)
+	}
+	if err := t.finish(question); err != nil {
+		return nil, err
+	}
+	return t.lastAnswer(b), nil
+}
+
+// evaluate lets the shell evaluate an attempt that has been paid for.
+func (t *turn) evaluate(b *vaultapi.AttemptBody, question *oprf.Blinded) (*Effect, error) {
+	k, err := oprf.ParsePrivateKey(t.record.key[:])
+	if err != nil {
+		return nil, fmt.Errorf("vault: reading the key of a live record: %w", err)
+	}
+	e := t.say(vaultapi.OK, t.evaluation(b))
+	e.Evaluate = &Evaluation{Key: k, Blinded: question}
+	return e, nil
+}
+
+// finish answers the last attempt and erases k: no other question can ever be
+// evaluated. After this there can be no proof, so it is made here, with the random
+// bytes of the command, which all replicas have.
+func (t *turn) finish(question *oprf.Blinded) error {
+	k, err := oprf.ParsePrivateKey(t.record.key[:])
+	if err != nil {
+		return fmt.Errorf("vault: reading the key of a live record: %w", err)
+	}
+	defer k.Wipe()
+	z, proof, err := k.Evaluate(bytes.NewReader(t.by.Random[:]), question)
+	if err != nil {
+		return fmt.Errorf("vault: evaluating a last attempt: %w", err)
+	}
+	clear(t.record.key[:])
+	t.phase, t.when, t.next = spent, t.now, 0
+	t.last = last{evaluated: z.Bytes(), proof: proof.Bytes(), until: later(t.now, t.fleet.Policy.Grace)}
+	return nil
+}
+
+// evaluation is the body of an answer to an attempt, but for Z and its proof.
+func (t *turn) evaluation(b *vaultapi.AttemptBody) *vaultapi.Evaluation {
+	return &vaultapi.Evaluation{Record: t.record.id, Attempt: b.Attempt, Envelope: bytes.Clone(t.record.envelope)}
+}
+
+// lastAnswer is the answer to the last attempt, as often as it is asked for.
+func (t *turn) lastAnswer(b *vaultapi.AttemptBody) *Effect {
+	body := t.evaluation(b)
+	body.Evaluated, body.Proof = t.last.evaluated, t.last.proof
+	return t.say(vaultapi.OK, body)
+}
+
+// prove is the one way for a client to set the count to zero without replacing the record.
+func (t *turn) prove(b *vaultapi.ProveBody) *Effect {
+	request := sha256.Sum256(vaultapi.EncodeBody(b))
+	seen := t.try(b.Attempt)
+	switch {
+	// The same again: it was verified then. It changes nothing, whatever has
+	// happened since, so that an old one delivered again enrols no old device.
+	case seen != nil && seen.proof == request:
+		return t.say(vaultapi.OK, &vaultapi.History{Past: t.history(seen.until)})
+	case !t.hasRecord():
+		return t.absent()
+	case seen == nil || seen.other || seen.until != 0:
+		return t.say(vaultapi.Conflict, nil)
+	}
+	message := vaultapi.ProveMessage(t.fleet.ID, t.by.Account, t.record.id, b.Attempt, seen.blinded, b.Device)
+	if !ed25519.Verify(t.record.unlock[:], message, b.Signature[:]) {
+		return t.say(vaultapi.Unauthorised, nil)
+	}
+	seen.proof = request
+	return t.proved(b)
+}
+
+// proved is the success of a Prove.
+func (t *turn) proved(b *vaultapi.ProveBody) *Effect {
+	t.account.spent, t.owed, t.next, t.success = 0, 0, 0, t.now
+	t.drop()
+	if b.Device != [32]byte{} {
+		t.record.device = b.Device
+	}
+	t.forget(t.now)
+	past := t.history(t.tries[len(t.tries)-1].until)
+	if t.phase == spent {
+		t.destroy(t.now)
+	}
+	return t.say(vaultapi.OK, &vaultapi.History{Past: past})
+}

@@ -1,0 +1,231 @@
+package cells
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"slices"
+	"sync/atomic"
+)
+
+// A file: the head and the strings in the order of their names, each with its u16
+// length in front, two zeros, and SHA-256 of all before.
+
+// chunk is how many bytes are read and written at a time.
+const chunk = 64 << 10
+
+var (
+	errReleased = errors.New("cells: writing a picture that was released")
+	// ErrFormat is a file that no picture wrote.
+	ErrFormat = errors.New("cells: not a file of strings")
+)
+
+// Picture is the strings at one time. Until its release it costs the memory of
+// what changes.
+type Picture struct {
+	head     []byte
+	pages    pages
+	index    index
+	released atomic.Bool
+}
+
+// Picture takes one, with a head of 1 to MaxLength bytes for its file, which is
+// cleared with the rest. Only the lists of pages and of shards are copied: 1 MB
+// at 10 M strings.
+func (s *Store) Picture(head []byte) *Picture {
+	s.Sweep()
+	s.epoch++
+	p := &Picture{head: head, pages: slices.Clone(s.pages), index: s.index}
+	s.pictures = append(s.pictures, p)
+	return p
+}
+
+// Sweep clears what only pictures showed that have all been released. It costs
+// nothing when there is nothing to clear.
+func (s *Store) Sweep() {
+	s.pictures = slices.DeleteFunc(s.pictures, func(p *Picture) bool { return p.released.Load() })
+	if len(s.pictures) > 0 {
+		return
+	}
+	for _, p := range s.shadows {
+		clear(p[:])
+	}
+	s.shadows = nil
+}
+
+// Release gives the picture up: the store's next Sweep clears it. It may be called
+// twice, but not before WriteTo has returned.
+func (p *Picture) Release() {
+	if !p.released.Swap(true) {
+		clear(p.head)
+	}
+}
+
+// WriteTo writes the picture's file: the same bytes for the same head and
+// strings, however they came about.
+func (p *Picture) WriteTo(to io.Writer) (int64, error) {
+	if p.released.Load() {
+		return 0, errReleased
+	}
+	w := &sink{to: to, hash: sha256.New(), b: make([]byte, 0, chunk)}
+	defer clear(w.b[:chunk])
+	w.string(p.head)
+	b := make([]byte, 0, MaxLength)
+	defer clear(b[:MaxLength])
+	for _, shard := range p.index {
+		for _, h := range shard {
+			w.string(p.pages.read(b, h))
+		}
+	}
+	w.string(nil)
+	w.flush()
+	w.write(w.hash.Sum(nil))
+	w.flush()
+	return w.n, w.err
+}
+
+// sink writes through a buffer that can be cleared, and hashes what it wrote. The
+// first error stays.
+type sink struct {
+	to   io.Writer
+	hash hash.Hash
+	b    []byte
+	n    int64
+	err  error
+}
+
+func (w *sink) string(b []byte) {
+	w.write(binary.BigEndian.AppendUint16(nil, uint16(len(b))))
+	w.write(b)
+}
+
+func (w *sink) write(b []byte) {
+	if len(b) > chunk-len(w.b) {
+		w.flush()
+	}
+	w.b = append(w.b, b...)
+}
+
+func (w *sink) flush() {
+	w.hash.Write(w.b)
+	if w.err == nil {
+		var n int
+		n, w.err = w.to.Write(w.b)
+		w.n += int64(n)
+	}
+	w.b = w.b[:0]
+}
+
+// Load reads a file to its end into a new Store: ErrFormat, or the error of the
+// reader. It gives head and each string, in the order of their names, to the
+// caller first, who may refuse them, and must neither change nor keep them. What it
+// takes up is in proportion to what it has read.
+func Load(r io.Reader, head, each func(b []byte) error) (*Store, error) {
+	in := &source{from: r, hash: sha256.New(), b: make([]byte, chunk)}
+	defer clear(in.b)
+	s := new(Store)
+	if err := s.load(in, head, each); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Store) load(in *source, head, each func(b []byte) error) error {
+	b := in.string()
+	if b == nil {
+		return cmp.Or(in.err, ErrFormat)
+	}
+	if err := head(b); err != nil {
+		return err
+	}
+	last := []byte(nil)
+	for b = in.string(); b != nil; b = in.string() {
+		if len(b) < len(Name{}) || bytes.Compare(last, b[:len(Name{})]) >= 0 {
+			return ErrFormat // rising names are all different
+		}
+		last = append(last[:0], b[:len(Name{})]...)
+		if err := each(b); err != nil {
+			return err
+		}
+		if err := s.Put(b); err != nil {
+			return err
+		}
+	}
+	return in.end()
+}
+
+// source reads through a buffer that can be cleared, and hashes what it handed
+// out. The first error stays.
+type source struct {
+	from io.Reader
+	hash hash.Hash
+	b    []byte // the buffer
+	have []byte // the part of it that was read and not handed out
+	err  error
+}
+
+// take hands out the next n bytes, at most a chunk, for use until the next call;
+// nil after an error.
+func (r *source) take(n int) []byte {
+	if len(r.have) < n && r.err == nil {
+		r.fill(n)
+	}
+	if r.err != nil {
+		return nil
+	}
+	b := r.have[:n]
+	r.have = r.have[n:]
+	r.hash.Write(b)
+	return b
+}
+
+func (r *source) fill(n int) {
+	have := copy(r.b, r.have)
+	more, err := io.ReadAtLeast(r.from, r.b[have:], n-have)
+	r.have = r.b[:have+more]
+	switch err {
+	case nil:
+	case io.EOF, io.ErrUnexpectedEOF:
+		r.err = ErrFormat
+	default:
+		r.err = fmt.Errorf("reading a file of strings: %w", err)
+	}
+}
+
+// string hands out a string, nil for one of no bytes and after an error.
+func (r *source) string() []byte {
+	b := r.take(2)
+	if b == nil {
+		return nil
+	}
+	n := int(binary.BigEndian.Uint16(b))
+	switch {
+	case n > MaxLength:
+		r.err = ErrFormat
+		return nil
+	case n == 0:
+		return nil
+	}
+	return r.take(n)
+}
+
+// end reads the hash of all before, and that nothing follows.
+func (r *source) end() error {
+	want := r.hash.Sum(nil)
+	got := r.take(sha256.Size)
+	if r.err != nil {
+		return r.err
+	}
+	if !bytes.Equal(got, want) || len(r.have) > 0 {
+		return ErrFormat
+	}
+	if _, err := io.ReadFull(r.from, r.b[:1]); err != io.EOF {
+		return ErrFormat
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package vault
+
+import (
+	"crypto/ed25519"
+
+	"keepsake.example/oprf"
+	"keepsake.example/vaultapi"
+)
+
+// propose stores a pending replacement (spec/vault-protocol.md §11.1). It takes
+// the place of any other change that waits: whoever holds a token can delay a
+// change that has no authority, and no more.
+func (t *turn) propose(b *vaultapi.ProposeBody) *Effect {
+	if b.Limit > t.fleet.Policy.MaxAttempts || !usable(b.Key) {
+		return t.say(vaultapi.Unsupported, nil)
+	}
+	proposal := b.Digest()
+	switch {
+	case t.phase == live && t.record.id == b.Record:
+		return t.sameOrConflict(t.record.proposal == proposal)
+	case t.phase == spent && t.record.id == b.Record || t.isGone(b.Record):
+		return t.say(vaultapi.Conflict, nil)
+	case t.pending.kind == vaultapi.PendingReplacement && t.pending.record.id == b.Record:
+		return t.sameOrConflict(t.pending.record.proposal == proposal)
+	}
+	t.drop()
+	t.pending = pending{kind: vaultapi.PendingReplacement, ends: later(t.now, confirmWithin)}
+	t.pending.record = record{
+		id: b.Record, proposal: proposal, limit: b.Limit, unlock: b.Unlock, device: b.Device, envelope: b.Envelope,
+	}
+	b.Key.Use(func(k *[32]byte) { t.pending.record.key = *k })
+	return t.say(vaultapi.OK, nil)
+}
+
+// usable reports whether k is a private key of spec/vault-protocol.md §3.2.
+func usable(k vaultapi.Secret) (ok bool) {
+	k.Use(func(b *[32]byte) {
+		key, err := oprf.ParsePrivateKey(b[:])
+		if ok = err == nil; ok {
+			key.Wipe()
+		}
+	})
+	return ok
+}
+
+func (t *turn) sameOrConflict(same bool) *Effect {
+	if same {
+		return t.say(vaultapi.OK, nil)
+	}
+	return t.say(vaultapi.Conflict, nil)
+}
+
+// confirm makes the pending replacement live. Without a key of the live record it
+// does so only after the cool-down, and takes the spent count along (rule 6).
+func (t *turn) confirm(b *vaultapi.ConfirmBody) *Effect {
+	p := &t.pending
+	switch {
+	case t.phase == live && t.record.id == b.Record:
+		return t.say(vaultapi.OK, nil)
+	case p.kind != vaultapi.PendingReplacement || p.record.id != b.Record:
+		return t.say(vaultapi.Conflict, nil)
+	case !t.hasRecord():
+		return t.replace(false)
+	case b.Kind != vaultapi.ByNobody:
+		if !t.signed(b.Authority, vaultapi.ConfirmMessage(t.fleet.ID, t.by.Account, t.record.id, p.record.proposal)) {
+			return t.say(vaultapi.Unauthorised, nil)
+		}
+		return t.replace(true)
+	case t.phase == spent:
+		return t.wait(t.last.until) // then there is no live record
+	case !t.ripe():
+		return t.wait(p.ripens)
+	}
+	return t.replace(false)
+}
+
+// replace puts the pending record in the place of what is there. The new record
+// has one attempt at least, and owes all that was spent since the last proof.
+func (t *turn) replace(authorised bool) *Effect {
+	if authorised {
+		t.owed, t.next = 0, 0
+	}
+	if t.hasRecord() {
+		t.end(t.now)
+	}
+	t.phase, t.when, t.record, t.registered = live, 0, t.pending.record, t.now
+	t.account.spent = min(t.owed, t.record.limit-1)
+	t.drop()
+	return t.say(vaultapi.OK, nil)
+}
+
+// ripe starts the cool-down of the pending change, or reports whether it is over.
+func (t *turn) ripe() bool {
+	p := &t.pending
+	if p.ripens == 0 {
+		p.ripens = later(t.now, t.fleet.Policy.CoolDown)
+		p.ends = later(p.ripens, confirmWithin)
+	}
+	return p.ripens <= t.now
+}
+
+// signed reports whether a key of the record signed the message.
+func (t *turn) signed(a vaultapi.Authority, message []byte) bool {
+	switch a.Kind {
+	case vaultapi.ByUnlock:
+		return ed25519.Verify(t.record.unlock[:], message, a.Signature[:])
+	case vaultapi.ByDevice:
+		return ed25519.Verify(t.record.device[:], message, a.Signature[:])
+	}
+	return false
+}
+
+// delete destroys the record: at once by a key of it, leaving nothing; otherwise
+// after the cool-down, leaving the spent count.
+func (t *turn) delete(b *vaultapi.DeleteBody) *Effect {
+	switch {
+	case !t.hasRecord():
+		return t.absent()
+	case t.record.id != b.Record:
+		return t.say(vaultapi.Conflict, nil)
+	case b.Kind != vaultapi.ByNobody:
+		if !t.signed(b.Authority, vaultapi.DeleteMessage(t.fleet.ID, t.by.Account, t.record.id)) {
+			return t.say(vaultapi.Unauthorised, nil)
+		}
+		t.owed, t.next = 0, 0
+		t.drop()
+	case t.phase == spent:
+		return t.wait(t.last.until) // then it is destroyed
+	default:
+		if t.pending.kind != vaultapi.PendingDeletion {
+			t.drop()
+			t.pending.kind = vaultapi.PendingDeletion
+		}
+		if !t.ripe() {
+			return t.wait(t.pending.ripens)
+		}
+	}
+	t.end(t.now)
+	t.forget(t.now)
+	t.success = 0
+	return t.say(vaultapi.OK, nil)
+}
+
+// cancel drops the pending change, by a key of the live record. Nothing pending
+// is ok: then it was this Cancel before, or time.
+func (t *turn) cancel(b *vaultapi.CancelBody) *Effect {
+	switch {
+	case !t.hasRecord():
+		return t.absent()
+	case !t.signed(b.Authority, vaultapi.CancelMessage(t.fleet.ID, t.by.Account, t.record.id, b.Record)):
+		return t.say(vaultapi.Unauthorised, nil)
+	case t.pending.kind != vaultapi.NoPending && t.pendingID() != b.Record:
+		return t.say(vaultapi.Conflict, nil)
+	}
+	t.drop()
+	return t.say(vaultapi.OK, nil)
+}
+
+// pendingID is the id of the pending change, zeros for none: a deletion has the
+// record's that it is to delete.
+func (t *turn) pendingID() vaultapi.ID {
+	if t.pending.kind == vaultapi.PendingDeletion {
+		return t.record.id
+	}
+	return t.pending.record.id
+}
+
+// status changes nothing and costs nothing.
+func (t *turn) status() *Effect {
+	if t.phase != live {
+		return t.absent()
+	}
+	return t.say(vaultapi.OK, &vaultapi.StatusReport{
+		Record: t.record.id, Registered: t.registered, LastSuccess: t.success,
+		Pending: t.pending.kind, PendingRecord: t.pendingID(), Ripens: t.pending.ripens,
+		Past: t.history(0),
+	})
+}

@@ -1,0 +1,69 @@
+package vault
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"keepsake.example/vault/cells"
+)
+
+// stateName begins the head of a checkpoint; its last byte is the version.
+const stateName = "keepsake vault state\x01"
+
+var errState = errors.New("vault: not a state that commands lead to")
+
+// Checkpoint is a picture of the state at one time. It costs the memory of what
+// changes until its release. What is erased meanwhile stays in it until then; the
+// next command overwrites it. WriteTo writes the same bytes for the same state on
+// every replica; they hold every secret of the vault. Both its methods may run in
+// other goroutines while the state goes on.
+type Checkpoint struct{ *cells.Picture }
+
+// Checkpoint takes a picture, in less than a millisecond for 10 M accounts. There
+// is none before Genesis: then it panics. The caller releases it.
+func (s *State) Checkpoint() *Checkpoint {
+	w := &wire{b: append(make([]byte, 0, cells.MaxLength), stateName...)}
+	s.fleet.layout(w)
+	return &Checkpoint{s.accounts.Picture(w.b)}
+}
+
+// Load reads what a Checkpoint wrote, to its end, and refuses whatever no
+// sequence of commands leads to. It takes up memory in proportion to what it has
+// read. Whether that is the newest is for the caller's anchor to say.
+func Load(r io.Reader) (*State, error) {
+	s := New()
+	store, err := cells.Load(r, s.loadFleet, s.loadAccount)
+	if err != nil {
+		return nil, err
+	}
+	s.accounts = store
+	return s, nil
+}
+
+func (s *State) loadFleet(b []byte) error {
+	s.fleet = newFleet()
+	b, named := bytes.CutPrefix(b, []byte(stateName))
+	w := &wire{b: b, reading: true}
+	s.fleet.layout(w)
+	if !w.done() || !named {
+		return errState
+	}
+	return s.fleet.check()
+}
+
+// loadAccount looks at every field of an account.
+func (s *State) loadAccount(b []byte) error {
+	var a account
+	defer a.wipe()
+	if err := a.decode(b); err != nil {
+		return err
+	}
+	d := a.deadline()
+	if d != 0 && d <= s.fleet.Time {
+		return errState // time would have done it
+	}
+	s.agenda.note(a.rid, 0, d)
+	s.counts.add(a.counts())
+	return nil
+}

@@ -1,0 +1,206 @@
+package vault
+
+import (
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+
+	"keepsake.example/vaultapi"
+)
+
+const (
+	// maxKeys is how many channel keys a bundle can name (spec/vault-protocol.md §7.1).
+	maxKeys = 8
+	// maxDuration is the longest wait, cool-down and grace in milliseconds: 366 days.
+	maxDuration = 366 * 24 * hour
+
+	minute = 60 * 1000 // milliseconds
+	hour   = 60 * minute
+)
+
+// Policy limits guesses, for all records of a fleet (spec/vault-protocol.md §7.2).
+// It has the fields of fleet.Policy, so that either converts into the other.
+type Policy struct {
+	MaxAttempts uint8    // m, the largest attempt limit of a record, 1 to 10
+	Waits       []uint64 // milliseconds after the n-th attempt without proof, n from 1 to m − 1; never falling
+	CoolDown    uint64   // milliseconds until a change without authority takes effect
+	Grace       uint64   // milliseconds for which a last attempt may be repeated and proved
+	Insecure    bool     // a development anchor, or weaker limits than the default
+}
+
+func (p *Policy) layout(w *wire) {
+	w.u8(&p.MaxAttempts)
+	list(w, &p.Waits, vaultapi.MaxAttempts, w.u64)
+	w.u64(&p.CoolDown)
+	w.u64(&p.Grace)
+	w.flag(&p.Insecure)
+}
+
+func (p *Policy) check() error {
+	switch {
+	case p.MaxAttempts < 1 || p.MaxAttempts > vaultapi.MaxAttempts || len(p.Waits) != int(p.MaxAttempts)-1:
+		return fmt.Errorf("%w: policy: %d attempts, %d waits", ErrCommand, p.MaxAttempts, len(p.Waits))
+	case !slices.IsSorted(p.Waits) || slices.Max(append([]uint64{p.CoolDown, p.Grace}, p.Waits...)) > maxDuration:
+		return fmt.Errorf("%w: policy: waits that fall, or a time over 366 days", ErrCommand)
+	}
+	return nil
+}
+
+// wait is how long after the n-th attempt without proof, n from 1, the next is
+// allowed (rule 5). A count that was carried over may be past the last wait.
+func (p *Policy) wait(n uint8) uint64 {
+	if len(p.Waits) == 0 {
+		return 0
+	}
+	return p.Waits[min(int(n), len(p.Waits))-1]
+}
+
+// Seed is 32 secret bytes that a key is made from. It prints as one fixed word;
+// slicing it gives the bytes.
+type Seed [32]byte
+
+const redacted = "vault(redacted)"
+
+// String returns a fixed word, never the secret.
+func (Seed) String() string { return redacted }
+
+// GoString returns a fixed word, never the secret.
+func (Seed) GoString() string { return redacted }
+
+// Format writes a fixed word for every verb and flag.
+func (Seed) Format(f fmt.State, verb rune) { io.WriteString(f, redacted) }
+
+// LogValue returns a fixed word, never the secret.
+func (Seed) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalJSON returns a fixed word as a JSON string, never the secret.
+func (Seed) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+
+// ChannelKey is a channel key as the state holds it.
+type ChannelKey struct {
+	Seed                Seed   // package sealed makes the key of it
+	NotBefore, NotAfter uint64 // milliseconds since 1970-01-01 UTC
+}
+
+func (k *ChannelKey) layout(w *wire) {
+	w.bytes(k.Seed[:])
+	w.u64(&k.NotBefore)
+	w.u64(&k.NotAfter)
+}
+
+func (k *ChannelKey) check() error {
+	if k.NotBefore > k.NotAfter || k.NotAfter > vaultapi.MaxTime {
+		return fmt.Errorf("%w: channel key from %d to %d", ErrCommand, k.NotBefore, k.NotAfter)
+	}
+	return nil
+}
+
+// FleetView is a copy of what the state holds of the fleet, for the shell to open
+// requests and sign bundles with. It never leaves the process. Not safe for
+// concurrent use with Wipe.
+type FleetView struct {
+	ID           [32]byte
+	IdentitySeed Seed
+	Keys         []ChannelKey // in the order they were added
+	Policy       Policy
+	// Serial and Changed (milliseconds) are the bundle's: with both from the state,
+	// all replicas sign the same bytes under one serial.
+	Serial, Changed uint64
+	Time            uint64 // the vault's, milliseconds
+}
+
+// Wipe overwrites the secrets. It may be called twice.
+func (v *FleetView) Wipe() {
+	clear(v.IdentitySeed[:])
+	clear(v.Keys)
+}
+
+// fleet is the state that is not of any account.
+type fleet struct {
+	FleetView
+	naming Seed
+}
+
+// newFleet has room for all keys, so that adding one leaves no copy of the others.
+func newFleet() *fleet { return &fleet{FleetView: FleetView{Keys: make([]ChannelKey, 0, maxKeys)}} }
+
+func (f *fleet) layout(w *wire) {
+	w.u64(&f.Time)
+	w.bytes(f.ID[:])
+	w.bytes(f.IdentitySeed[:])
+	w.bytes(f.naming[:])
+	f.Policy.layout(w)
+	w.u64(&f.Serial)
+	w.u64(&f.Changed)
+	list(w, &f.Keys, maxKeys, func(k *ChannelKey) { k.layout(w) })
+}
+
+// check refuses what no sequence of commands leads to.
+func (f *fleet) check() error {
+	if f.ID != fleetID(&f.IdentitySeed) || f.Time > vaultapi.MaxTime || f.Changed > f.Time {
+		return errState
+	}
+	for i := range f.Keys {
+		k := &f.Keys[i]
+		if k.check() != nil || k.NotAfter <= f.Time || f.key(&k.Seed) != k {
+			return errState
+		}
+	}
+	return f.Policy.check()
+}
+
+// add adds a channel key. The same again is ok; a conflict is one that another
+// validity is known for, that has expired, or that is one too many.
+func (f *fleet) add(k *ChannelKey) vaultapi.Code {
+	if old := f.key(&k.Seed); old != nil && *old == *k {
+		return vaultapi.OK
+	} else if old != nil || k.NotAfter <= f.Time || len(f.Keys) == maxKeys {
+		return vaultapi.Conflict
+	}
+	f.Keys = append(f.Keys, *k)
+	f.changed()
+	return vaultapi.OK
+}
+
+func (f *fleet) key(seed *Seed) *ChannelKey {
+	i := slices.IndexFunc(f.Keys, func(k ChannelKey) bool { return hmac.Equal(k.Seed[:], seed[:]) })
+	if i < 0 {
+		return nil
+	}
+	return &f.Keys[i]
+}
+
+// expired reports whether a channel key has expired at a time.
+func (f *fleet) expired(now uint64) bool {
+	return slices.ContainsFunc(f.Keys, func(k ChannelKey) bool { return k.NotAfter <= now })
+}
+
+// expire erases the channel keys that have expired; DeleteFunc clears what it
+// leaves over (spec/vault-protocol.md §11.6).
+func (f *fleet) expire() {
+	if f.expired(f.Time) {
+		f.Keys = slices.DeleteFunc(f.Keys, func(k ChannelKey) bool { return k.NotAfter <= f.Time })
+		f.changed()
+	}
+}
+
+func (f *fleet) changed() { f.Serial, f.Changed = f.Serial+1, f.Time }
+
+// rid names the account inside the vault (spec/vault-protocol.md §8).
+func (f *fleet) rid(a vaultapi.Account) rid {
+	h := hmac.New(sha256.New, f.naming[:])
+	h.Write(a[:])
+	return rid(h.Sum(nil)[:16])
+}
+
+// fleetID is spec/vault-protocol.md §7.
+func fleetID(identity *Seed) [32]byte {
+	key := ed25519.NewKeyFromSeed(identity[:])
+	defer clear(key)
+	public := key.Public().(ed25519.PublicKey)
+	return sha256.Sum256(append([]byte("keepsake fleet id\x01"), public...))
+}

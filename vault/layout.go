@@ -1,0 +1,164 @@
+package vault
+
+import (
+	"cmp"
+	"slices"
+
+	"keepsake.example/vaultapi"
+)
+
+// encode appends the account's bytes, spec/replication.md: none for an empty one.
+func (a *account) encode(b []byte) []byte {
+	if a.empty() {
+		return b
+	}
+	w := &wire{b: b}
+	a.layout(w)
+	return w.b
+}
+
+// decode reads the bytes of encode, and no others. Its envelopes share memory with b.
+func (a *account) decode(b []byte) error {
+	*a = account{}
+	w := &wire{b: b, reading: true}
+	a.layout(w)
+	if !w.done() {
+		return errState
+	}
+	return a.check()
+}
+
+func (a *account) layout(w *wire) {
+	w.bytes(a.rid[:])
+	w.u8((*uint8)(&a.phase))
+	w.u8(&a.owed)
+	w.u64(&a.next)
+	if a.hasRecord() {
+		a.record.layout(w)
+		w.u8(&a.spent)
+		w.u64(&a.registered)
+		w.u64(&a.success)
+	}
+	if a.phase == live {
+		w.bytes(a.record.key[:])
+	}
+	if a.phase == spent {
+		w.bytes(a.last.evaluated[:])
+		w.bytes(a.last.proof[:])
+		w.u64(&a.last.until)
+	}
+	if a.phase == spent || a.phase == destroyed {
+		w.u64(&a.when)
+	}
+	a.pending.layout(w)
+	list(w, &a.gone, maxGone, func(g *gone) {
+		w.bytes(g.id[:])
+		w.u64(&g.until)
+	})
+	list(w, &a.tries, 2*maxTries, func(t *try) { t.layout(w) })
+}
+
+// layout is a record without its key.
+func (r *record) layout(w *wire) {
+	w.bytes(r.id[:])
+	w.bytes(r.proposal[:])
+	w.u8(&r.limit)
+	w.bytes(r.unlock[:])
+	w.bytes(r.device[:])
+	w.counted(&r.envelope, vaultapi.MaxEnvelope)
+}
+
+func (p *pending) layout(w *wire) {
+	w.u8((*uint8)(&p.kind))
+	if p.kind == vaultapi.NoPending {
+		return
+	}
+	w.u64(&p.ripens)
+	w.u64(&p.ends)
+	if p.kind == vaultapi.PendingReplacement {
+		p.record.layout(w)
+		w.bytes(p.record.key[:])
+	}
+}
+
+func (t *try) layout(w *wire) {
+	w.bytes(t.id[:])
+	w.bytes(t.blinded[:])
+	w.u64(&t.time)
+	w.bytes(t.who[:])
+	w.flag(&t.other)
+	w.u64(&t.until)
+	proved := t.proof != [32]byte{}
+	w.flag(&proved)
+	if proved {
+		w.bytes(t.proof[:])
+	}
+	w.bad = w.bad || proved != (t.proof != [32]byte{})
+}
+
+// check refuses what no sequence of commands leads to. The state relies on it:
+// an account that passes has in each phase what that phase needs.
+func (a *account) check() error {
+	switch a.phase {
+	case live:
+		if a.spent >= a.record.limit {
+			return errInvariant
+		}
+	case spent:
+		if a.spent != a.record.limit || len(a.tries) == 0 || !a.tries[len(a.tries)-1].counted() {
+			return errInvariant
+		}
+	case none, destroyed:
+	default:
+		return errState
+	}
+	switch {
+	case a.hasRecord() && !a.record.valid(), !a.pending.valid(a.phase), a.empty():
+		return errState
+	case a.owed == 0 && a.next != 0, a.phase == destroyed && a.owed != 0:
+		return errState
+	}
+	return a.checkTries()
+}
+
+// checkTries: attempts from before the last success come first, and both kinds
+// and the live record's own are no more than they can be.
+func (a *account) checkTries() error {
+	counted, since := 0, 0
+	for _, t := range a.tries {
+		if t.counted() {
+			counted++
+		}
+		if t.until == 0 {
+			since++
+		} else if since > 0 {
+			return errState
+		}
+		if t.until == 0 && t.proof != [32]byte{} {
+			return errState
+		}
+	}
+	if since > 0 && !a.hasRecord() {
+		return errState
+	}
+	sorted := slices.IsSortedFunc(a.tries, func(a, b try) int { return cmp.Compare(a.time, b.time) })
+	if !sorted || since > maxTries || len(a.tries)-since > maxTries || counted > int(a.spent) || a.spent > a.owed {
+		return errState
+	}
+	return nil
+}
+
+// counted reports whether the attempt counts against the record that is there.
+func (t *try) counted() bool { return !t.other && t.until == 0 }
+
+func (r *record) valid() bool { return 1 <= r.limit && r.limit <= vaultapi.MaxAttempts }
+
+func (p *pending) valid(of phase) bool {
+	switch p.kind {
+	case vaultapi.NoPending:
+		return true
+	case vaultapi.PendingDeletion:
+		return of == live && p.ripens != 0 && p.ends != 0
+	}
+	return p.kind == vaultapi.PendingReplacement && p.record.valid() && p.ends != 0
+}
