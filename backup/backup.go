@@ -143,7 +143,7 @@ func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *Backup
 	if r.opts.Progress != nil {
 		counting, enough := context.WithCancel(ctx)
 		defer enough()
-		go countFolder(counting, o.Source, c)
+		aside(func() { countFolder(counting, o.Source, c) })
 	}
 	stop := c.report(r.opts.Progress, "backing up")
 	defer stop()

@@ -38,7 +38,7 @@ func (r *Repo) lock(ctx context.Context, what string) (*lock, error) {
 	}
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
-	go l.renew(renewing)
+	aside(func() { l.renew(renewing) })
 	return l, nil
 }
 
@@ -117,13 +117,17 @@ func (l *lock) renew(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			l.mu.Lock()
-			old := l.name
-			if l.put(ctx) == nil {
-				l.r.store.Delete(ctx, old)
-			}
-			l.mu.Unlock()
+			l.replace(ctx)
 		}
+	}
+}
+
+func (l *lock) replace(ctx context.Context) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old := l.name
+	if l.put(ctx) == nil {
+		l.r.store.Delete(ctx, old)
 	}
 }
 

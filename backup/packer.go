@@ -95,14 +95,14 @@ func (r *Repo) newUploader(ctx context.Context, c *counters, dry bool) *uploader
 	}
 	u.group, u.ctx = errgroup.WithContext(ctx)
 	for range uploads {
-		u.group.Go(func() error {
+		u.group.Go(guarded(func() error {
 			for full := range u.packs {
 				if err := u.store(full); err != nil {
 					return err
 				}
 			}
 			return nil
-		})
+		}))
 	}
 	return u
 }

@@ -122,6 +122,7 @@ type pipeline struct {
 	spool *spool
 	group *errgroup.Group
 	ctx   context.Context
+	crash context.CancelCauseFunc
 
 	jobs    chan func(*digester)
 	chunks  chan *chunkJob
@@ -150,6 +151,7 @@ func (r *Repo) newPipeline(ctx context.Context, c *counters, ids *idMap, dry boo
 	for range pagesAhead {
 		p.pages <- nil
 	}
+	ctx, p.crash = context.WithCancelCause(ctx)
 	p.group, p.ctx = errgroup.WithContext(ctx)
 	return p
 }
@@ -159,21 +161,21 @@ func (p *pipeline) run(ctx context.Context, scan func() error) error {
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
-			d := newDigester(p.r.ring)
-			for job := range p.jobs {
-				job(d)
+			if err := Guard(p.work); err != nil {
+				p.crash(err) // or the stages would wait for what it was to do
 			}
 		})
 	}
-	p.group.Go(func() error {
+	p.group.Go(guarded(func() error {
 		defer close(p.chunks)
 		return scan()
-	})
-	p.group.Go(p.collect)
-	p.group.Go(p.append)
+	}))
+	p.group.Go(guarded(p.collect))
+	p.group.Go(guarded(p.append))
 	stop := context.AfterFunc(p.ctx, func() { p.spool.fail(context.Cause(p.ctx)) })
 	err := p.group.Wait()
 	stop()
+	p.crash(nil)
 	close(p.jobs)
 	workers.Wait()
 	p.spool.discard()
@@ -182,6 +184,15 @@ func (p *pipeline) run(ctx context.Context, scan func() error) error {
 		err = upErr
 	}
 	return err
+}
+
+// work does what workers do until there is nothing more to do.
+func (p *pipeline) work() error {
+	d := newDigester(p.r.ring)
+	for job := range p.jobs {
+		job(d)
+	}
+	return nil
 }
 
 // send passes a stretch of a file on.

@@ -151,7 +151,7 @@ func (p *plan) execute() error {
 		if ctx.Err() != nil {
 			break
 		}
-		group.Go(func() error { return p.read(ctx, pack) })
+		group.Go(guarded(func() error { return p.read(ctx, pack) }))
 	}
 	err := group.Wait()
 	if err == nil {
@@ -178,9 +178,7 @@ func (p *plan) closeAll() {
 func (p *plan) read(ctx context.Context, pack uint32) error {
 	pieces := p.packs[pack]
 	slices.SortFunc(pieces, func(a, b piece) int { return cmp.Compare(a.first, b.first) })
-	p.mu.Lock()
-	t, err := p.x.r.table(ctx, pack)
-	p.mu.Unlock()
+	t, err := p.table(ctx, pack)
 	if err != nil {
 		return p.loseAll(pieces, err)
 	}
@@ -196,6 +194,12 @@ func (p *plan) read(ctx context.Context, pack uint32) error {
 		return err
 	}
 	return p.salvage(ctx, t, want[done:], pieces)
+}
+
+func (p *plan) table(ctx context.Context, pack uint32) (*table, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.x.r.table(ctx, pack)
 }
 
 // salvage reads blocks of a damaged pack one by one, so that only the files that the damage touches are lost.

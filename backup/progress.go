@@ -34,7 +34,7 @@ func (c *counters) report(fn func(Progress), phase string) (stop func()) {
 			BytesTotal: c.totalBytes.Load(), BytesNew: c.fresh.Load(), BytesUploaded: c.uploaded.Load()}
 	}
 	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
+	aside(func() {
 		defer close(done)
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
@@ -47,6 +47,6 @@ func (c *counters) report(fn func(Progress), phase string) (stop func()) {
 				return
 			}
 		}
-	}()
+	})
 	return func() { close(quit); <-done }
 }

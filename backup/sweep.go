@@ -34,12 +34,12 @@ func deleteAll(ctx context.Context, store cloud.Store, names []string) error {
 	var group errgroup.Group
 	group.SetLimit(8)
 	for _, name := range names {
-		group.Go(func() error {
+		group.Go(guarded(func() error {
 			if err := store.Delete(ctx, name); err != nil && !errors.Is(err, cloud.ErrNotExist) {
 				return fmt.Errorf("deleting %s: %w", name, err)
 			}
 			return nil
-		})
+		}))
 	}
 	return group.Wait()
 }

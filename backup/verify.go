@@ -174,7 +174,7 @@ func (v *verifier) packs(share float64) error {
 			break
 		}
 		v.res.PacksRead++
-		group.Go(func() error {
+		group.Go(guarded(func() error {
 			err := v.pack(ctx, n)
 			if errors.Is(err, ErrDamaged) {
 				if err := v.localise(ctx, n); err != nil {
@@ -182,7 +182,7 @@ func (v *verifier) packs(share float64) error {
 				}
 			}
 			return v.add(err)
-		})
+		}))
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -206,9 +206,7 @@ func draw(all []uint32, share float64) []uint32 {
 
 // pack reads one pack wholly: every segment, every chunk against its id, the padding, and its own table against the index.
 func (v *verifier) pack(ctx context.Context, n uint32) error {
-	v.mu.Lock()
-	t, err := v.r.table(ctx, n)
-	v.mu.Unlock()
+	t, err := v.table(ctx, n)
 	if err != nil {
 		return err
 	}
@@ -236,10 +234,16 @@ func (v *verifier) pack(ctx context.Context, n uint32) error {
 	return v.tail(s, t, plain)
 }
 
+func (v *verifier) table(ctx context.Context, n uint32) (*table, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.r.table(ctx, n)
+}
+
 // localise finds out which chunks of a damaged pack are lost.
 func (v *verifier) localise(ctx context.Context, n uint32) error {
+	t, err := v.table(ctx, n)
 	v.mu.Lock()
-	t, err := v.r.table(ctx, n)
 	v.bad[n] = nil
 	v.mu.Unlock()
 	if errors.Is(err, ErrDamaged) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zalando/go-keyring"
 
+	"keepsake.example/backup"
 	"keepsake.example/internal/durable"
 	"keepsake.example/key"
 )
@@ -44,8 +45,12 @@ func (systemKeyring) Get(service, user string) (secret string, err error) {
 	}
 	got := make(chan answer, 1)
 	go func() {
-		s, err := keyring.Get(service, user)
-		got <- answer{s, err}
+		var a answer
+		a.err = backup.Guard(func() (err error) {
+			a.secret, err = keyring.Get(service, user)
+			return err
+		})
+		got <- a
 	}()
 	select {
 	case a := <-got:
@@ -65,7 +70,7 @@ func (systemKeyring) Delete(service, user string) error {
 
 func await(f func() error) error {
 	done := make(chan error, 1)
-	go func() { done <- f() }()
+	go func() { done <- backup.Guard(f) }()
 	select {
 	case err := <-done:
 		return keyringError(err)

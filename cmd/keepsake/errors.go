@@ -117,14 +117,21 @@ func explain(err error) *failure {
 	return &failure{exit: cli.Failed, message: plain(err)}
 }
 
-// explainInput speaks about digits that cannot be, or no longer are, the key, and about
-// patterns.
+// explainInput speaks about digits that cannot be, or no longer are, the key, about
+// patterns, and about faults of our own.
 func explainInput(err error) *failure {
 	if e, ok := errors.AsType[*backup.WrongKeyError](err); ok && !e.ReplacedAt.IsZero() {
 		return &failure{
 			cli.WrongKey,
 			"these digits were replaced by newer ones on " + cli.Time(e.ReplacedAt),
 			"use the digits that key rotate showed then; if they were changed from another device: keepsake key check --store",
+		}
+	}
+	if e, ok := errors.AsType[*backup.InternalError](err); ok {
+		return &failure{
+			cli.Internal,
+			plain(e),
+			"this is a fault of keepsake. Please report the line above, which holds no secrets, with what `keepsake version` says. Earlier snapshots are intact",
 		}
 	}
 	if e, ok := errors.AsType[*key.DigitError](err); ok {

@@ -8,8 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,27 +39,26 @@ type app struct {
 
 // run runs the command and tells the person how it ended. The error is nil or a
 // *failure.
-func run(ctx context.Context, args []string, std stdio) (err error) {
+func run(ctx context.Context, args []string, std stdio) error {
 	a := &app{stdio: std, msg: cli.Messages{Name: "keepsake", W: std.err}}
-	defer func() {
-		if r := recover(); r != nil {
-			err = a.finish(internalError(r))
-		}
-	}()
+	return a.finish(backup.Guard(func() error { return a.execute(ctx, args) }))
+}
+
+func (a *app) execute(ctx context.Context, args []string) error {
 	if err := refuseDigits(args); err != nil {
 		a.json = wantsJSON(args)
-		return a.finish(err)
+		return err
 	}
 	root := a.root()
 	root.SetArgs(args)
-	root.SetIn(std.in)
-	root.SetOut(std.out)
-	root.SetErr(std.err)
-	err = root.ExecuteContext(ctx)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	err := root.ExecuteContext(ctx)
 	if err != nil {
 		a.json = a.json || wantsJSON(args) // flags may not have been parsed
 	}
-	return a.finish(err)
+	return err
 }
 
 // wantsJSON looks for --json without parsing, for errors of parsing itself.
@@ -75,26 +72,6 @@ func wantsJSON(args []string) bool {
 		}
 	}
 	return false
-}
-
-// internalError describes a panic by the places it came through. What was
-// panicked with is left out, and so are arguments: either can hold a secret.
-func internalError(r any) error {
-	var pcs [32]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
-	var where []string
-	for more := true; more && len(where) < 6; {
-		var f runtime.Frame
-		f, more = frames.Next()
-		if !strings.HasPrefix(f.Function, "runtime.") && f.Function != "" {
-			where = append(where, fmt.Sprintf("%s:%d", f.Function, f.Line))
-		}
-	}
-	return &failure{
-		exit:    cli.Failed,
-		message: fmt.Sprintf("internal error (%T) at %s", r, strings.Join(where, ", ")),
-		hint:    "please report this line; it holds no secrets. Earlier snapshots are intact",
-	}
 }
 
 // finish tells how the command ended.

@@ -60,6 +60,7 @@ func TestExplain(t *testing.T) {
 		{syscall.EACCES, 10, "permissions"},
 		{syscall.EROFS, 10, ""},
 		{syscall.ENOENT, 4, ""},
+		{&backup.InternalError{Type: "int", Where: "x"}, 70, "report"},
 		{&key.LengthError{Got: 3}, 3, "16 groups"},
 		{&key.DigitError{Position: 1, Line: 1, Rune: 'x'}, 3, "a to f"},
 	} {
@@ -151,7 +152,7 @@ func TestPanicTellsNoSecrets(t *testing.T) {
 	secret := strings.Repeat("5ec4e7", 6)
 	var out, errs strings.Builder
 	err := run(context.Background(), []string{"status", "--json"}, stdio{in: strings.NewReader(""), out: &out, err: &errs, env: func(string) string { panic(secret) }})
-	if exitCode(err) != cli.Failed.Code || !strings.Contains(errs.String(), "internal error (string) at ") {
+	if exitCode(err) != cli.Internal.Code || !strings.Contains(errs.String(), "internal error (string) at ") {
 		t.Errorf("code %d, %q", exitCode(err), errs.String())
 	}
 	if strings.Contains(out.String()+errs.String(), secret) {

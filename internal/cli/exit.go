@@ -25,12 +25,13 @@ var (
 	Unreachable = Exit{8, "unreachable", "the cloud cannot be reached"}
 	Partial     = Exit{9, "partial", "done, but some files could not be read or written"}
 	NoRoom      = Exit{10, "no-room", "no room or no permission, on this device or in the cloud"}
+	Internal    = Exit{70, "internal", "a fault of this program, with a line to report"} // EX_SOFTWARE of sysexits.h
 	Interrupted = Exit{130, "interrupted", "interrupted"}
 )
 
 // Exits lists all of them by number.
 func Exits() []Exit {
-	return []Exit{Done, Failed, Usage, WrongKey, NotFound, Damaged, RolledBack, Busy, Unreachable, Partial, NoRoom, Interrupted}
+	return []Exit{Done, Failed, Usage, WrongKey, NotFound, Damaged, RolledBack, Busy, Unreachable, Partial, NoRoom, Internal, Interrupted}
 }
 
 // WriteExits prints the table of exit codes as help shows it.
