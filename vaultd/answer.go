@@ -121,7 +121,7 @@ func (s *Server) execute(ctx context.Context, c *vault.Command) (*vault.Effect, 
 	defer cancel()
 	var effect *vault.Effect
 	decided := false
-	err := s.replica.Read(ctx, func(m replica.Machine) { effect, decided = m.(*machine).state.Check(c) })
+	err := s.commits.Read(ctx, func(m replica.Machine) { effect, decided = m.(*machine).state.Check(c) })
 	if err != nil || decided {
 		return effect, err
 	}
@@ -133,7 +133,7 @@ func (s *Server) propose(ctx context.Context, c *vault.Command) (*vault.Effect, 
 	rand.Read(c.Random[:])
 	entry := c.Encode()
 	began := s.clock.Elapsed()
-	effect, err := s.replica.Propose(ctx, entry)
+	effect, err := s.commits.Propose(ctx, entry)
 	if err != nil {
 		return nil, fmt.Errorf("committing: %w", err)
 	}

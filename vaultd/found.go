@@ -43,7 +43,12 @@ func Found(ctx context.Context, f Founding) (sealed.FleetID, []byte, error) {
 	now := startTime(f.Clock, 0).now()
 	genesis, first := f.genesis(now), addKey(now, f.KeyValidity)
 	entries := [][]byte{genesis.Encode(), first.Encode()}
-	defer wipe(genesis, first, entries)
+	defer func() {
+		wipeCommand(genesis)
+		wipeCommand(first)
+		clear(entries[0])
+		clear(entries[1])
+	}()
 	bundle, err := firstBundle(genesis, first)
 	if err != nil {
 		return none, nil, err
@@ -97,13 +102,4 @@ func firstBundle(commands ...*vault.Command) ([]byte, error) {
 	}
 	bundle, _ := keys.signed()
 	return bundle, nil
-}
-
-func wipe(genesis, first *vault.Command, entries [][]byte) {
-	clear(genesis.IdentitySeed[:])
-	clear(genesis.NamingKey[:])
-	clear(first.ChannelKey.Seed[:])
-	for _, e := range entries {
-		clear(e)
-	}
 }

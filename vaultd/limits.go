@@ -35,6 +35,10 @@ type Limits struct {
 	// KeyRotation is the age at which a channel key gets a successor, and
 	// KeyValidity how long a key is valid (§7.1).
 	KeyRotation, KeyValidity time.Duration
+	// Checkpoint is the longest time between two checkpoints; after one nothing
+	// that was erased before can be read from the disk. It is not made because
+	// something was erased: that would tell when.
+	Checkpoint time.Duration
 }
 
 // DefaultLimits are the limits of a vaultd that was told none.
@@ -43,6 +47,7 @@ func DefaultLimits() Limits {
 		Concurrent: 512, Queue: 2048, QueueWait: 2 * time.Second, PerAccount: 4,
 		Commit: 5 * time.Second, Drain: 10 * time.Second, Quantum: 20 * time.Millisecond,
 		KeyRotation: 7 * 24 * time.Hour, KeyValidity: 21 * 24 * time.Hour,
+		Checkpoint: 6 * time.Hour,
 	}
 }
 
@@ -56,6 +61,7 @@ func (l Limits) filled() Limits {
 	}
 	for _, f := range []struct{ is, or *time.Duration }{
 		{&l.QueueWait, &d.QueueWait}, {&l.Commit, &d.Commit}, {&l.Drain, &d.Drain}, {&l.KeyRotation, &d.KeyRotation}, {&l.KeyValidity, &d.KeyValidity},
+		{&l.Checkpoint, &d.Checkpoint},
 	} {
 		if *f.is == 0 {
 			*f.is = *f.or
@@ -79,6 +85,7 @@ func (l Limits) check() error {
 		{"commit", int64(l.Commit), int64(time.Minute), int64(10 * time.Millisecond), true},
 		{"drain", int64(l.Drain), int64(10 * time.Minute), int64(time.Millisecond), true},
 		{"quantum", int64(l.Quantum), int64(time.Second), 0, true},
+		{"checkpoint", int64(l.Checkpoint), int64(7 * 24 * time.Hour), int64(time.Minute), true},
 		{"key_rotation", int64(l.KeyRotation), int64(30 * 24 * time.Hour), int64(time.Hour), true},
 		{"key_validity", int64(l.KeyValidity), int64(90 * 24 * time.Hour), int64(2 * time.Hour), true},
 	} {

@@ -6,6 +6,7 @@ import (
 
 	"keepsake.example/replica"
 	"keepsake.example/vault"
+	"keepsake.example/vaultapi"
 )
 
 // machine lets a replica drive the vault: its entries are encoded commands.
@@ -19,7 +20,18 @@ func (m *machine) Apply(entry []byte) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decoding a committed command: %w", err)
 	}
+	defer wipeCommand(c)
 	return m.state.Apply(c)
+}
+
+// wipeCommand takes back what a command brought: the state has its own copy.
+func wipeCommand(c *vault.Command) {
+	clear(c.IdentitySeed[:])
+	clear(c.NamingKey[:])
+	clear(c.ChannelKey.Seed[:])
+	if p, ok := c.Body.(*vaultapi.ProposeBody); ok {
+		p.Key.Wipe()
+	}
 }
 
 func (m *machine) Checkpoint() replica.Checkpoint { return m.state.Checkpoint() }

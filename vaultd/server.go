@@ -15,6 +15,12 @@ import (
 	"keepsake.example/vaultapi"
 )
 
+// committer is what answering needs of a replica.
+type committer interface {
+	Propose(ctx context.Context, entry []byte) (effect any, err error)
+	Read(ctx context.Context, f func(replica.Machine)) error
+}
+
 // Server is one running vaultd. Its methods may be called concurrently.
 type Server struct {
 	log     *slog.Logger
@@ -25,12 +31,16 @@ type Server struct {
 	fleet   sealed.FleetID
 	warns   []string
 	replica *replica.Replica
+	commits committer
 	keys    keyring
 	nobody  *nobody
 	gate    *gate
 	// ofAccount bounds what one account has in work.
 	ofAccount *accounts
 	metrics   *metrics
+	// checkpointed is when the keeper, whose field it is, last made a checkpoint.
+	checkpointed time.Duration
+	rotating     sync.Mutex
 
 	mu      sync.Mutex
 	closing bool
@@ -59,6 +69,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the replica: %w", err)
 	}
+	s.commits = s.replica
 	if err := s.start(ctx, c); err != nil {
 		return nil, errors.Join(err, s.replica.Close())
 	}
@@ -83,7 +94,7 @@ func (s *Server) start(ctx context.Context, c Config) error {
 	if err := checkDate(c, view.Time); err != nil {
 		return err
 	}
-	s.time = startTime(c.Clock, view.Time)
+	s.time, s.checkpointed = startTime(c.Clock, view.Time), c.Clock.Elapsed()
 	return s.rotate(ctx)
 }
 

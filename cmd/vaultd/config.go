@@ -56,6 +56,7 @@ type limits struct {
 	Quantum      duration `toml:"quantum"`
 	KeyRotation  duration `toml:"key_rotation"`
 	KeyValidity  duration `toml:"key_validity"`
+	Checkpoint   duration `toml:"checkpoint"`
 	MaxClockJump duration `toml:"max_clock_jump"`
 }
 
@@ -89,7 +90,7 @@ func defaults() config {
 		Limits: limits{
 			Concurrent: d.Concurrent, Queue: d.Queue, QueueWait: duration(d.QueueWait), PerAccount: d.PerAccount,
 			Commit: duration(d.Commit), Drain: duration(d.Drain), Quantum: duration(d.Quantum),
-			KeyRotation: duration(d.KeyRotation), KeyValidity: duration(d.KeyValidity), MaxClockJump: duration(30 * 24 * time.Hour),
+			KeyRotation: duration(d.KeyRotation), KeyValidity: duration(d.KeyValidity), Checkpoint: duration(d.Checkpoint), MaxClockJump: duration(30 * 24 * time.Hour),
 		},
 	}
 }
@@ -99,6 +100,7 @@ func (l limits) limits() vaultd.Limits {
 		Concurrent: l.Concurrent, Queue: l.Queue, QueueWait: time.Duration(l.QueueWait), PerAccount: l.PerAccount,
 		Commit: time.Duration(l.Commit), Drain: time.Duration(l.Drain), Quantum: time.Duration(l.Quantum),
 		KeyRotation: time.Duration(l.KeyRotation), KeyValidity: time.Duration(l.KeyValidity),
+		Checkpoint: time.Duration(l.Checkpoint),
 	}
 }
 

@@ -1,0 +1,335 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"keepsake.example/fleet"
+	"keepsake.example/token"
+	"keepsake.example/vaultd"
+)
+
+// TestMain lets the test binary be vaultd itself, for tests that need a process of its own.
+func TestMain(m *testing.M) {
+	if os.Getenv("VAULTD_TEST_AS_COMMAND") != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// result is how a command ended.
+type result struct {
+	code     int
+	out, err string
+}
+
+func vault(t *testing.T, args ...string) result {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code := (&app{out: &out, err: &errs}).run(t.Context(), args)
+	return result{code, out.String(), errs.String()}
+}
+
+func (r result) wants(t *testing.T, e exit, parts ...string) result {
+	t.Helper()
+	if r.code != e.code {
+		t.Fatalf("exit code %d, want %d\n%s%s", r.code, e.code, r.out, r.err)
+	}
+	for _, part := range parts {
+		if !strings.Contains(r.out+r.err, part) {
+			t.Errorf("no %q in\n%s%s", part, r.out, r.err)
+		}
+	}
+	return r
+}
+
+// jwks writes an issuer's public keys to a file.
+func jwks(t *testing.T) string {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := token.NewSigner("https://id.example.org", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := signer.JWKS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "jwks.json")
+	if err := os.WriteFile(file, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// freePorts is an address with two free ports in a row, for both listeners.
+func freePorts(t *testing.T) string {
+	t.Helper()
+	for range 50 {
+		a, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, err := nextPort(a.Addr().String())
+		if err != nil {
+			continue
+		}
+		b, err := net.Listen("tcp", next)
+		a.Close()
+		if err == nil {
+			b.Close()
+			return a.Addr().String()
+		}
+	}
+	t.Fatal("no two free ports in a row")
+	return ""
+}
+
+// founded makes a fleet for development.
+func founded(t *testing.T, more ...string) (dir string, made initJSON) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "vault")
+	args := []string{"init", dir, "--issuer", "https://id.example.org", "--jwks", jwks(t), "--listen", freePorts(t), "--insecure-software-anchor", "--insecure-any-relay", "--json"}
+	r := vault(t, append(args, more...)...).wants(t, exitDone, "insecure_software_anchor")
+	if err := json.Unmarshal([]byte(r.out), &made); err != nil {
+		t.Fatal(err)
+	}
+	return dir, made
+}
+
+// serving runs vaultd in this process until the function it returns is called.
+func serving(t *testing.T, dir string) (stop func() result) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	ctx, cancel := context.WithCancel(context.Background())
+	code := make(chan int, 1)
+	config := filepath.Join(dir, "vaultd.toml")
+	text := must(os.ReadFile(config))
+	// Locking would last for the whole test process.
+	if err := os.WriteFile(config, bytes.Replace(text, []byte("lock_memory = true"), []byte("lock_memory = false"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	go func() { code <- (&app{out: &out, err: &errs}).run(ctx, []string{"serve", "--config", config}) }()
+	awaitReady(t, must(readConfig(config)).Admin, code)
+	return func() result {
+		cancel()
+		return result{<-code, out.String(), errs.String()}
+	}
+}
+
+func awaitReady(t *testing.T, admin string, ended <-chan int) {
+	t.Helper()
+	for range 1000 {
+		if _, err := get(t.Context(), "GET", admin, "/readyz"); err == nil {
+			return
+		}
+		select {
+		case c := <-ended:
+			t.Fatalf("ended with %d before it was ready", c)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	t.Fatal("never ready")
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// init, serve, status, bundle, checkpoint: what the help says, in this order.
+func TestFoundServeAndAsk(t *testing.T) {
+	dir, made := founded(t)
+	id, err := fleet.ParseID(made.Fleet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fleet.Open(must(os.ReadFile(made.Bundle)), id); err != nil {
+		t.Errorf("the bundle that init wrote: %v", err)
+	}
+	stop := serving(t, dir)
+	config := "--config=" + filepath.Join(dir, "vaultd.toml")
+	vault(t, "status", config).wants(t, exitDone, made.Fleet, "ready         yes", "INSECURE", "insecure_software_anchor", "insecure_any_relay", "memory_unlocked")
+	var st vaultd.Status
+	if err := json.Unmarshal([]byte(vault(t, "status", config, "--json").wants(t, exitDone).out), &st); err != nil || st.Fleet != made.Fleet || len(st.Insecure) < 3 {
+		t.Errorf("status --json: %+v, %v", st, err)
+	}
+	file := filepath.Join(t.TempDir(), "bundle")
+	vault(t, "bundle", config, "--out", file, "--fleet", made.Fleet).wants(t, exitDone, "serial", "INSECURE")
+	vault(t, "bundle", "--inspect", file).wants(t, exitDone, "compare it")
+	vault(t, "bundle", "--inspect", file, "--fleet", strings.Repeat("0", 64)).wants(t, exitDamaged, "another fleet")
+	vault(t, "checkpoint", config).wants(t, exitDone, "checkpoint made")
+	vault(t, "serve", config).wants(t, exitBusy)
+	r := stop().wants(t, exitDone)
+	for _, part := range []string{`"msg":"insecure"`, made.Server, made.Fleet, `"msg":"draining"`} {
+		if !strings.Contains(r.err, part) {
+			t.Errorf("no %s in the log:\n%s", part, r.err)
+		}
+	}
+	vault(t, "status", config).wants(t, exitUnreachable, "hint")
+}
+
+// A replica that was rolled back says so, what to do, and ends with its own code.
+func TestRolledBack(t *testing.T) {
+	dir, _ := founded(t)
+	image := filepath.Join(t.TempDir(), "image")
+	state, config := filepath.Join(dir, "state"), filepath.Join(dir, "vaultd.toml")
+	if err := os.CopyFS(image, os.DirFS(state)); err != nil {
+		t.Fatal(err)
+	}
+	stop := serving(t, dir)
+	vault(t, "checkpoint", "--config", config).wants(t, exitDone)
+	stop().wants(t, exitDone)
+	if err := os.RemoveAll(state); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(state, os.DirFS(image)); err != nil {
+		t.Fatal(err)
+	}
+	vault(t, "serve", "--config", config).wants(t, exitRolledBack, "do not delete or replace anything", "doc/vaultd.md")
+}
+
+// Every refusal has its own exit code and says what to do.
+func TestRefusals(t *testing.T) {
+	dir, _ := founded(t)
+	keys := jwks(t)
+	good := []string{"init", filepath.Join(t.TempDir(), "x"), "--issuer", "i", "--jwks", keys}
+	vault(t).wants(t, exitDone, "To begin")
+	vault(t, "help", "serve").wants(t, exitDone, "--accept-clock", "Exit codes")
+	vault(t, "fly").wants(t, exitUsage, "unknown command")
+	vault(t, "status", "--fly").wants(t, exitUsage, "vaultd help status")
+	vault(t, "status", "x").wants(t, exitUsage)
+	vault(t, "init", "x").wants(t, exitUsage, "--issuer")
+	vault(t, good...).wants(t, exitConfig, "insecure_software_anchor")
+	vault(t, append(good, "--insecure-software-anchor")...).wants(t, exitConfig, "insecure_any_relay")
+	vault(t, append(good, "--insecure-software-anchor", "--insecure-any-relay", "--algorithm", "HS256")...).wants(t, exitConfig)
+	vault(t, append(good, "--insecure-software-anchor", "--insecure-any-relay", "--attempts", "11")...).wants(t, exitFailed)
+	vault(t, "init", dir, "--issuer", "i", "--jwks", keys, "--insecure-software-anchor").wants(t, exitExists)
+	vault(t, "serve", "--config", filepath.Join(dir, "no.toml")).wants(t, exitNotFound)
+	vault(t, "status", "--admin", "127.0.0.1:1").wants(t, exitUnreachable, "hint")
+	vault(t, "bundle", "--inspect", keys).wants(t, exitDamaged)
+	var e struct {
+		Error struct {
+			Code string
+			Exit int
+			Hint string
+		}
+	}
+	r := vault(t, "fly", "--json")
+	r = vault(t, "status", "--json", "--admin", "127.0.0.1:1").wants(t, exitUnreachable)
+	if err := json.Unmarshal([]byte(r.out), &e); err != nil || e.Error.Code != "unreachable" || e.Error.Exit != 8 || e.Error.Hint == "" {
+		t.Errorf("--json of an error: %s", r.out)
+	}
+}
+
+// The configuration is strict, and what init writes says the defaults.
+func TestConfig(t *testing.T) {
+	dir, _ := founded(t)
+	text := string(must(os.ReadFile(filepath.Join(dir, "vaultd.toml"))))
+	if _, err := parseConfig([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string][2]string{
+		"unknown setting":      {"lock_memory", "lok_memory"},
+		"bare number":          {`quantum = "20ms"`, `quantum = 20`},
+		"bare number in text":  {`quantum = "20ms"`, `quantum = "20"`},
+		"another anchor":       {`anchor     = "software"`, `anchor = "tpm"`},
+		"unaccepted anchor":    {"insecure_software_anchor = true", "insecure_software_anchor = false"},
+		"no relay":             {"insecure_any_relay = true", "insecure_any_relay = false"},
+		"two sources of keys":  {"jwks_file", "jwks_url = \"https://x\"\njwks_file"},
+		"no issuer":            {"\n[[issuer]]", "\n[[isuer]]"},
+		"twice":                {"lock_memory = true", "lock_memory = true\nlock_memory = true"},
+		"a number for a list":  {"relays = []", "relays = 3"},
+		"not TOML at all":      {"listen", "=="},
+		"a limit out of place": {"[limits]", "[limit]"},
+	} {
+		if !strings.Contains(text, change[0]) {
+			t.Fatalf("%s: no %q in the file", name, change[0])
+		}
+		if _, err := parseConfig([]byte(strings.Replace(text, change[0], change[1], 1))); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	got := must(parseConfig([]byte(text)))
+	if got.Limits != defaults().Limits {
+		t.Errorf("the file says %+v, the defaults are %+v", got.Limits, defaults().Limits)
+	}
+}
+
+// Each setting is in the commented file, under its own name, with a reason above it.
+func TestConfigExplainsEverySetting(t *testing.T) {
+	dir, _ := founded(t)
+	text := string(must(os.ReadFile(filepath.Join(dir, "vaultd.toml"))))
+	for _, s := range []any{config{}, issuer{}, limits{}} {
+		for _, f := range reflect.VisibleFields(reflect.TypeOf(s)) {
+			name, ok := f.Tag.Lookup("toml")
+			if !ok || name == "limits" || name == "issuer" || name == "jwks_url" {
+				continue
+			}
+			if !strings.Contains(text, "\n"+name+" ") {
+				t.Errorf("the file does not say %s", name)
+			}
+		}
+	}
+	if lines := strings.Count(text, "\n#"); lines < 50 {
+		t.Errorf("only %d lines of comments", lines)
+	}
+}
+
+func TestDurationText(t *testing.T) {
+	for in, want := range map[time.Duration]string{20 * time.Millisecond: "20ms", time.Hour: "1h", 168 * time.Hour: "168h", 90 * time.Second: "1m30s", 5 * time.Minute: "5m", 0: "0s"} {
+		if got := duration(in).String(); got != want {
+			t.Errorf("%v is written %q, want %q", in, got, want)
+		}
+	}
+}
+
+// A kill at any moment loses nothing: vaultd in a process of its own starts again
+// after each SIGKILL, with the same bundle, and counts on.
+func TestKilledProcessStartsAgain(t *testing.T) {
+	dir, made := founded(t)
+	config := filepath.Join(dir, "vaultd.toml")
+	admin := must(readConfig(config)).Admin
+	for range 3 {
+		c := exec.Command(os.Args[0], "serve", "--config", config)
+		c.Env = append(os.Environ(), "VAULTD_TEST_AS_COMMAND=1")
+		var errs bytes.Buffer
+		c.Stderr, c.Stdout = &errs, io.Discard
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan int, 1)
+		go func() { c.Wait(); ended <- c.ProcessState.ExitCode() }()
+		awaitReady(t, admin, ended)
+		got, err := get(t.Context(), "GET", admin, "/bundle")
+		if err != nil || !bytes.Equal(got, must(os.ReadFile(made.Bundle))) {
+			t.Errorf("another bundle after a kill: %v", err)
+		}
+		if _, err := get(t.Context(), "POST", admin, "/checkpoint"); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.ReadFile("/proc/" + strconv.Itoa(c.Process.Pid) + "/environ"); err == nil && os.Getuid() != 0 {
+			t.Error("other processes can read the memory")
+		}
+		c.Process.Kill()
+		<-ended
+	}
+}

@@ -1,0 +1,50 @@
+package vaultd
+
+import (
+	"context"
+
+	"keepsake.example/replica"
+	"keepsake.example/vaultapi"
+)
+
+// Committer is what answering needs of a replica.
+type Committer = committer
+
+// Wrap puts something between the server and its replica.
+func (s *Server) Wrap(f func(Committer) Committer) { s.commits = f(s.commits) }
+
+// Decide answers a request below the channel.
+func (s *Server) Decide(ctx context.Context, message []byte) *vaultapi.Answer {
+	return s.decide(ctx, message)
+}
+
+// KeyCount is how many channel keys are ready for use.
+func (s *Server) KeyCount() int {
+	s.keys.mu.RLock()
+	defer s.keys.mu.RUnlock()
+	return len(s.keys.keys)
+}
+
+// Keep does at once what the keeper does every minute.
+func (s *Server) Keep(ctx context.Context) error { return s.rotate(ctx) }
+
+// Pretend makes the server account for a request that is being worked.
+func (s *Server) Pretend(account vaultapi.Account) (done func()) {
+	s.ofAccount.enter(account)
+	return func() { s.ofAccount.leave(account) }
+}
+
+// Fill takes all places at the gate.
+func (s *Server) Fill() (free func()) {
+	for range cap(s.gate.slots) {
+		s.gate.slots <- struct{}{}
+	}
+	return func() {
+		for range cap(s.gate.slots) {
+			<-s.gate.slots
+		}
+	}
+}
+
+// ReplicaMachine is a replica's machine, for wrappers.
+type ReplicaMachine = replica.Machine

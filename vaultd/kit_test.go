@@ -1,0 +1,484 @@
+package vaultd_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"keepsake.example/anchor"
+	"keepsake.example/anchor/software"
+	"keepsake.example/fleet"
+	"keepsake.example/oprf"
+	"keepsake.example/sealed"
+	"keepsake.example/token"
+	"keepsake.example/vaultapi"
+	"keepsake.example/vaultd"
+)
+
+const (
+	issuerName = "https://id.example.org"
+	audience   = "keepsake-vault"
+	quantum    = 20 * time.Millisecond
+)
+
+var begin = time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// clock is a host's clock that moves when it is told to. Short waits, those for
+// the quantum, move it themselves and return at once.
+type clock struct {
+	mu     sync.Mutex
+	wall   time.Time
+	run    time.Duration
+	timers map[chan time.Time]time.Duration
+	waited []time.Duration
+}
+
+func newClock() *clock {
+	return &clock{wall: begin, run: time.Hour, timers: map[chan time.Time]time.Duration{}}
+}
+
+func (c *clock) Wall() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wall
+}
+
+func (c *clock) Elapsed() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.run
+}
+
+func (c *clock) After(d time.Duration) <-chan time.Time {
+	ch := make(chan time.Time, 1)
+	c.mu.Lock()
+	if d >= time.Second {
+		c.timers[ch] = c.run + d
+		c.mu.Unlock()
+		return ch
+	}
+	c.waited = append(c.waited, d)
+	c.mu.Unlock()
+	c.advance(d)
+	ch <- time.Time{}
+	return ch
+}
+
+// advance lets time pass, on both clocks of the host.
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.run += d
+	c.wall = c.wall.Add(d)
+	for ch, at := range c.timers {
+		if at <= c.run {
+			delete(c.timers, ch)
+			ch <- time.Time{}
+		}
+	}
+}
+
+// set changes the host's date alone.
+func (c *clock) set(wall time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wall = wall
+}
+
+// world is a vault with everything round it.
+type world struct {
+	t      testing.TB
+	dir    string
+	clock  *clock
+	signer *token.Signer
+	fleet  sealed.FleetID
+	log    *bytes.Buffer
+	config vaultd.Config
+
+	anchor  anchor.Anchor
+	server  *vaultd.Server
+	http    *http.Client
+	url     string
+	stopped func()
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func newSigner() *token.Signer {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return must(token.NewSigner(issuerName, key))
+}
+
+func verifier(t testing.TB, s *token.Signer) *token.Verifier {
+	t.Helper()
+	keys, err := token.Static(must(s.JWKS()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return must(token.NewVerifier(token.Issuer{Name: issuerName, Audience: audience, Algorithms: []string{token.EdDSA}, Keys: keys}))
+}
+
+func testPolicy() fleet.Policy {
+	p := fleet.DefaultPolicy()
+	p.Insecure = true
+	return p
+}
+
+// newWorld founds a fleet and serves it over loopback TLS; change, if any, changes its configuration.
+func newWorld(t testing.TB, change ...func(*vaultd.Config)) *world {
+	t.Helper()
+	w := &world{t: t, dir: t.TempDir(), clock: newClock(), signer: newSigner(), log: new(bytes.Buffer)}
+	w.openAnchor()
+	id, _, err := vaultd.Found(t.Context(), vaultd.Founding{Dir: w.state(), Anchor: w.anchor, Policy: testPolicy(), Clock: w.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.fleet = id
+	w.config = vaultd.Config{
+		Dir: w.state(), Tokens: verifier(t, w.signer), Limits: vaultd.DefaultLimits(), AcceptInsecureAnchor: true, Clock: w.clock,
+		Log: slog.New(slog.NewJSONHandler(&lockedWriter{w: w.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	for _, f := range change {
+		f(&w.config)
+	}
+	w.start()
+	t.Cleanup(w.stop)
+	return w
+}
+
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}
+
+func (w *world) state() string { return filepath.Join(w.dir, "state") }
+
+func (w *world) openAnchor() {
+	w.t.Helper()
+	a, err := software.Open(filepath.Join(w.dir, "anchor"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.anchor = a
+}
+
+// start opens the server and its listener.
+func (w *world) start() {
+	w.t.Helper()
+	if w.config.Anchor == nil {
+		w.config.Anchor = w.anchor
+	}
+	s, err := vaultd.New(w.t.Context(), w.config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.server = s
+	w.listen()
+}
+
+func (w *world) listen() {
+	w.t.Helper()
+	certificate, pin, err := vaultd.Certificate(must(vaultd.NewTLSKey()), time.Now())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	own, relay, err := vaultd.Certificate(must(vaultd.NewTLSKey()), time.Now())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	public := must(tls.Listen("tcp", "127.0.0.1:0", vaultd.ServerTLS(certificate, []vaultd.Pin{relay})))
+	admin := must(net.Listen("tcp", "127.0.0.1:0"))
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- w.server.Serve(ctx, public, admin) }()
+	w.url = "https://" + public.Addr().String()
+	w.http = &http.Client{Transport: &http.Transport{TLSClientConfig: vaultd.ClientTLS(pin, own), MaxIdleConnsPerHost: 64}}
+	w.stopped = sync.OnceFunc(func() {
+		w.http.CloseIdleConnections()
+		cancel()
+		if err := <-served; err != nil && !errors.Is(err, vaultd.ErrHalted) {
+			w.t.Error(err)
+		}
+	})
+}
+
+// stop closes everything; it may be called twice.
+func (w *world) stop() {
+	if w.stopped == nil {
+		return
+	}
+	w.stopped()
+	if err := w.server.Close(); err != nil {
+		w.t.Error(err)
+	}
+	if err := w.anchor.Close(); err != nil {
+		w.t.Error(err)
+	}
+	w.stopped = nil
+}
+
+// restart closes everything and opens it again from the disk.
+func (w *world) restart() {
+	w.t.Helper()
+	w.stop()
+	w.openAnchor()
+	w.config.Anchor = w.anchor
+	w.start()
+}
+
+// post sends bytes as chatd does.
+func (w *world) post(body []byte) (int, []byte, http.Header) {
+	w.t.Helper()
+	r, err := w.http.Post(w.url+"/v1/request", "application/octet-stream", bytes.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	return r.StatusCode, must(io.ReadAll(r.Body)), r.Header
+}
+
+func (w *world) bundle() *fleet.Bundle {
+	w.t.Helper()
+	r, err := w.http.Get(w.url + "/v1/bundle")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := fleet.Open(must(io.ReadAll(r.Body)), w.fleet)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return b
+}
+
+func (w *world) now() uint64 { return uint64(w.clock.Wall().UnixMilli()) }
+
+// person is an account, a device and what it registered: a small client that
+// uses package oprf and no other of ours that knows the protocol.
+type person struct {
+	w       *world
+	name    string
+	device  ed25519.PrivateKey
+	account vaultapi.Account
+	record  vaultapi.ID
+	k       *oprf.PrivateKey
+	unlock  ed25519.PrivateKey
+	output  *oprf.Output // of the right password
+}
+
+func (w *world) person(name string) *person {
+	_, device, _ := ed25519.GenerateKey(rand.Reader)
+	return &person{w: w, name: name, device: device, account: must(vaultapi.NewAccount(issuerName, name))}
+}
+
+func public(k ed25519.PrivateKey) [32]byte { return [32]byte(k.Public().(ed25519.PublicKey)) }
+
+func randomID() (id vaultapi.ID) {
+	rand.Read(id[:])
+	return id
+}
+
+func (p *person) token() string {
+	return must(p.w.signer.Sign(token.Grant{
+		Subject: p.name, Audience: audience, Key: p.device.Public().(ed25519.PublicKey), Issued: p.w.clock.Wall(), Life: time.Hour,
+	}))
+}
+
+// request makes the bound message of a request.
+func (p *person) request(body vaultapi.Body) *vaultapi.Request {
+	r := &vaultapi.Request{Token: p.token(), Body: body}
+	r.Bind(p.w.fleet, p.device)
+	return r
+}
+
+// question is a sealed request and what opens its answer.
+type question struct {
+	bytes   []byte
+	pending *sealed.Pending
+	to      vaultapi.Type
+}
+
+func (w *world) seal(message []byte, to vaultapi.Type) question {
+	w.t.Helper()
+	key, err := w.bundle().Current(w.now())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	b, pending, err := key.Seal(message)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return question{b, pending, to}
+}
+
+func (p *person) question(body vaultapi.Body) question {
+	return p.w.seal(must(p.request(body).Encode()), body.Type())
+}
+
+// open opens an answer to a question.
+func (q question) open(answer []byte) (*vaultapi.Answer, error) {
+	text, err := q.pending.Open(answer)
+	if err != nil {
+		return nil, err
+	}
+	return vaultapi.DecodeAnswer(q.to, text)
+}
+
+func (w *world) deliver(q question) *vaultapi.Answer {
+	w.t.Helper()
+	status, body, _ := w.post(q.bytes)
+	if status != http.StatusOK {
+		w.t.Fatalf("HTTP %d %q", status, body)
+	}
+	a, err := q.open(body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return a
+}
+
+func (p *person) ask(body vaultapi.Body) *vaultapi.Answer {
+	p.w.t.Helper()
+	return p.w.deliver(p.question(body))
+}
+
+// wants fails unless the answer has the code.
+func wants(t testing.TB, a *vaultapi.Answer, code vaultapi.Code) *vaultapi.Answer {
+	t.Helper()
+	if a.Code != code {
+		t.Fatalf("answered %v, want %v", a.Code, code)
+	}
+	return a
+}
+
+const envelopeText = "the envelope C of the test"
+
+func (p *person) proposal(password string) *vaultapi.ProposeBody {
+	p.record = randomID()
+	p.k = must(oprf.GenerateKey(rand.Reader))
+	p.output = must(p.k.Output([]byte(password)))
+	_, p.unlock, _ = ed25519.GenerateKey(rand.Reader)
+	b := &vaultapi.ProposeBody{Record: p.record, Limit: 10, Unlock: public(p.unlock), Device: public(p.device), Envelope: []byte(envelopeText)}
+	p.k.Use(func(k *[32]byte) { b.Key = vaultapi.NewSecret(k) })
+	return b
+}
+
+// register sets a first password.
+func (p *person) register(password string) {
+	p.w.t.Helper()
+	wants(p.w.t, p.ask(p.proposal(password)), vaultapi.OK)
+	wants(p.w.t, p.ask(&vaultapi.ConfirmBody{Record: p.record}), vaultapi.OK)
+}
+
+func (w *world) registered(name, password string) *person {
+	w.t.Helper()
+	p := w.person(name)
+	p.register(password)
+	return p
+}
+
+// guess is one attempt with a password.
+type guess struct {
+	body     *vaultapi.AttemptBody
+	blinding *oprf.Blinding
+}
+
+func newGuess(password string) guess {
+	b := must(oprf.Blind(rand.Reader, []byte(password)))
+	return guess{&vaultapi.AttemptBody{Attempt: randomID(), Blinded: b.Blinded().Bytes()}, b}
+}
+
+var errWrong = errors.New("wrong password")
+
+// finish checks an evaluation and compares what comes out with what was registered.
+func (p *person) finish(g guess, a *vaultapi.Answer) error {
+	e, ok := a.Body.(*vaultapi.Evaluation)
+	if !ok {
+		return fmt.Errorf("%v without an evaluation", a.Code)
+	}
+	if e.Record != p.record || e.Attempt != g.body.Attempt || string(e.Envelope) != envelopeText {
+		return errors.New("an evaluation of something else")
+	}
+	z, err := oprf.ParseEvaluated(e.Evaluated[:])
+	if err != nil {
+		return err
+	}
+	proof, err := oprf.ParseProof(e.Proof[:])
+	if err != nil {
+		return err
+	}
+	out, err := g.blinding.Finalize(p.k.Public(), z, proof)
+	if err != nil {
+		return err
+	}
+	if !out.Equal(p.output) {
+		return errWrong
+	}
+	return nil
+}
+
+// prove shows that the password of a guess was right.
+func (p *person) prove(g guess) *vaultapi.ProveBody {
+	b := &vaultapi.ProveBody{Attempt: g.body.Attempt}
+	message := vaultapi.ProveMessage(p.w.fleet, p.account, p.record, b.Attempt, g.body.Blinded, b.Device)
+	copy(b.Signature[:], ed25519.Sign(p.unlock, message))
+	return b
+}
+
+// exhaust makes wrong guesses until the record is destroyed, waiting as told, and returns the last.
+func (p *person) exhaust(password string) guess {
+	p.w.t.Helper()
+	var g guess
+	for left := 10; left > 0; left-- {
+		g = newGuess(password)
+		a := wants(p.w.t, p.ask(g.body), vaultapi.OK)
+		if int(a.Left) != left-1 {
+			p.w.t.Fatalf("%d attempts left, want %d", a.Left, left-1)
+		}
+		if err := p.finish(g, a); !errors.Is(err, errWrong) {
+			p.w.t.Fatalf("guess: %v", err)
+		}
+		if a.Next > a.Time {
+			p.w.clock.advance(time.Duration(a.Next-a.Time) * time.Millisecond)
+		}
+	}
+	return g
+}
+
+// copyFolder copies a folder of plain files, as who keeps an image of a disk does.
+func copyFolder(t testing.TB, from, to string) {
+	t.Helper()
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
