@@ -8,9 +8,8 @@ import (
 )
 
 const (
-	// remember is how long the ids of old attempts and records are kept: the
-	// longest life of a token, an hour, with the tolerance at both of its ends, in
-	// milliseconds. A request that is delivered later has a token that has expired.
+	// remember is how long the ids of old attempts and records are kept, in
+	// milliseconds: a token's longest life and the tolerance at both of its ends.
 	remember = hour + 5*minute
 	// confirmWithin is how long a proposal waits for its Confirm, and a change that
 	// has ripened for its second, in milliseconds.
@@ -35,8 +34,7 @@ const (
 	destroyed              // a tombstone
 )
 
-// account is all that the vault knows of one account, taken out of the store to
-// be worked on. What is zero in its phase has no bytes in the store.
+// account is all that the vault knows of one account, taken out of the store.
 type account struct {
 	rid   rid
 	phase phase
@@ -98,9 +96,6 @@ type try struct {
 	proof   [32]byte // SHA-256 of the Prove that was accepted for it; zeros for none
 }
 
-// later is a time d after t, both milliseconds.
-func later(t, d uint64) uint64 { return min(t+d, vaultapi.MaxTime) }
-
 func (a *account) hasRecord() bool { return a.phase == live || a.phase == spent }
 
 // empty reports whether nothing need be kept of the account.
@@ -117,11 +112,6 @@ func (a *account) try(id vaultapi.ID) *try {
 	return &a.tries[i]
 }
 
-// isGone reports whether id was a live record's.
-func (a *account) isGone(id vaultapi.ID) bool {
-	return slices.ContainsFunc(a.gone, func(g gone) bool { return g.id == id })
-}
-
 // history lists the attempts that share the fate of one: with until 0 those since
 // the last success, else those of the success that set it, but not the one that proved it.
 func (a *account) history(until uint64) (past []vaultapi.Past) {
@@ -136,10 +126,10 @@ func (a *account) history(until uint64) (past []vaultapi.Past) {
 // forget sets when the attempts since the last success are forgotten: together,
 // and apart from those of an earlier success, also one of the same millisecond.
 func (a *account) forget(now uint64) {
-	until := later(now, remember)
+	until := now + remember
 	for _, t := range a.tries {
 		if t.until != 0 {
-			until = max(until, later(t.until, 1))
+			until = max(until, t.until+1)
 		}
 	}
 	for i := range a.tries {
@@ -150,17 +140,20 @@ func (a *account) forget(now uint64) {
 	a.trim()
 }
 
+// before is how many attempts are from before the last success. They come first.
+func (a *account) before() int {
+	since := slices.IndexFunc(a.tries, func(t try) bool { return t.until == 0 })
+	if since < 0 {
+		return len(a.tries)
+	}
+	return since
+}
+
 // trim drops the oldest attempts where there are too many. The attempts of the
 // live record are the newest and at most ten: none of them is ever dropped.
 func (a *account) trim() {
-	since := 0
-	for _, t := range a.tries {
-		if t.until == 0 {
-			since++
-		}
-	}
-	before := len(a.tries) - since // they come first
-	a.tries = slices.Delete(a.tries, before, before+max(0, since-maxTries))
+	before := a.before()
+	a.tries = slices.Delete(a.tries, before, max(before, len(a.tries)-maxTries))
 	a.tries = slices.Delete(a.tries, 0, max(0, before-maxTries))
 	a.gone = slices.Delete(a.gone, 0, max(0, len(a.gone)-maxGone))
 }
@@ -170,7 +163,7 @@ func (a *account) trim() {
 // nothing to a later record.
 func (a *account) end(now uint64) {
 	clear(a.record.key[:])
-	a.gone = append(a.gone, gone{a.record.id, later(now, remember)})
+	a.gone = append(a.gone, gone{a.record.id, now + remember})
 	for i := range a.tries {
 		a.tries[i].other = true
 	}
@@ -211,23 +204,21 @@ func (a *account) ripen(now uint64) {
 }
 
 // deadline is when ripen next has something to do; 0 for never.
-func (a *account) deadline() uint64 {
-	first := a.pending.ends
-	for _, t := range a.tries {
-		first = sooner(first, t.until)
+func (a *account) deadline() (first uint64) {
+	sooner := func(t uint64) {
+		if t != 0 && (first == 0 || t < first) {
+			first = t
+		}
 	}
+	sooner(a.pending.ends)
+	sooner(a.last.until)
 	for _, g := range a.gone {
-		first = sooner(first, g.until)
+		sooner(g.until)
 	}
-	return sooner(first, a.last.until)
-}
-
-// sooner is the earlier of two times of which 0 is never.
-func sooner(a, b uint64) uint64 {
-	if a == 0 || b != 0 && b < a {
-		return b
+	for _, t := range a.tries {
+		sooner(t.until)
 	}
-	return a
+	return first
 }
 
 // wipe overwrites the secrets of the copy that was worked on.

@@ -12,8 +12,6 @@ import (
 	"keepsake.example/vaultapi"
 )
 
-var errInvariant = errors.New("vault: a record without an attempt left can be evaluated")
-
 // turn is one request to one account. Its methods decide it, and change the
 // account and nothing else: whether the change is kept is for the state to say.
 type turn struct {
@@ -35,12 +33,10 @@ func (t *turn) do() (*Effect, error) {
 		return t.prove(b), nil
 	case *vaultapi.DeleteBody:
 		return t.delete(b), nil
-	case *vaultapi.StatusBody:
-		return t.status(), nil
 	case *vaultapi.CancelBody:
 		return t.cancel(b), nil
 	}
-	return t.say(vaultapi.Unsupported, nil), nil
+	return t.status(), nil
 }
 
 // say makes the answer to the turn from the account as it is now.
@@ -88,7 +84,7 @@ func (t *turn) attempt(b *vaultapi.AttemptBody) (*Effect, error) {
 	case seen != nil && (seen.other || seen.blinded != b.Blinded):
 		return t.say(vaultapi.Conflict, nil), nil
 	case isLast:
-		return t.lastAnswer(b), nil
+		return t.say(vaultapi.OK, t.evaluation(b)), nil
 	case seen != nil:
 		return t.evaluate(b, question)
 	case t.next > t.now:
@@ -101,13 +97,13 @@ func (t *turn) attempt(b *vaultapi.AttemptBody) (*Effect, error) {
 // shell, after the commit (rule 3), or, for the last attempt, here (rule 4).
 func (t *turn) spend(b *vaultapi.AttemptBody, question *oprf.Blinded) (*Effect, error) {
 	if t.account.spent >= t.record.limit {
-		return nil, errInvariant
+		return nil, errors.New("a live record without an attempt left")
 	}
 	t.account.spent++
 	if t.owed < math.MaxUint8 {
 		t.owed++
 	}
-	t.next = later(t.now, t.fleet.Policy.wait(t.owed))
+	t.next = t.now + t.fleet.Policy.wait(t.owed)
 	t.tries = append(t.tries, try{id: b.Attempt, blinded: b.Blinded, time: t.now, who: t.by.Who})
 	t.trim()
 	if t.account.spent < t.record.limit {
@@ -116,14 +112,14 @@ func (t *turn) spend(b *vaultapi.AttemptBody, question *oprf.Blinded) (*Effect, 
 	if err := t.finish(question); err != nil {
 		return nil, err
 	}
-	return t.lastAnswer(b), nil
+	return t.say(vaultapi.OK, t.evaluation(b)), nil
 }
 
 // evaluate lets the shell evaluate an attempt that has been paid for.
 func (t *turn) evaluate(b *vaultapi.AttemptBody, question *oprf.Blinded) (*Effect, error) {
 	k, err := oprf.ParsePrivateKey(t.record.key[:])
 	if err != nil {
-		return nil, fmt.Errorf("vault: reading the key of a live record: %w", err)
+		return nil, fmt.Errorf("reading the key of a live record: %w", err)
 	}
 	e := t.say(vaultapi.OK, t.evaluation(b))
 	e.Evaluate = &Evaluation{Key: k, Blinded: question}
@@ -136,29 +132,26 @@ func (t *turn) evaluate(b *vaultapi.AttemptBody, question *oprf.Blinded) (*Effec
 func (t *turn) finish(question *oprf.Blinded) error {
 	k, err := oprf.ParsePrivateKey(t.record.key[:])
 	if err != nil {
-		return fmt.Errorf("vault: reading the key of a live record: %w", err)
+		return fmt.Errorf("reading the key of a live record: %w", err)
 	}
 	defer k.Wipe()
 	z, proof, err := k.Evaluate(bytes.NewReader(t.by.Random[:]), question)
 	if err != nil {
-		return fmt.Errorf("vault: evaluating a last attempt: %w", err)
+		return fmt.Errorf("evaluating a last attempt: %w", err)
 	}
 	clear(t.record.key[:])
 	t.phase, t.when, t.next = spent, t.now, 0
-	t.last = last{evaluated: z.Bytes(), proof: proof.Bytes(), until: later(t.now, t.fleet.Policy.Grace)}
+	t.last = last{evaluated: z.Bytes(), proof: proof.Bytes(), until: t.now + t.fleet.Policy.Grace}
 	return nil
 }
 
-// evaluation is the body of an answer to an attempt, but for Z and its proof.
+// evaluation answers an attempt. Z and its proof are zeros where the shell is to
+// fill them in.
 func (t *turn) evaluation(b *vaultapi.AttemptBody) *vaultapi.Evaluation {
-	return &vaultapi.Evaluation{Record: t.record.id, Attempt: b.Attempt, Envelope: bytes.Clone(t.record.envelope)}
-}
-
-// lastAnswer is the answer to the last attempt, as often as it is asked for.
-func (t *turn) lastAnswer(b *vaultapi.AttemptBody) *Effect {
-	body := t.evaluation(b)
-	body.Evaluated, body.Proof = t.last.evaluated, t.last.proof
-	return t.say(vaultapi.OK, body)
+	return &vaultapi.Evaluation{
+		Record: t.record.id, Attempt: b.Attempt, Evaluated: t.last.evaluated, Proof: t.last.proof,
+		Envelope: bytes.Clone(t.record.envelope),
+	}
 }
 
 // prove is the one way for a client to set the count to zero without replacing the record.

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"crypto/ed25519"
+	"slices"
 
 	"keepsake.example/oprf"
 	"keepsake.example/vaultapi"
@@ -11,40 +12,32 @@ import (
 // the place of any other change that waits: whoever holds a token can delay a
 // change that has no authority, and no more.
 func (t *turn) propose(b *vaultapi.ProposeBody) *Effect {
-	if b.Limit > t.fleet.Policy.MaxAttempts || !usable(b.Key) {
+	r := record{
+		id: b.Record, proposal: b.Digest(), limit: b.Limit, unlock: b.Unlock, device: b.Device, envelope: b.Envelope,
+	}
+	defer clear(r.key[:])
+	b.Key.Use(func(k *[32]byte) { r.key = *k })
+	k, err := oprf.ParsePrivateKey(r.key[:])
+	if err != nil || r.limit > t.fleet.Policy.MaxAttempts {
 		return t.say(vaultapi.Unsupported, nil)
 	}
-	proposal := b.Digest()
+	k.Wipe()
 	switch {
-	case t.phase == live && t.record.id == b.Record:
-		return t.sameOrConflict(t.record.proposal == proposal)
-	case t.phase == spent && t.record.id == b.Record || t.isGone(b.Record):
-		return t.say(vaultapi.Conflict, nil)
-	case t.pending.kind == vaultapi.PendingReplacement && t.pending.record.id == b.Record:
-		return t.sameOrConflict(t.pending.record.proposal == proposal)
+	case t.hasRecord() && t.record.id == r.id:
+		return t.same(t.phase == live && t.record.proposal == r.proposal)
+	case t.pending.kind == vaultapi.PendingReplacement && t.pending.record.id == r.id:
+		return t.same(t.pending.record.proposal == r.proposal)
+	case slices.ContainsFunc(t.gone, func(g gone) bool { return g.id == r.id }):
+		return t.same(false)
 	}
 	t.drop()
-	t.pending = pending{kind: vaultapi.PendingReplacement, ends: later(t.now, confirmWithin)}
-	t.pending.record = record{
-		id: b.Record, proposal: proposal, limit: b.Limit, unlock: b.Unlock, device: b.Device, envelope: b.Envelope,
-	}
-	b.Key.Use(func(k *[32]byte) { t.pending.record.key = *k })
+	t.pending = pending{kind: vaultapi.PendingReplacement, ends: t.now + confirmWithin, record: r}
 	return t.say(vaultapi.OK, nil)
 }
 
-// usable reports whether k is a private key of spec/vault-protocol.md §3.2.
-func usable(k vaultapi.Secret) (ok bool) {
-	k.Use(func(b *[32]byte) {
-		key, err := oprf.ParsePrivateKey(b[:])
-		if ok = err == nil; ok {
-			key.Wipe()
-		}
-	})
-	return ok
-}
-
-func (t *turn) sameOrConflict(same bool) *Effect {
-	if same {
+// same answers an id that is known, with the same content or another.
+func (t *turn) same(content bool) *Effect {
+	if content {
 		return t.say(vaultapi.OK, nil)
 	}
 	return t.say(vaultapi.Conflict, nil)
@@ -93,21 +86,19 @@ func (t *turn) replace(authorised bool) *Effect {
 func (t *turn) ripe() bool {
 	p := &t.pending
 	if p.ripens == 0 {
-		p.ripens = later(t.now, t.fleet.Policy.CoolDown)
-		p.ends = later(p.ripens, confirmWithin)
+		p.ripens = t.now + t.fleet.Policy.CoolDown
+		p.ends = p.ripens + confirmWithin
 	}
 	return p.ripens <= t.now
 }
 
-// signed reports whether a key of the record signed the message.
+// signed reports whether the key of the record that a names signed the message.
 func (t *turn) signed(a vaultapi.Authority, message []byte) bool {
-	switch a.Kind {
-	case vaultapi.ByUnlock:
-		return ed25519.Verify(t.record.unlock[:], message, a.Signature[:])
-	case vaultapi.ByDevice:
-		return ed25519.Verify(t.record.device[:], message, a.Signature[:])
+	key := t.record.device
+	if a.Kind == vaultapi.ByUnlock {
+		key = t.record.unlock
 	}
-	return false
+	return a.Kind != vaultapi.ByNobody && ed25519.Verify(key[:], message, a.Signature[:])
 }
 
 // delete destroys the record: at once by a key of it, leaving nothing; otherwise

@@ -59,11 +59,10 @@ func (s *State) loadAccount(b []byte) error {
 	if err := a.decode(b); err != nil {
 		return err
 	}
-	d := a.deadline()
-	if d != 0 && d <= s.fleet.Time {
+	if d := a.deadline(); d != 0 && d <= s.fleet.Time {
 		return errState // time would have done it
 	}
-	s.agenda.note(a.rid, 0, d)
-	s.counts.add(a.counts())
+	s.note(&a, 0)
+	s.counts.count(&a, 1)
 	return nil
 }

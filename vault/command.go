@@ -7,12 +7,13 @@ import (
 	"keepsake.example/vaultapi"
 )
 
-// MaxCommand is the longest command in bytes that DecodeCommand looks at. A
-// Request that proposes the longest envelope has under 2 KiB.
-const MaxCommand = 8 << 10
+const (
+	// MaxCommand is the longest command in bytes that DecodeCommand looks at. A
+	// Request that proposes the longest envelope has under 2 KiB.
+	MaxCommand = 8 << 10
 
-// commandVersion is the first byte of every command.
-const commandVersion = 1
+	commandVersion = 1
+)
 
 // ErrCommand is a command that is not in the one form of spec/replication.md, or
 // with a value out of its range.
@@ -34,7 +35,7 @@ const (
 // name are zero.
 type Command struct {
 	Kind Kind
-	Time uint64 // the proposer's, milliseconds since 1970-01-01 UTC, at most vaultapi.MaxTime
+	Time uint64 // the proposer's, milliseconds since 1970-01-01 UTC; until the year 2246
 
 	// Of Genesis.
 	Fleet        [32]byte // must be the fleet id that follows from IdentitySeed
@@ -52,10 +53,9 @@ type Command struct {
 	Random  [32]byte // fresh random bytes, for the proof of a last attempt
 }
 
-// Encode returns the command's bytes. It panics on one whose values are out of
-// their range, which DecodeCommand never returns and [State.Check] never lets
-// pass. A Genesis, a channel key and a proposal have secrets in their bytes: the
-// caller clears them.
+// Encode returns the command's bytes, for the caller to clear: most kinds hold
+// secrets. It panics on values out of their range, which DecodeCommand never
+// returns and [State.Check] never lets pass.
 func (c *Command) Encode() []byte {
 	if err := c.check(); err != nil {
 		panic("vault: internal error: encoding a command: " + err.Error())
@@ -103,8 +103,8 @@ func (c *Command) layout(w *wire) {
 
 // layoutBody is the type of the request and its body, which is the rest.
 func (c *Command) layoutBody(w *wire) {
+	var t uint8
 	if w.reading {
-		var t uint8
 		var err error
 		w.u8(&t)
 		c.Body, err = vaultapi.DecodeBody(vaultapi.Type(t), w.b)
@@ -112,30 +112,23 @@ func (c *Command) layoutBody(w *wire) {
 		return
 	}
 	t, body := uint8(c.Body.Type()), vaultapi.EncodeBody(c.Body)
-	defer clear(body)
+	defer clear(body) // k may be in it
 	w.u8(&t)
 	w.bytes(body)
 }
 
-// check refuses a value out of its range. An id or a signature is never out of it.
+// check refuses a value out of its range.
 func (c *Command) check() error {
-	if c.Time > vaultapi.MaxTime {
+	switch {
+	case c.Time > maxTime:
 		return fmt.Errorf("%w: time %d", ErrCommand, c.Time)
-	}
-	switch c.Kind {
-	case Genesis:
-		if c.Fleet != fleetID(&c.IdentitySeed) {
-			return fmt.Errorf("%w: a fleet id of another identity key", ErrCommand)
-		}
+	case c.Kind == Genesis && c.Fleet != fleetID(&c.IdentitySeed):
+		return fmt.Errorf("%w: a fleet id of another identity key", ErrCommand)
+	case c.Kind == Genesis:
 		return c.Policy.check()
-	case AddChannelKey:
+	case c.Kind == AddChannelKey:
 		return c.ChannelKey.check()
-	case Request:
-		if c.Body == nil {
-			return fmt.Errorf("%w: a request of nothing", ErrCommand)
-		}
-		return nil
-	case Tick:
+	case c.Kind == Tick || c.Kind == Request && c.Body != nil:
 		return nil
 	}
 	return fmt.Errorf("%w: kind %d", ErrCommand, c.Kind)

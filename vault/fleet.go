@@ -13,13 +13,15 @@ import (
 )
 
 const (
-	// maxKeys is how many channel keys a bundle can name (spec/vault-protocol.md §7.1).
-	maxKeys = 8
-	// maxDuration is the longest wait, cool-down and grace in milliseconds: 366 days.
-	maxDuration = 366 * 24 * hour
-
 	minute = 60 * 1000 // milliseconds
 	hour   = 60 * minute
+	// maxDuration is the longest wait, cool-down and grace: 366 days.
+	maxDuration = 366 * 24 * hour
+	// maxTime is the last time of a command: times from then on cannot be answered.
+	// With it no sum of a time and a duration or two is over vaultapi.MaxTime.
+	maxTime = vaultapi.MaxTime - 2*maxDuration
+	// maxKeys is how many channel keys a bundle can name (§7.1).
+	maxKeys = 8
 )
 
 // Policy limits guesses, for all records of a fleet (spec/vault-protocol.md §7.2).
@@ -41,10 +43,11 @@ func (p *Policy) layout(w *wire) {
 }
 
 func (p *Policy) check() error {
+	times := append([]uint64{p.CoolDown, p.Grace}, p.Waits...)
 	switch {
 	case p.MaxAttempts < 1 || p.MaxAttempts > vaultapi.MaxAttempts || len(p.Waits) != int(p.MaxAttempts)-1:
 		return fmt.Errorf("%w: policy: %d attempts, %d waits", ErrCommand, p.MaxAttempts, len(p.Waits))
-	case !slices.IsSorted(p.Waits) || slices.Max(append([]uint64{p.CoolDown, p.Grace}, p.Waits...)) > maxDuration:
+	case !slices.IsSorted(p.Waits) || slices.Max(times) > maxDuration:
 		return fmt.Errorf("%w: policy: waits that fall, or a time over 366 days", ErrCommand)
 	}
 	return nil
@@ -105,7 +108,7 @@ func (k *ChannelKey) check() error {
 type FleetView struct {
 	ID           [32]byte
 	IdentitySeed Seed
-	Keys         []ChannelKey // in the order they were added
+	Keys         []ChannelKey // in the order they were added, at most 8
 	Policy       Policy
 	// Serial and Changed (milliseconds) are the bundle's: with both from the state,
 	// all replicas sign the same bytes under one serial.
@@ -141,37 +144,31 @@ func (f *fleet) layout(w *wire) {
 
 // check refuses what no sequence of commands leads to.
 func (f *fleet) check() error {
-	if f.ID != fleetID(&f.IdentitySeed) || f.Time > vaultapi.MaxTime || f.Changed > f.Time {
+	if f.ID != fleetID(&f.IdentitySeed) || f.Time < 1 || f.Time > maxTime || f.Changed > f.Time || f.expired(f.Time) {
 		return errState
 	}
-	for i := range f.Keys {
-		k := &f.Keys[i]
-		if k.check() != nil || k.NotAfter <= f.Time || f.key(&k.Seed) != k {
+	for i, k := range f.Keys {
+		if k.check() != nil || slices.IndexFunc(f.Keys, k.same) != i {
 			return errState
 		}
 	}
 	return f.Policy.check()
 }
 
+func (k *ChannelKey) same(o ChannelKey) bool { return hmac.Equal(k.Seed[:], o.Seed[:]) }
+
 // add adds a channel key. The same again is ok; a conflict is one that another
 // validity is known for, that has expired, or that is one too many.
 func (f *fleet) add(k *ChannelKey) vaultapi.Code {
-	if old := f.key(&k.Seed); old != nil && *old == *k {
+	switch i := slices.IndexFunc(f.Keys, k.same); {
+	case i >= 0 && f.Keys[i] == *k:
 		return vaultapi.OK
-	} else if old != nil || k.NotAfter <= f.Time || len(f.Keys) == maxKeys {
+	case i >= 0 || k.NotAfter <= f.Time || len(f.Keys) == maxKeys:
 		return vaultapi.Conflict
 	}
 	f.Keys = append(f.Keys, *k)
-	f.changed()
+	f.Serial, f.Changed = f.Serial+1, f.Time
 	return vaultapi.OK
-}
-
-func (f *fleet) key(seed *Seed) *ChannelKey {
-	i := slices.IndexFunc(f.Keys, func(k ChannelKey) bool { return hmac.Equal(k.Seed[:], seed[:]) })
-	if i < 0 {
-		return nil
-	}
-	return &f.Keys[i]
 }
 
 // expired reports whether a channel key has expired at a time.
@@ -179,25 +176,23 @@ func (f *fleet) expired(now uint64) bool {
 	return slices.ContainsFunc(f.Keys, func(k ChannelKey) bool { return k.NotAfter <= now })
 }
 
-// expire erases the channel keys that have expired; DeleteFunc clears what it
-// leaves over (spec/vault-protocol.md §11.6).
+// expire erases the channel keys that have expired (§11.6); DeleteFunc clears what
+// it leaves over.
 func (f *fleet) expire() {
 	if f.expired(f.Time) {
 		f.Keys = slices.DeleteFunc(f.Keys, func(k ChannelKey) bool { return k.NotAfter <= f.Time })
-		f.changed()
+		f.Serial, f.Changed = f.Serial+1, f.Time
 	}
 }
 
-func (f *fleet) changed() { f.Serial, f.Changed = f.Serial+1, f.Time }
-
-// rid names the account inside the vault (spec/vault-protocol.md §8).
+// rid names the account inside the vault (§8).
 func (f *fleet) rid(a vaultapi.Account) rid {
 	h := hmac.New(sha256.New, f.naming[:])
 	h.Write(a[:])
 	return rid(h.Sum(nil)[:16])
 }
 
-// fleetID is spec/vault-protocol.md §7.
+// fleetID is §7.
 func fleetID(identity *Seed) [32]byte {
 	key := ed25519.NewKeyFromSeed(identity[:])
 	defer clear(key)

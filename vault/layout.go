@@ -1,11 +1,6 @@
 package vault
 
-import (
-	"cmp"
-	"slices"
-
-	"keepsake.example/vaultapi"
-)
+import "keepsake.example/vaultapi"
 
 // encode appends the account's bytes, spec/replication.md: none for an empty one.
 func (a *account) encode(b []byte) []byte {
@@ -19,7 +14,9 @@ func (a *account) encode(b []byte) []byte {
 
 // decode reads the bytes of encode, and no others. Its envelopes share memory with b.
 func (a *account) decode(b []byte) error {
-	*a = account{}
+	if len(b) == 0 {
+		return nil
+	}
 	w := &wire{b: b, reading: true}
 	a.layout(w)
 	if !w.done() {
@@ -99,50 +96,32 @@ func (t *try) layout(w *wire) {
 // check refuses what no sequence of commands leads to. The state relies on it:
 // an account that passes has in each phase what that phase needs.
 func (a *account) check() error {
-	switch a.phase {
-	case live:
-		if a.spent >= a.record.limit {
-			return errInvariant
-		}
-	case spent:
-		if a.spent != a.record.limit || len(a.tries) == 0 || !a.tries[len(a.tries)-1].counted() {
-			return errInvariant
-		}
-	case none, destroyed:
-	default:
-		return errState
-	}
-	switch {
-	case a.hasRecord() && !a.record.valid(), !a.pending.valid(a.phase), a.empty():
-		return errState
+	switch tried := len(a.tries); {
+	case a.phase > destroyed, a.empty(), !a.pending.valid(a.phase), a.hasRecord() && !a.record.valid():
 	case a.owed == 0 && a.next != 0, a.phase == destroyed && a.owed != 0:
-		return errState
+	case a.phase == live && a.spent >= a.record.limit, a.phase == spent && a.spent != a.record.limit:
+	case a.phase == spent && (tried == 0 || !a.tries[tried-1].counted()):
+	default:
+		return a.checkTries()
 	}
-	return a.checkTries()
+	return errState
 }
 
-// checkTries: attempts from before the last success come first, and both kinds
-// and the live record's own are no more than they can be.
+// checkTries: attempts from before the last success come first, and there are no
+// more of either kind, or of the live record's own, than there can be.
 func (a *account) checkTries() error {
-	counted, since := 0, 0
-	for _, t := range a.tries {
+	before, counted, last := a.before(), 0, uint64(0)
+	for i, t := range a.tries {
+		if (t.until == 0) != (i >= before) || t.until == 0 && t.proof != [32]byte{} || t.time < last {
+			return errState
+		}
+		last = t.time
 		if t.counted() {
 			counted++
 		}
-		if t.until == 0 {
-			since++
-		} else if since > 0 {
-			return errState
-		}
-		if t.until == 0 && t.proof != [32]byte{} {
-			return errState
-		}
 	}
-	if since > 0 && !a.hasRecord() {
-		return errState
-	}
-	sorted := slices.IsSortedFunc(a.tries, func(a, b try) int { return cmp.Compare(a.time, b.time) })
-	if !sorted || since > maxTries || len(a.tries)-since > maxTries || counted > int(a.spent) || a.spent > a.owed {
+	since := len(a.tries) - before
+	if max(before, since) > maxTries || since > 0 && !a.hasRecord() || counted > int(a.spent) || a.spent > a.owed {
 		return errState
 	}
 	return nil

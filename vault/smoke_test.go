@@ -1,6 +1,8 @@
 package vault_test
+
 import "testing"
 import "keepsake.example/vaultapi"
+
 func TestSmoke(t *testing.T) {
 	w := newWorld(t, policy())
 	p := w.person("alice")

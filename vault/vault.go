@@ -1,34 +1,27 @@
 // Package vault is the state machine of the vault: who has which record, how many
 // attempts are left, and when a record is destroyed for good. It is a function of
 // the commands it is given: no files, no network, no clock, no randomness, no
-// goroutines. Commands bring the time and the random bytes; the shell (package
-// vaultd) makes them durable before it applies them, and evaluates afterwards.
-//
-// spec/vault-protocol.md §11 is the normative text, spec/replication.md ("The
-// vault's state") the bytes of commands and checkpoints. [Example] is a record's
-// life.
+// goroutines. The shell (package vaultd) makes commands durable before it applies
+// them, and evaluates afterwards. spec/vault-protocol.md §11 is the normative text,
+// spec/replication.md, "The vault's state", the bytes. [Example] is a record's life.
 //
 // # How to read it
 //
-// The rules of §11.3 are in three files, on plain values, without a thought of
-// how these are kept:
+// The rules are in three files, on plain values that do not know how they are kept:
 //
 //	account.go  what there is of an account, and what time alone does to it
 //	attempt.go  Attempt and Prove: rules 1 to 5 and 7
 //	change.go   Propose, Confirm, Delete, Cancel, Status: rule 6
 //
-// State.turn takes an account out of the store, lets one request decide it, and
-// [State.Apply] puts it back; [State.Check] does the same and puts nothing back. So
-// there is one decision, and what Check calls decided is what changed no byte.
-// The rest is keeping: layout.go and wire.go (bytes), store.go (memory),
-// checkpoint.go and load.go (files), command.go and fleet.go.
+// The state takes an account out of its store and lets one request decide it.
+// [State.Apply] puts it back. [State.Check] puts nothing back: it calls decided what
+// changed no byte, so that it cannot disagree with Apply. layout.go and wire.go are
+// the bytes, package cells the memory, command.go and fleet.go the rest.
 //
 // # Secrets
 //
-// The state is one large secret. k and the seeds lie in memory in the clear; what
-// is erased is overwritten where it lies, and copies that were worked on are
-// cleared. That is best effort in Go. Not safe for concurrent use, but for
-// [Checkpoint.WriteTo] and Release.
+// k and the seeds lie in memory in the clear. What is erased is overwritten where it
+// lies, and copies that were worked on are cleared, as far as Go lets one.
 package vault
 
 import (
@@ -44,11 +37,11 @@ import (
 
 var errOrder = errors.New("vault: a command before Genesis, or a second Genesis")
 
-// State is the vault's state.
+// State is the vault's state. Not safe for concurrent use.
 type State struct {
 	fleet    *fleet // nil before Genesis
 	accounts *cells.Store
-	agenda   agenda
+	agenda   cells.Agenda
 	counts   Counts
 	broken   error
 	// The bytes of the one account that is worked on, as it was and as it is.
@@ -57,8 +50,8 @@ type State struct {
 
 // Effect is what a command brings about outside.
 type Effect struct {
-	// Answer is what the client is told. For other commands than requests it has
-	// the time, and OK, or Conflict for a channel key that was not taken.
+	// Answer is what the client is told; for another command than a Request OK, or
+	// Conflict for a channel key that was not taken.
 	Answer vaultapi.Answer
 	// Evaluate, unless nil, is what the shell evaluates after the commit, and never
 	// before (rule 3). It puts Z and the proof into the Answer's body, a
@@ -74,9 +67,9 @@ type Evaluation struct {
 
 // Counts is how much there is.
 type Counts struct {
-	Records    uint64 // that can be evaluated, or whose last answer can be repeated
-	Tombstones uint64 // of destroyed records, and spent counts of deleted ones
-	Pending    uint64 // changes
+	Records    int    // that can be evaluated, or whose last answer can be repeated
+	Tombstones int    // of destroyed records, and spent counts of deleted ones
+	Pending    int    // changes
 	Bytes      uint64 // memory for accounts
 }
 
@@ -111,19 +104,26 @@ func (s *State) apply(c *Command) (*Effect, error) {
 		return nil, errOrder
 	}
 	if c.Kind == Genesis {
-		s.found(c)
+		s.fleet = newFleet()
+		s.fleet.ID, s.fleet.IdentitySeed, s.fleet.naming = c.Fleet, c.IdentitySeed, c.NamingKey
+		s.fleet.Policy, s.fleet.Policy.Waits = c.Policy, slices.Clone(c.Policy.Waits)
 	}
 	s.fleet.Time = s.now(c)
 	if err := s.ripen(); err != nil {
 		return nil, err
 	}
-	switch c.Kind {
-	case AddChannelKey:
-		return s.plain(s.fleet.add(&c.ChannelKey)), nil
-	case Request:
-		return s.request(c)
+	if c.Kind == Request {
+		a, e, err := s.turn(c, s.fleet.Time)
+		if err != nil {
+			return nil, err
+		}
+		return e, s.put(a)
 	}
-	return s.plain(vaultapi.OK), nil
+	e := &Effect{Answer: vaultapi.Answer{Time: s.fleet.Time}}
+	if c.Kind == AddChannelKey {
+		e.Answer.Code = s.fleet.add(&c.ChannelKey)
+	}
+	return e, nil
 }
 
 // Check decides a command without a commit, if it can be: true means that the
@@ -137,23 +137,27 @@ func (s *State) Check(c *Command) (effect *Effect, decided bool) {
 		return nil, false
 	}
 	now := s.now(c)
-	if s.agenda.ripe(now) || s.fleet.expired(now) {
-		return nil, false
+	if s.agenda.Due(now) || s.fleet.expired(now) {
+		return nil, false // time would change something
 	}
 	switch c.Kind {
+	case Tick:
+		return &Effect{Answer: vaultapi.Answer{Time: now}}, true
 	case AddChannelKey:
-		old := s.fleet.key(&c.ChannelKey.Seed)
-		effect, decided = s.plain(vaultapi.OK), old != nil && *old == c.ChannelKey
-	case Request:
-		effect, decided = s.peek(c, now)
-	default:
-		effect, decided = s.plain(vaultapi.OK), true
-	}
-	if !decided {
 		return nil, false
 	}
-	effect.Answer.Time = now
-	return effect, true
+	a, e, err := s.turn(c, now)
+	if err != nil {
+		return nil, false
+	}
+	defer s.wipe(a)
+	if !s.changed(a) {
+		return e, true
+	}
+	if e.Evaluate != nil {
+		e.Evaluate.Key.Wipe()
+	}
+	return nil, false
 }
 
 // Fleet returns a copy of the fleet's keys and policy; nil before Genesis. The
@@ -178,135 +182,96 @@ func (s *State) Counts() Counts {
 // kept for never.
 func (s *State) now(c *Command) uint64 { return max(s.fleet.Time, c.Time, 1) }
 
-func (s *State) plain(code vaultapi.Code) *Effect {
-	return &Effect{Answer: vaultapi.Answer{Code: code, Time: s.fleet.Time}}
-}
-
-func (s *State) found(c *Command) {
-	s.fleet = newFleet()
-	s.fleet.ID, s.fleet.IdentitySeed, s.fleet.naming, s.fleet.Policy = c.Fleet, c.IdentitySeed, c.NamingKey, c.Policy
-	s.fleet.Policy.Waits = slices.Clone(c.Policy.Waits)
-}
-
 // ripen does what time alone does, to all accounts, before every command.
 func (s *State) ripen() error {
 	s.accounts.Sweep()
 	s.fleet.expire()
-	for s.agenda.ripe(s.fleet.Time) {
-		v, err := s.visit(s.agenda.take())
+	for s.agenda.Due(s.fleet.Time) {
+		a, err := s.take(s.agenda.Take())
 		if err != nil {
 			return err
 		}
-		v.deadline = 0 // the entry that stood for it is gone
-		v.ripen(s.fleet.Time)
-		if err := s.leave(v); err != nil {
+		a.ripen(s.fleet.Time)
+		s.note(a, 0)
+		if err := s.put(a); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// request decides a request and keeps what it changed.
-func (s *State) request(c *Command) (*Effect, error) {
-	v, err := s.visit(s.fleet.rid(c.Account))
+// turn takes an account out of the store and lets a request decide it.
+func (s *State) turn(c *Command, now uint64) (*account, *Effect, error) {
+	a, err := s.take(s.fleet.rid(c.Account))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	e, err := (&turn{account: &v.account, fleet: s.fleet, now: s.fleet.Time, by: c}).do()
-	if err != nil {
-		return nil, err
-	}
-	return e, s.leave(v)
+	e, err := (&turn{account: a, fleet: s.fleet, now: now, by: c}).do()
+	return a, e, err
 }
 
-// peek decides a request on a copy of the account.
-func (s *State) peek(c *Command, now uint64) (*Effect, bool) {
-	v, err := s.visit(s.fleet.rid(c.Account))
-	if err != nil {
-		return nil, false
-	}
-	defer s.wipe(v)
-	e, err := (&turn{account: &v.account, fleet: s.fleet, now: now, by: c}).do()
-	if err != nil {
-		return nil, false
-	}
-	if !s.changed(v) {
-		return e, true
-	}
-	if e.Evaluate != nil {
-		e.Evaluate.Key.Wipe()
-	}
-	return nil, false
-}
-
-// visit is an account taken out of the store, with what its keeping needs to know
-// of how it was.
-type visit struct {
-	account
-	deadline uint64
-	counts   Counts
-}
-
-// visit takes an account out: an empty one if there is none. One at a time.
-func (s *State) visit(r rid) (*visit, error) {
-	v := new(visit)
+// take takes an account out, an empty one if there is none. One at a time.
+func (s *State) take(r rid) (*account, error) {
+	a := new(account)
 	s.before = s.accounts.Get(s.before[:0], r)
-	if len(s.before) > 0 {
-		if err := v.decode(s.before); err != nil {
-			return nil, fmt.Errorf("vault: reading an account: %w", err)
-		}
+	if err := a.decode(s.before); err != nil {
+		return nil, fmt.Errorf("reading an account: %w", err)
 	}
-	v.rid, v.deadline, v.counts = r, v.account.deadline(), v.account.counts()
-	return v, nil
+	a.rid = r
+	return a, nil
 }
 
 // changed reports whether the account is no longer as it was taken out.
-func (s *State) changed(v *visit) bool {
-	s.after = v.encode(s.after[:0])
+func (s *State) changed(a *account) bool {
+	s.after = a.encode(s.after[:0])
 	return !bytes.Equal(s.before, s.after)
 }
 
-// leave puts the account back.
-func (s *State) leave(v *visit) error {
-	defer s.wipe(v)
-	s.agenda.note(v.rid, v.deadline, v.account.deadline())
-	if !s.changed(v) {
+// put puts the account back.
+func (s *State) put(a *account) error {
+	defer s.wipe(a)
+	if !s.changed(a) {
 		return nil
 	}
-	s.counts.sub(v.counts)
-	s.counts.add(v.account.counts())
+	old := new(account)
+	defer old.wipe()
+	if err := old.decode(s.before); err != nil {
+		return err
+	}
+	s.counts.count(old, -1)
+	s.counts.count(a, 1)
+	s.note(a, old.deadline())
 	if len(s.after) == 0 {
-		s.accounts.Delete(v.rid)
+		s.accounts.Delete(a.rid)
 		return nil
 	}
 	return s.accounts.Put(s.after)
 }
 
+// note makes sure that the agenda has an entry for the account no later than its
+// deadline. That of an earlier one, if there was one, leads here again.
+func (s *State) note(a *account, was uint64) {
+	if at := a.deadline(); at != 0 && (was == 0 || at < was) {
+		s.agenda.Add(at, a.rid)
+	}
+}
+
 // wipe overwrites what was worked with.
-func (s *State) wipe(v *visit) {
-	v.account.wipe()
+func (s *State) wipe(a *account) {
+	a.wipe()
 	clear(s.before)
 	clear(s.after)
 }
 
-func (c *Counts) add(o Counts) {
-	c.Records, c.Tombstones, c.Pending = c.Records+o.Records, c.Tombstones+o.Tombstones, c.Pending+o.Pending
-}
-
-func (c *Counts) sub(o Counts) {
-	c.Records, c.Tombstones, c.Pending = c.Records-o.Records, c.Tombstones-o.Tombstones, c.Pending-o.Pending
-}
-
-// counts is what one account adds to the whole.
-func (a *account) counts() (c Counts) {
+// count adds or takes away an account: n is 1 or -1.
+func (c *Counts) count(a *account, n int) {
 	switch {
 	case a.hasRecord():
-		c.Records = 1
+		c.Records += n
 	case a.phase == destroyed || a.owed > 0:
-		c.Tombstones = 1
+		c.Tombstones += n
 	}
 	if a.pending.kind != vaultapi.NoPending {
-		c.Pending = 1
+		c.Pending += n
 	}
-	return c
 }
