@@ -14,6 +14,11 @@
 //	cache/       copies of small encrypted objects; may be deleted at any time
 //	lock         held by the command that changes something
 //	state.lock   held for the moment state.json is changed
+//	vault.json   which vault, what it keeps, what is under way there; no secret
+//	vault.key    device seed, refresh token, verifier, when the keyring does not
+//	             keep them (mode 0600)
+//	attempt      the seed of an attempt that was not answered yet (mode 0600)
+//	vault.lock   held by the command that speaks to the vault
 //
 // # Who is trusted with what
 //

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -146,8 +147,12 @@ func (c *Client) writeVaultState(s *VaultState) error {
 		return fmt.Errorf("client: internal error: %w", err)
 	}
 	data, err := json.MarshalIndent(s, "", "  ")
+	data = append(data, '\n')
+	if old, readErr := readLimited(c.path(vaultFile)); readErr == nil && bytes.Equal(old, data) {
+		return nil
+	}
 	if err == nil {
-		err = durable.WriteFile(c.path(vaultFile), append(data, '\n'), 0o600)
+		err = durable.WriteFile(c.path(vaultFile), data, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the profile: %w", err)

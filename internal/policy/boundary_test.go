@@ -35,10 +35,11 @@ var rules = []policy.Rule{
 		Dir:      "client",
 		Local:    []string{"backup", "key", "cloud", "cloud/dir", "cloud/rclone", "sealed", "vaultapi", "fleet", "password", "internal/durable"},
 		External: []string{"github.com/zalando/go-keyring", "golang.org/x/sys/..."},
-		Tests:    []string{"modernc.org/sqlite/...", "vault", "oprf"},
+		Tests:    []string{"modernc.org/sqlite/...", "token"},
 		Never:    []string{"cmd/...", "internal/cli", "vault", "replica", "chatd", "anchor/..."},
 		Why:      "the device links nothing of the servers, and the SDK nothing of the terminal",
 	},
+	{Dir: "client/clienttest", Local: []string{"client", "fleet", "sealed", "token", "vault", "vaultapi"}, Why: "a server for tests: the real vault behind a chatd that is played"},
 	{Dir: "internal/cli", Local: []string{"key"}, External: []string{"golang.org/x/term", "golang.org/x/sys/..."}, Never: []string{"cmd/...", "client", "backup"}, Why: "prompts and progress know the terminal, not what is backed up"},
 	{
 		Dir:      "cmd/keepsake",
