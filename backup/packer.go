@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 // packTarget is how many bytes of blocks a pack takes before it is closed, spec §8. Only tests change it.
 var packTarget = 16 << 20
 
-// uploads is how many packs are sealed and sent at a time. With the one being filled they are what the memory bound counts.
+// uploads is how many packs are sent at a time. With the one being filled they are what the memory bound counts.
 const uploads = 2
 
 // A packer fills packs of one kind, one block after the other, and hands full ones to its uploader. One goroutine at a time.
@@ -26,33 +27,41 @@ type packer struct {
 	num  uint32
 }
 
-// A fullPack is a pack's table and blocks, not yet sealed.
+// A fullPack is a pack that is being filled or stored. Blocks are sealed as they come, which spares copying them.
 type fullPack struct {
-	t   *table
-	buf []byte
+	t      *table
+	plain  int64                // bytes of blocks
+	object *cobblestone.Builder // nil in a dry run
+	buf    []byte               // the uploader's, to give back
 }
 
 // add stores a block and returns where its first chunk is. from, in packs that prune makes, are the chunks' addresses.
 func (p *packer) add(ctx context.Context, c codec, cl class, stored []byte, ids []ID, lengths []uint32, from []origin) (run, error) {
-	if t := p.current(); t != nil && (len(p.pack.buf)+len(stored) > packTarget || len(t.ids)+len(ids) > maxPackChunks) {
+	if t := p.current(); t != nil && (p.pack.plain+int64(len(stored)) > int64(packTarget) || len(t.ids)+len(ids) > maxPackChunks) {
 		if err := p.flush(ctx); err != nil {
 			return run{}, err
 		}
 	}
 	if p.pack == nil {
-		buf, err := p.up.buffer(ctx)
-		if err != nil {
+		var err error
+		if p.pack, err = p.up.begin(ctx, p.kind); err != nil {
 			return run{}, err
 		}
-		p.pack = &fullPack{t: &table{pack: newID(), kind: p.kind}, buf: buf}
 		p.num = p.up.r.index.names.number(p.pack.t.pack)
 	}
 	t := p.pack.t
 	first := uint32(len(t.ids))
 	t.addBlock(c, cl, len(stored), ids, lengths)
 	t.origins = append(t.origins, from...)
-	p.pack.buf = append(p.pack.buf, stored...)
+	p.pack.write(stored)
 	return run{p.num, first, uint32(len(ids))}, nil
+}
+
+func (f *fullPack) write(b []byte) {
+	f.plain += int64(len(b))
+	if f.object != nil {
+		f.object.Write(b)
+	}
 }
 
 func (p *packer) current() *table {
@@ -72,7 +81,7 @@ func (p *packer) flush(ctx context.Context) error {
 	return p.up.send(ctx, full)
 }
 
-// An uploader seals and stores packs in the background and collects their tables, as index objects when there are many.
+// An uploader stores packs in the background and collects their tables, as index objects when there are many.
 type uploader struct {
 	r       *Repo
 	c       *counters
@@ -107,19 +116,26 @@ func (r *Repo) newUploader(ctx context.Context, c *counters, dry bool) *uploader
 	return u
 }
 
-// buffer waits until a pack has been stored, if too many are under way.
-func (u *uploader) buffer(ctx context.Context) ([]byte, error) {
+// begin starts a pack. It waits until one has been stored, if too many are under way.
+func (u *uploader) begin(ctx context.Context, k kind) (*fullPack, error) {
+	pack := &fullPack{t: &table{pack: newID(), kind: k}}
 	select {
-	case b := <-u.buffers:
-		if b == nil {
-			b = make([]byte, 0, packTarget+1<<20) // with room for padding and table: growing would copy it all
-		}
-		return b[:0], nil
+	case pack.buf = <-u.buffers:
 	case <-u.ctx.Done():
 		return nil, u.failure()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	if u.dry {
+		return pack, nil
+	}
+	if pack.buf == nil {
+		pack.buf = make([]byte, 0, packTarget+1<<20) // with room for padding and table: growing would copy it all
+	}
+	h := header{kind: k, key: u.r.ring.newest(), repo: u.r.ring.repo, id: pack.t.pack}
+	context := h.bytes()
+	pack.object = cobblestone.NewBuilder(u.r.ring.key(h.key), context, append(pack.buf[:0], context...))
+	return pack, nil
 }
 
 func (u *uploader) send(ctx context.Context, full *fullPack) error {
@@ -147,26 +163,23 @@ func (u *uploader) wait(ctx context.Context, good bool) error {
 	return u.writeTables(ctx, true)
 }
 
-// store seals a pack, sends it and takes note of its table.
+// store ends a pack, sends it and takes note of its table.
 func (u *uploader) store(full *fullPack) error {
 	defer func() { u.buffers <- full.buf }()
-	t := full.t
-	var err error
-	if full.buf, err = finishPack(t, full.buf); err != nil {
+	if err := full.finish(); err != nil {
 		return err
 	}
 	if !u.dry {
-		h := header{kind: t.kind, key: u.r.ring.newest(), repo: u.r.ring.repo, id: t.pack}
-		body := newObjectBody(h, u.r.ring.key(h.key), full.buf)
-		body.sent = u.c
-		if err := u.r.store.Put(u.ctx, t.name(), body, t.size); err != nil {
+		full.buf = full.object.Finish()
+		body := &objectBody{Reader: bytes.NewReader(full.buf), sent: u.c}
+		if err := u.r.store.Put(u.ctx, full.t.name(), body, full.t.size); err != nil {
 			return fmt.Errorf("storing a pack: %w", err)
 		}
 	} else {
-		u.c.uploaded.Add(t.size)
+		u.c.uploaded.Add(full.t.size)
 	}
 	u.c.objects.Add(1)
-	return u.keep(t)
+	return u.keep(full.t)
 }
 
 // keep collects a table for the index.
@@ -198,79 +211,55 @@ func (u *uploader) writeTables(ctx context.Context, all bool) error {
 	return nil
 }
 
-// finishPack appends padding and table to the blocks, spec §8. The table holds the object's size, which depends on the
-// length of the table: a second pass settles it.
-func finishPack(t *table, blocks []byte) ([]byte, error) {
+// finish adds padding and table to the blocks.
+func (f *fullPack) finish() error {
+	pad, tail, err := packTail(f.t, f.plain)
+	if err != nil {
+		return err
+	}
+	for pad > 0 {
+		n := min(pad, int64(len(zeroes)))
+		f.write(zeroes[:n])
+		pad -= n
+	}
+	f.write(tail)
+	return nil
+}
+
+// packTail is what follows a pack's blocks, spec §8: so many bytes of padding, then the table. The table holds the object's size, which
+// depends on the length of the table: a second pass settles it.
+func packTail(t *table, blocks int64) (pad int64, tail []byte, err error) {
 	var w wireWriter
 	for range 4 {
 		w.b = w.b[:0]
 		t.marshal(&w)
-		plain := padme(int64(len(blocks) + len(w.b) + 4))
+		n := int64(len(w.b))
+		plain := padme(blocks + n + 4)
 		size := headerSize + cobblestone.SealedSize(plain)
 		if size == t.size {
-			pad := int(plain) - len(blocks) - len(w.b) - 4
-			n := len(blocks)
-			blocks = append(blocks, make([]byte, pad)...)
-			clear(blocks[n:])
-			blocks = append(blocks, w.b...)
-			n = len(w.b)
 			w.u32(uint32(n))
-			return append(blocks, w.b[n:]...), nil
+			return plain - blocks - n - 4, w.b, nil
 		}
 		t.size = size
 	}
-	return nil, errors.New("backup: internal error: a pack's size does not settle")
+	return 0, nil, errors.New("backup: internal error: a pack's size does not settle")
 }
 
-// An objectBody reads as header ‖ sealed plaintext, and again from the start after Seek(0, io.SeekStart): for a retry. The
-// plaintext must not change while it is in use.
+// An objectBody is a whole object on its way to the store; what it counts as sent grows with every try.
 type objectBody struct {
-	header []byte
-	sealer *cobblestone.Sealer
-	at     int // in the header
-	sent   *counters
+	*bytes.Reader
+	sent *counters
 }
 
-func newObjectBody(h header, key *[32]byte, plaintext []byte) *objectBody {
-	head := h.bytes()
-	return &objectBody{header: head, sealer: cobblestone.NewSealer(key, head, plaintext)}
-}
-
-func (b *objectBody) Read(p []byte) (n int, err error) {
-	if b.at < len(b.header) {
-		n = copy(p, b.header[b.at:])
-		b.at += n
-	} else {
-		n, err = b.sealer.Read(p)
-	}
-	b.count(int64(n))
+func (b *objectBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	b.sent.uploaded.Add(int64(n))
 	return n, err
 }
 
 // WriteTo spares a copy where the store can use it.
 func (b *objectBody) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(b.header[b.at:])
-	b.at += n
-	total := int64(n)
-	if err == nil {
-		var m int64
-		m, err = b.sealer.WriteTo(w)
-		total += m
-	}
-	b.count(total)
-	return total, err
-}
-
-func (b *objectBody) count(n int64) {
-	if b.sent != nil {
-		b.sent.uploaded.Add(n)
-	}
-}
-
-func (b *objectBody) Seek(offset int64, whence int) (int64, error) {
-	if offset != 0 || whence != io.SeekStart {
-		return 0, errors.New("backup: a body is read again from its start only")
-	}
-	b.at = 0
-	return b.sealer.Seek(0, io.SeekStart)
+	n, err := b.Reader.WriteTo(w)
+	b.sent.uploaded.Add(n)
+	return n, err
 }

@@ -16,8 +16,8 @@ import (
 //	workers   compute chunk ids, compress blocks                 (one per CPU)
 //	collector drops chunks that are known, gathers the rest      (one)
 //	spool     holds blocks while packs are stored                (spool.go)
-//	appender  puts blocks into packs, entries into the manifest  (one)
-//	uploader  seals and stores packs                             (packer.go)
+//	appender  seals blocks into packs, entries into the manifest (one)
+//	uploader  stores packs                                       (packer.go)
 
 const (
 	readAhead  = 10        // chunk buffers of maxChunk bytes

@@ -16,7 +16,7 @@ import (
 // blockSize is how much is read or written between two looks at the context:
 // about a millisecond of a disk's time, and large enough that the system
 // calls do not count.
-const blockSize = 1 << 20
+const blockSize = 4 << 20
 
 // Put is cloud.Store.Put. It reads the body through its WriteTo when it has
 // one, which spares a copy.

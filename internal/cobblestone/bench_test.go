@@ -18,14 +18,14 @@ func BenchmarkSeal(b *testing.B) {
 	}
 }
 
-func BenchmarkSealer(b *testing.B) {
-	plaintext := make([]byte, benchSize)
+func BenchmarkBuilder(b *testing.B) {
+	plaintext, dst := make([]byte, benchSize), make([]byte, 0, cobblestone.SealedSize(benchSize))
 	b.SetBytes(benchSize)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := cobblestone.NewSealer(testKey, testContext, plaintext).WriteTo(io.Discard); err != nil {
-			b.Fatal(err)
-		}
+		m := cobblestone.NewBuilder(testKey, testContext, dst)
+		m.Write(plaintext)
+		m.Finish()
 	}
 }
 

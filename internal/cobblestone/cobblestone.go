@@ -47,9 +47,9 @@ const (
 	nonceSize      = 12
 	sealedChunk    = ChunkSize + TagSize
 	maxChunks      = 1 << 38
-	// batchChunks is how many chunks Sealer and the reader of NewReader hold at
-	// once: 256 KiB, few calls for a large message, and small enough that what was
-	// sealed is still in a core's second-level cache when it is copied out.
+	// batchChunks is how many chunks the reader of NewReader holds at once: 256 KiB,
+	// few calls for a large message, and small enough that what was opened is still
+	// in a core's second-level cache when it is copied out.
 	batchChunks = 16
 	batchSealed = batchChunks * sealedChunk
 )
@@ -67,8 +67,6 @@ var (
 	ErrTruncated = errors.New("cobblestone: message ends before its final chunk")
 	// ErrLength says that no message, or no run of chunks at that place, has this length.
 	ErrLength = errors.New("cobblestone: impossible message length")
-	// ErrChanged says that the plaintext under a [Sealer] was changed.
-	ErrChanged = errors.New("cobblestone: plaintext changed while being sealed")
 )
 
 // SealedSize is the length in bytes of a message that seals plaintext bytes.

@@ -3,12 +3,14 @@ package cobblestone
 // Fixing the salt is for tests only: a salt that repeats under one key is a nonce
 // that repeats.
 
-func TestingOnlyNewSealer(key *[KeySize]byte, salt *[SaltSize]byte, context, plaintext []byte) *Sealer {
-	return newSealer(key, salt, context, plaintext)
+func TestingOnlyNewBuilder(key *[KeySize]byte, salt *[SaltSize]byte, context, dst []byte) *Builder {
+	return newBuilder(key, salt, context, dst)
 }
 
 func TestingOnlySeal(key *[KeySize]byte, salt *[SaltSize]byte, context, plaintext []byte) []byte {
-	return newSealer(key, salt, context, plaintext).whole()
+	b := newBuilder(key, salt, context, nil)
+	b.Write(plaintext)
+	return b.Finish()
 }
 
 // TestingOnlyDerive returns the AEAD key and base nonce, which the vectors list.
@@ -19,14 +21,14 @@ func TestingOnlyDerive(key *[KeySize]byte, salt *[SaltSize]byte, context []byte)
 
 const BatchChunks = batchChunks
 
-// TestingOnlyBuffer is the memory that a Sealer or a reader keeps its batch in, to
+// TestingOnlyBuffer is the memory that a Builder or a reader keeps plaintext in, to
 // see that it is wiped.
 func TestingOnlyBuffer(v any) []byte {
 	switch v := v.(type) {
-	case *Sealer:
-		return v.batch
+	case *Builder:
+		return v.part[:cap(v.part)]
 	case *reader:
 		return v.opened[:cap(v.opened)]
 	}
-	panic("neither a Sealer nor a reader")
+	panic("neither a Builder nor a reader")
 }

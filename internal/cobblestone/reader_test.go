@@ -101,8 +101,9 @@ func TestReaderSurvivesBadSources(t *testing.T) {
 // Nothing that holds a key or plaintext prints it.
 func TestRedaction(t *testing.T) {
 	const secret = "the plaintext"
-	s := cobblestone.NewSealer(testKey, nil, []byte(secret))
-	message, _ := io.ReadAll(s)
+	s := cobblestone.NewBuilder(testKey, nil, nil)
+	s.Write([]byte(secret))
+	message := s.Finish()
 	r, err := cobblestone.NewReader(testKey, nil, bytes.NewReader(message))
 	if err != nil {
 		t.Fatal(err)

@@ -2,10 +2,7 @@ package cobblestone_test
 
 import (
 	"bytes"
-	"errors"
-	"io"
 	"testing"
-	"testing/iotest"
 
 	"keepsake.example/internal/cobblestone"
 )
@@ -76,117 +73,70 @@ func TestSizeLimits(t *testing.T) {
 	}
 }
 
-// iotest.TestReader reads in many ways and seeks about; every one must give the
-// same bytes.
-func TestSealerIsReader(t *testing.T) {
+// However the plaintext is cut, the message is the same, and stands behind what was in dst.
+func TestBuilderPieces(t *testing.T) {
+	r, salt := testRand(2), (*[24]byte)(testKey[:])
 	for _, n := range seams {
-		if n > 40*chunk {
-			continue
-		}
-		plaintext := randomBytes(testRand(2), n)
-		s := cobblestone.NewSealer(testKey, testContext, plaintext)
-		var message bytes.Buffer
-		if _, err := s.WriteTo(&message); err != nil || s.Size() != int64(message.Len()) {
-			t.Fatalf("%d bytes: wrote %d of %d, %v", n, message.Len(), s.Size(), err)
-		}
-		if got, err := cobblestone.Open(testKey, testContext, message.Bytes()); err != nil || !bytes.Equal(got, plaintext) {
-			t.Fatalf("%d bytes: %v", n, err)
-		}
-		s.Seek(0, io.SeekStart)
-		if err := iotest.TestReader(s, message.Bytes()); err != nil {
-			t.Errorf("%d bytes: %v", n, err)
-		}
-	}
-}
-
-// A retry after a broken upload goes back to any place and must send the same bytes.
-func TestSealerRereadIsIdentical(t *testing.T) {
-	r := testRand(3)
-	s := cobblestone.NewSealer(testKey, testContext, randomBytes(r, 40*chunk+100))
-	message, err := io.ReadAll(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 60 {
-		from := r.Int64N(s.Size() + 1)
-		if pos, err := s.Seek(from-s.Size(), io.SeekEnd); pos != from || err != nil {
-			t.Fatalf("Seek to %d: %d, %v", from, pos, err)
-		}
-		want := message[from:min(from+r.Int64N(20*sealed), s.Size())]
-		got := make([]byte, len(want))
-		if _, err := io.ReadFull(s, got); err != nil || !bytes.Equal(got, want) {
-			t.Fatalf("re-reading %d bytes at %d: %v", len(want), from, err)
+		plaintext := randomBytes(testRand(uint64(n)), n)
+		want := cobblestone.TestingOnlySeal(testKey, salt, testContext, plaintext)
+		for _, most := range []int{1, 7, 100, chunk - 1, chunk, chunk + 1, 3 * chunk, n + 1} {
+			if n > 3*chunk && most < 100 {
+				continue
+			}
+			b := cobblestone.TestingOnlyNewBuilder(testKey, salt, testContext, []byte("header"))
+			for rest := plaintext; len(rest) > 0; {
+				piece := rest[:min(len(rest), 1+r.IntN(most))]
+				if k, err := b.Write(piece); k != len(piece) || err != nil {
+					t.Fatalf("Write of %d bytes: %d, %v", len(piece), k, err)
+				}
+				rest = rest[len(piece):]
+			}
+			b.Write(nil)
+			if got := b.Finish(); !bytes.Equal(got, append([]byte("header"), want...)) {
+				t.Fatalf("%d bytes in pieces up to %d: another message", n, most)
+			}
 		}
 	}
 }
 
-func TestSealerWriteToFromMiddle(t *testing.T) {
-	s := cobblestone.NewSealer(testKey, nil, make([]byte, 20*chunk))
-	message, _ := io.ReadAll(s)
-	s.Seek(0, io.SeekStart)
-	first := &shortWriter{room: 100_000}
-	n, err := s.WriteTo(first)
-	if !errors.Is(err, io.ErrShortWrite) || n != 100_000 {
-		t.Fatalf("WriteTo a full writer: %d, %v", n, err)
+// A message built in memory that is large enough stays there; the salt of two is never the same.
+func TestBuilderInPlace(t *testing.T) {
+	plaintext := randomBytes(testRand(3), 5*chunk+1)
+	dst := make([]byte, 0, cobblestone.SealedSize(int64(len(plaintext))))
+	b := cobblestone.NewBuilder(testKey, testContext, dst)
+	b.Write(plaintext)
+	first := b.Finish()
+	if &first[0] != &dst[:1][0] || len(first) != cap(dst) {
+		t.Errorf("the message has %d bytes, room was for %d; moved: %v", len(first), cap(dst), &first[0] != &dst[:1][0])
 	}
-	var rest bytes.Buffer
-	if _, err := s.WriteTo(&rest); err != nil || !bytes.Equal(append(first.got, rest.Bytes()...), message) {
-		t.Fatalf("continuing: %v", err)
+	if again := cobblestone.Seal(testKey, testContext, plaintext); bytes.Equal(again[:head], first[:head]) {
+		t.Error("two messages have one salt")
 	}
-}
-
-// shortWriter takes room bytes and then less than it is given, without an error.
-type shortWriter struct {
-	got  []byte
-	room int
-}
-
-func (w *shortWriter) Write(p []byte) (int, error) {
-	n := min(len(p), w.room-len(w.got))
-	w.got = append(w.got, p[:n]...)
-	return n, nil
-}
-
-func TestSealerSeekRefusals(t *testing.T) {
-	s := cobblestone.NewSealer(testKey, nil, nil)
-	if _, err := s.Seek(-1, io.SeekStart); err == nil {
-		t.Error("sought before the start")
-	}
-	if _, err := s.Seek(0, 3); err == nil {
-		t.Error("accepted whence 3")
-	}
-	if pos, err := s.Seek(10, io.SeekEnd); pos != s.Size()+10 || err != nil {
-		t.Errorf("Seek beyond the end: %d, %v", pos, err)
-	}
-	if n, err := s.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-		t.Errorf("Read beyond the end: %d, %v", n, err)
+	if got, err := cobblestone.Open(testKey, testContext, first); err != nil || !bytes.Equal(got, plaintext) {
+		t.Errorf("opening: %v", err)
 	}
 }
 
-// Sealing other bytes under the same nonce must be refused, for good.
-func TestSealerRefusesChangedPlaintext(t *testing.T) {
-	plaintext := make([]byte, 40*chunk)
-	s := cobblestone.NewSealer(testKey, nil, plaintext)
-	if _, err := io.Copy(io.Discard, s); err != nil {
-		t.Fatal(err)
+// A finished Builder keeps no plaintext and takes none: its last nonce is spent.
+func TestBuilderIsFinished(t *testing.T) {
+	b := cobblestone.NewBuilder(testKey, nil, nil)
+	b.Write(bytes.Repeat([]byte("secret"), 10_000))
+	if part := cobblestone.TestingOnlyBuffer(b); isZero(part) {
+		t.Fatal("nothing was kept that could be wiped")
 	}
-	for _, at := range []int{0, 5*chunk + 7, 40*chunk - 1} {
-		plaintext[at] ^= 1
-		s.Seek(0, io.SeekStart)
-		n, err := io.Copy(io.Discard, s)
-		if !errors.Is(err, cobblestone.ErrChanged) || n > head+int64(at) {
-			t.Fatalf("byte %d changed: %d bytes out, %v", at, n, err)
-		}
-		if batch := cobblestone.TestingOnlyBuffer(s); len(batch) == 0 || !isZero(batch) {
-			t.Fatalf("byte %d changed: ciphertext under a spent nonce is kept", at)
-		}
-		plaintext[at] ^= 1
-		s.Seek(0, io.SeekStart)
-		if n, err := s.Read(make([]byte, 1)); n != 0 || !errors.Is(err, cobblestone.ErrChanged) {
-			t.Fatalf("after a refusal: %d, %v", n, err)
-		}
-		s = cobblestone.NewSealer(testKey, nil, plaintext)
-		io.Copy(io.Discard, s)
+	b.Finish()
+	if part := cobblestone.TestingOnlyBuffer(b); !isZero(part) {
+		t.Error("plaintext is kept")
+	}
+	for what, f := range map[string]func(){"Write": func() { b.Write([]byte{1}) }, "Finish": func() { b.Finish() }} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s after Finish did not panic", what)
+				}
+			}()
+			f()
+		}()
 	}
 }
 
@@ -208,7 +158,9 @@ func TestInputsAreOnlyRead(t *testing.T) {
 		context, contextWhole := roomy(testContext)
 		message, messageWhole := roomy(cobblestone.Seal(testKey, context, plaintext))
 		before := [][]byte{bytes.Clone(plainWhole), bytes.Clone(contextWhole), bytes.Clone(messageWhole)}
-		io.Copy(io.Discard, cobblestone.NewSealer(testKey, context, plaintext))
+		b := cobblestone.NewBuilder(testKey, context, nil)
+		b.Write(plaintext)
+		b.Finish()
 		if _, err := cobblestone.Open(testKey, context, message); err != nil {
 			t.Fatal(err)
 		}

@@ -5,7 +5,7 @@
 // Every write takes the same steps, in this order:
 //
 //	openat(dir, ".tmp-…", O_CREAT|O_EXCL)   a name nobody else reads
-//	write(file) …
+//	write(file) …                           large ones with O_DIRECT, where there is that
 //	fsync(file)                             content before name: a name must never point at missing bytes
 //	close(file)                             network file systems may report a failed write only here
 //	renameat(dir, ".tmp-…", dir, name)      the name appears, whole
@@ -49,8 +49,10 @@ type File struct {
 	file *os.File
 	size int64 // bytes written
 	// begun is up to where the disk was asked to begin writing.
-	begun int64
-	gone  bool // the temporary name is no longer ours to remove
+	begun    int64
+	direct   bool // writes go past the page cache at present
+	noDirect bool // the file system has no such writes
+	gone     bool // the temporary name is no longer ours to remove
 }
 
 // Create starts a file in dir, with mode perm less the umask. It keeps dir,
@@ -69,15 +71,62 @@ func Create(dir *os.Root, perm fs.FileMode) (*File, error) {
 // fsync finds most of it done.
 const writebackStep = 4 << 20
 
-// Write appends p.
+// Write appends p. Large writes go straight to the disk, where system, file system and memory allow: see writeDirect.
 func (f *File) Write(p []byte) (int, error) {
-	n, err := f.file.Write(p)
-	f.size += int64(n)
+	n, err := f.writeDirect(p)
+	if err != nil || n == len(p) {
+		return n, err
+	}
+	if err := f.through(false); err != nil {
+		return n, err
+	}
+	m, err := f.file.Write(p[n:])
+	f.size += int64(m)
 	if f.size-f.begun >= writebackStep {
 		beginWriteback(f.file, f.begun, f.size-f.begun)
 		f.begun = f.size
 	}
+	return n + m, err
+}
+
+const (
+	directUnit = 4096      // what offset, length and memory of a direct write must be multiples of; some disks ask for less, none for more
+	directMin  = 256 << 10 // below, the page cache gathers writes better than the disk would take them
+)
+
+// writeDirect writes whole units of p past the page cache: they go to the disk without being copied, which spares most of the processor time of a
+// large file that is synced at its end (doc/decisions/0011), and leave the cache to others. That it cannot be done is no
+// error; the rest of p, perhaps all, is then for the page cache. The file is durable after fsync and not before: a direct
+// write may still lie in the disk's own cache, and its length in the journal.
+func (f *File) writeDirect(p []byte) (int, error) {
+	whole := len(p) &^ (directUnit - 1)
+	if whole < directMin || f.size%directUnit != 0 || f.noDirect {
+		return 0, nil
+	}
+	if err := f.through(true); err != nil {
+		f.noDirect = true
+		return 0, nil
+	}
+	n, err := f.file.Write(p[:whole])
+	f.size += int64(n)
+	f.begun = f.size
+	if refusedDirect(err) {
+		f.noDirect = true
+		return n, nil
+	}
 	return n, err
+}
+
+// through sets whether writes go past the page cache.
+func (f *File) through(direct bool) error {
+	if f.direct == direct {
+		return nil
+	}
+	if err := setDirect(f.file, direct); err != nil {
+		return err
+	}
+	f.direct = direct
+	return nil
 }
 
 // Publish makes the file durable and visible under name, which must not

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"keepsake.example/internal/durable"
 )
@@ -216,4 +217,45 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantOnly(t, dir, ".other", ".tmp-new", ".tmp-young", "old")
+}
+
+// aligned returns n bytes at a page's start, or one byte behind it.
+func aligned(n, shift int) []byte {
+	b := make([]byte, n+8192)
+	at := -int(uintptr(unsafe.Pointer(&b[0]))) & 4095
+	b = b[at+shift:][:n]
+	for i := range b {
+		b[i] = byte(i*7 + i>>12)
+	}
+	return b
+}
+
+// Whichever way the bytes take, past the page cache or through it, and however they are cut, the file is what was written.
+func TestLargeWrites(t *testing.T) {
+	const large = 1 << 20
+	for name, pieces := range map[string][][]byte{
+		"whole units":              {aligned(large, 0), aligned(2*large, 0)},
+		"with a rest":              {aligned(large+777, 0)},
+		"with a rest, and on":      {aligned(large+777, 0), aligned(large, 0), aligned(10, 0), aligned(large-787, 0), aligned(large, 0)},
+		"small before":             {aligned(4096, 0), aligned(large, 0), aligned(100, 0)},
+		"memory of another place":  {aligned(large, 1), aligned(large, 0), aligned(large+5, 513)},
+		"another place in between": {aligned(large, 0), aligned(large+4096, 512), aligned(large, 0)},
+	} {
+		dir := t.TempDir()
+		f, err := durable.Create(open(t, dir), 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range pieces {
+			if n, err := f.Write(p); n != len(p) || err != nil {
+				t.Fatalf("%s: writing %d bytes: %d, %v", name, len(p), n, err)
+			}
+		}
+		if err := errors.Join(f.Publish("f"), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, filepath.Join(dir, "f")); got != string(slices.Concat(pieces...)) {
+			t.Errorf("%s: %d bytes are not what was written", name, len(got))
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -112,6 +113,7 @@ func TestPowerCut(t *testing.T) {
 	d := newDisk(t)
 	path := func(name string) string { return filepath.Join(d.mount, name) }
 	text := func(b byte) string { return string(bytes.Repeat([]byte{b}, 20_000)) }
+	large := aligned(1<<20+777, 0) // most of it past the page cache
 	root, err := os.OpenRoot(d.mount)
 	if err != nil {
 		t.Fatal(err)
@@ -131,6 +133,7 @@ func TestPowerCut(t *testing.T) {
 		{"Remove", func() error { return durable.Remove(root, "a") }, "a", ""},
 		{"Mkdir", func() error { return durable.Mkdir(root, "dir", 0o700) }, "dir", "folder"},
 		{"CreateExclusive below", func() error { return durable.CreateExclusive(path("dir/c"), []byte(text('4')), 0o600) }, "dir/c", text('4')},
+		{"CreateExclusive of a large file", func() error { return durable.CreateExclusive(path("l"), large, 0o600) }, "l", string(large)},
 	}
 	for _, s := range steps {
 		if err := s.do(); err != nil {
@@ -147,5 +150,57 @@ func TestPowerCut(t *testing.T) {
 	}
 	if d.cut(t)["plain"] == text('5') {
 		t.Errorf("a file written without fsync survived: the power was not cut")
+	}
+}
+
+// Large writes are on their way to the disk before anyone asks for it, small ones wait in the page cache. A half-written file never has a name.
+func TestDirect(t *testing.T) {
+	if !isolated(t) {
+		return
+	}
+	d := newDisk(t)
+	root, err := os.OpenRoot(d.mount)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for _, c := range []struct {
+		what   string
+		data   []byte
+		direct bool
+	}{
+		{"large", bytes.Repeat([]byte("large"), 1<<20)[:4<<20], true},
+		{"small", bytes.Repeat([]byte("small"), 1<<20)[:64<<10], false},
+	} {
+		mem := aligned(len(c.data), 0)
+		copy(mem, c.data)
+		f, err := durable.Create(root, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write(mem); err != nil {
+			t.Fatal(err)
+		}
+		image, err := os.ReadFile(d.image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := bytes.Contains(image, mem[:4096]); got != c.direct {
+			t.Errorf("%s write without fsync: on the disk %v, want %v", c.what, got, c.direct)
+		}
+		for name, content := range d.cut(t) {
+			if content == string(mem) && !strings.HasPrefix(name, durable.TempPrefix) {
+				t.Errorf("%s file that was not published is there as %q", c.what, name)
+			}
+		}
+		f.Close()
+	}
+	f, err := durable.Create(root, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if n, err := f.Write(aligned(32<<20, 0)); !errors.Is(err, syscall.ENOSPC) || n >= 16<<20 {
+		t.Errorf("writing 32 MiB to a disk of 16: %d, %v", n, err)
 	}
 }
