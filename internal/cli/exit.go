@@ -25,13 +25,22 @@ var (
 	Unreachable = Exit{8, "unreachable", "the cloud cannot be reached"}
 	Partial     = Exit{9, "partial", "done, but some files could not be read or written"}
 	NoRoom      = Exit{10, "no-room", "no room or no permission, on this device or in the cloud"}
+	// Of the password path: each is told apart from the others by scripts too.
+	WrongPassword = Exit{11, "wrong-password", "wrong password"}
+	Wait          = Exit{12, "wait", "the vault takes no attempt yet; nothing was counted"}
+	Destroyed     = Exit{13, "destroyed", "the key behind the password was destroyed for good"}
+	NotCounted    = Exit{14, "not-counted", "the vault's server cannot be reached; nothing is counted twice"}
+	Dishonest     = Exit{15, "dishonest", "the vault or its server is not honest; nothing is tried again"}
+	Login         = Exit{16, "login", "not logged in at the server, or refused by it"}
+
 	Internal    = Exit{70, "internal", "a fault of this program, with a line to report"} // EX_SOFTWARE of sysexits.h
 	Interrupted = Exit{130, "interrupted", "interrupted"}
 )
 
 // Exits lists all of them by number.
 func Exits() []Exit {
-	return []Exit{Done, Failed, Usage, WrongKey, NotFound, Damaged, RolledBack, Busy, Unreachable, Partial, NoRoom, Internal, Interrupted}
+	return []Exit{Done, Failed, Usage, WrongKey, NotFound, Damaged, RolledBack, Busy, Unreachable, Partial, NoRoom,
+		WrongPassword, Wait, Destroyed, NotCounted, Dishonest, Login, Internal, Interrupted}
 }
 
 // WriteExits prints the table of exit codes as help shows it.

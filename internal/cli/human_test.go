@@ -108,7 +108,8 @@ func TestTable(t *testing.T) {
 func TestExitCodesAreDistinctAndStay(t *testing.T) {
 	names := map[int]string{
 		0: "done", 1: "failed", 2: "usage", 3: "wrong-key", 4: "not-found", 5: "damaged", 6: "rolled-back",
-		7: "busy", 8: "unreachable", 9: "partial", 10: "no-room", 70: "internal", 130: "interrupted",
+		7: "busy", 8: "unreachable", 9: "partial", 10: "no-room",
+		11: "wrong-password", 12: "wait", 13: "destroyed", 14: "not-counted", 15: "dishonest", 16: "login", 70: "internal", 130: "interrupted",
 	}
 	if len(cli.Exits()) != len(names) {
 		t.Errorf("%d exits", len(cli.Exits()))

@@ -142,6 +142,8 @@ type editor struct {
 	text   []rune
 	show   bool
 	secret bool // drop blanks and dashes; Tab shows and hides
+	whole  bool // keep every character but controls, up to the room in text
+	over   bool // there were more
 }
 
 func (t *Terminal) newEditor(draw func([]rune, bool)) *editor {
@@ -187,6 +189,12 @@ func (e *editor) edit(r rune) {
 		}
 	case r == 21: // Ctrl-U
 		e.wipe()
+	case e.whole:
+		if n := len(e.text); unicode.IsControl(r) || n == cap(e.text) {
+			e.over = e.over || n == cap(e.text)
+			return
+		}
+		e.text = append(e.text, r)
 	case e.secret && r == '\t':
 		e.show = !e.show
 	case e.secret && (unicode.IsSpace(r) || unicode.Is(unicode.Pd, r)):

@@ -247,3 +247,46 @@ func TestRestoreTerminalFromAnotherGoroutine(t *testing.T) {
 		t.Errorf("left the alternate screen %d times", n)
 	}
 }
+
+// Nothing of a password is shown, and nothing of it is lost.
+func TestPasswordIsNotShown(t *testing.T) {
+	term, s := newScreen(t)
+	go func() {
+		s.wait("Password: ")
+		s.press("xx\x15 b\u00fc \u3000-e\u0301\t\x7f\u0301\r")
+	}()
+	got, err := term.Password(context.Background(), "Password: ")
+	if err != nil || string(got) != " b\u00fc \u3000-e\u0301" {
+		t.Errorf("%q, %v", got, err)
+	}
+	s.wait("\n")
+	if text := s.text(); text != "Password: \r\n" {
+		t.Errorf("the screen shows %q", text)
+	}
+}
+
+// A password that is too long is refused, not cut.
+func TestLongPasswordIsRefused(t *testing.T) {
+	for n, ok := range map[int]bool{1024: true, 1025: false} {
+		term, s := newScreen(t)
+		go func() {
+			s.wait("Password: ")
+			s.press(strings.Repeat("a", n) + "\r")
+		}()
+		got, err := term.Password(context.Background(), "Password: ")
+		if (err == nil) != ok || ok && len(got) != n {
+			t.Errorf("%d: %d, %v", n, len(got), err)
+		}
+	}
+}
+
+func TestPasswordThatIsNoTextIsRefused(t *testing.T) {
+	term, s := newScreen(t)
+	go func() {
+		s.wait("Password: ")
+		s.press("caf\xe9abc\r")
+	}()
+	if got, err := term.Password(context.Background(), "Password: "); err == nil {
+		t.Errorf("%q", got)
+	}
+}
