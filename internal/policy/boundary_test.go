@@ -121,7 +121,7 @@ var (
 	behindChatd  = []string{"vault", "replica", "oprf", "key", "backup", "client"}
 	pure         = []string{
 		"bytes", "cmp", "container/heap", "crypto/ed25519", "crypto/hkdf", "crypto/hmac", "crypto/sha256", "crypto/sha512", "crypto/subtle",
-		"encoding/binary", "errors", "fmt", "hash", "io", "iter", "log/slog", "maps", "math", "math/bits", "slices", "strconv", "strings", "sync/atomic",
+		"encoding/binary", "errors", "fmt", "hash", "hash/crc32", "io", "iter", "log/slog", "maps", "math", "math/bits", "slices", "strconv", "strings", "sync/atomic",
 	}
 )
 
