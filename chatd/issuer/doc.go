@@ -15,7 +15,9 @@
 //   - Logins are limited by handle, by address and in all.
 //   - Codes, tokens and proofs are compared in constant time.
 //
-// A refresh token is good once. The device may repeat a request whose answer
+// A code leads to one line of refresh tokens. The device may repeat the request
+// with it, which gives the same again until the refresh token is used: a lost
+// answer costs no second mail. A refresh token is good once. The device may repeat a request whose answer
 // was lost, until the successor is used and for ten minutes; any other use of an
 // old one ends the line: two devices hold what only one should.
 //

@@ -210,9 +210,16 @@ func (i *Issuer) proves(l *login, id [16]byte, code string, proof []byte) bool {
 	return there && l.allowed && known && signed
 }
 
+// finish begins the line that a login leads to. A login leads to one: when the
+// answer was lost and the same request comes again, it gives the same line, as
+// long as nothing came of that.
 func (i *Issuer) finish(tx *sql.Tx, l *login, now time.Time) (*line, error) {
-	if err := removeLogin(tx, l.id); err != nil {
-		return nil, err
+	if l.line != nil {
+		begun, err := lineOf(tx, [16]byte(l.line), now)
+		if err != nil || begun == nil || begun.generation != 1 {
+			return nil, err
+		}
+		return begun, nil
 	}
 	var fresh [32]byte
 	if _, err := io.ReadFull(i.c.Random, fresh[:]); err != nil {
@@ -223,6 +230,9 @@ func (i *Issuer) finish(tx *sql.Tx, l *login, now time.Time) (*line, error) {
 		return nil, err
 	}
 	begun := &line{id: [16]byte(fresh[16:]), subject: subject, device: l.device, generation: 1, used: now}
+	if err := redeemLogin(tx, l.id, begun.id); err != nil {
+		return nil, err
+	}
 	return begun, addLine(tx, begun, i.c.Limits.Devices, now.Add(i.c.Limits.RefreshIdle))
 }
 

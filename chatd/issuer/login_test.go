@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,28 +60,39 @@ func TestSubjectIsRandomAndStaysWithTheHandle(t *testing.T) {
 func TestCodeIsGoodOnce(t *testing.T) {
 	k := newKit(t)
 	id, code := k.begin("ann@example.com", phone)
-	if _, err := k.redeem(id, code, phone); err != nil {
+	first, err := k.redeem(id, code, phone)
+	if err != nil {
 		t.Fatal(err)
 	}
-	_, err := k.redeem(id, code, phone)
+	// The answer was lost: the same device asks again and gets the same line.
+	again, err := k.redeem(id, code, phone)
+	if err != nil || again.Refresh != first.Refresh {
+		t.Fatalf("%v, %v", again, err)
+	}
+	_, err = k.redeem(id, code, laptop)
+	isRefused(t, err)
+	k.mustRefresh(first.Refresh, phone)
+	_, err = k.redeem(id, code, phone)
 	isRefused(t, err)
 }
 
-func TestCodeIsGoodOnceForManyAtOnce(t *testing.T) {
+func TestCodeLeadsToOneLineForManyAtOnce(t *testing.T) {
 	k := newKit(t)
 	id, code := k.begin("ann@example.com", phone)
-	var got atomic.Int32
+	var lines sync.Map
 	var all sync.WaitGroup
 	for range 5 {
 		all.Go(func() {
-			if _, err := k.redeem(id, code, phone); err == nil {
-				got.Add(1)
+			if got, err := k.redeem(id, code, phone); err == nil {
+				lines.Store(got.Refresh, true)
 			}
 		})
 	}
 	all.Wait()
-	if got.Load() != 1 {
-		t.Errorf("%d got in", got.Load())
+	n := 0
+	lines.Range(func(any, any) bool { n++; return true })
+	if n != 1 {
+		t.Errorf("%d lines", n)
 	}
 }
 

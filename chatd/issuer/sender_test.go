@@ -60,7 +60,7 @@ func newMailServer(t *testing.T, withTLS bool) *mailServer {
 	m.port = l.Addr().(*net.TCPAddr).Port
 	done := make(chan struct{})
 	go func() { defer close(done); s.Serve(l) }()
-	t.Cleanup(func() { s.Close(); <-done })
+	t.Cleanup(func() { s.Close(); l.Close(); <-done }) // Close knows no listener before Serve has begun
 	return m
 }
 

@@ -17,7 +17,7 @@ import (
 const schema = `
 CREATE TABLE account (handle BLOB PRIMARY KEY, subject TEXT NOT NULL UNIQUE, created INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE login (id BLOB PRIMARY KEY, handle BLOB NOT NULL, allowed INTEGER NOT NULL, device BLOB NOT NULL,
-	code BLOB NOT NULL, tries INTEGER NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;
+	code BLOB NOT NULL, tries INTEGER NOT NULL, expires INTEGER NOT NULL, line BLOB) WITHOUT ROWID;
 CREATE INDEX login_expires ON login (expires);
 CREATE TABLE line (id BLOB PRIMARY KEY, subject TEXT NOT NULL, device BLOB NOT NULL, generation INTEGER NOT NULL,
 	used INTEGER NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;
@@ -96,15 +96,15 @@ type login struct {
 	allowed bool
 	device  []byte
 	code    []byte // keyed hash
-	tries   int
 	expires time.Time
+	line    []byte // what it led to, if it was redeemed
 }
 
 func addLogin(tx *sql.Tx, l *login, now time.Time) error {
 	if _, err := tx.Exec("DELETE FROM login WHERE expires <= ?", now.UnixMilli()); err != nil {
 		return err
 	}
-	_, err := tx.Exec("INSERT INTO login VALUES (?, ?, ?, ?, ?, 0, ?)",
+	_, err := tx.Exec("INSERT INTO login VALUES (?, ?, ?, ?, ?, 0, ?, NULL)",
 		l.id[:], l.handle, l.allowed, l.device, l.code, l.expires.UnixMilli())
 	return err
 }
@@ -113,16 +113,16 @@ func addLogin(tx *sql.Tx, l *login, now time.Time) error {
 // that may be tried again.
 func tryLogin(tx *sql.Tx, id [16]byte, now time.Time) (*login, error) {
 	l := &login{id: id}
-	err := tx.QueryRow("UPDATE login SET tries = tries + 1 WHERE id = ? AND tries < ? AND expires > ? RETURNING handle, allowed, device, code, tries",
-		id[:], maxTries, now.UnixMilli()).Scan(&l.handle, &l.allowed, &l.device, &l.code, &l.tries)
+	err := tx.QueryRow("UPDATE login SET tries = tries + 1 WHERE id = ? AND tries < ? AND expires > ? RETURNING handle, allowed, device, code, line",
+		id[:], maxTries, now.UnixMilli()).Scan(&l.handle, &l.allowed, &l.device, &l.code, &l.line)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
 	return l, err
 }
 
-func removeLogin(tx *sql.Tx, id [16]byte) error {
-	_, err := tx.Exec("DELETE FROM login WHERE id = ?", id[:])
+func redeemLogin(tx *sql.Tx, id, line [16]byte) error {
+	_, err := tx.Exec("UPDATE login SET line = ? WHERE id = ?", line[:], id[:])
 	return err
 }
 
