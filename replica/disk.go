@@ -24,6 +24,7 @@ type Disk interface {
 type File interface {
 	io.ReaderAt
 	io.WriterAt
+	// Size returns the length in bytes.
 	Size() (int64, error)
 	// Sync makes the bytes durable. After an error nothing is known of them.
 	Sync() error

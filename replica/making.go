@@ -24,6 +24,7 @@ type making struct {
 	carried uint64 // index of the last entry that is in the file
 	rounds  int
 	turned  bool        // the anchor has the key: what is left is removing old files
+	working bool        // a goroutine has it
 	stop    atomic.Bool // nobody wants it any more
 	done    chan error  // of the goroutine's part
 	asked   []chan error

@@ -36,7 +36,7 @@ var errPicture = errors.New("no checkpoint")
 func readBase(r io.Reader) (b base, err error) {
 	var fixed [3*8 + 1]byte
 	if _, err := io.ReadFull(r, fixed[:]); err != nil {
-		return b, fmt.Errorf("%w: %w", errPicture, err)
+		return b, cutShort(err)
 	}
 	b = base{member: be.Uint64(fixed[:]), index: be.Uint64(fixed[8:]), term: be.Uint64(fixed[16:])}
 	count := int(fixed[24])
@@ -45,12 +45,20 @@ func readBase(r io.Reader) (b base, err error) {
 	}
 	ids := make([]byte, 8*count)
 	if _, err := io.ReadFull(r, ids); err != nil {
-		return b, fmt.Errorf("%w: %w", errPicture, err)
+		return b, cutShort(err)
 	}
 	for i := range count {
 		b.voters = append(b.voters, be.Uint64(ids[8*i:]))
 	}
 	return b, nil
+}
+
+// cutShort tells a stream that ends too early from one that cannot be read now.
+func cutShort(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: cut short", errPicture)
+	}
+	return err
 }
 
 // writeFrame writes one part of a list; an empty one ends the list.
@@ -94,7 +102,7 @@ func writeFrames(to io.Writer, write io.WriterTo) error {
 func readFrameSize(r io.Reader) (int, error) {
 	var size [4]byte
 	if _, err := io.ReadFull(r, size[:]); err != nil {
-		return 0, fmt.Errorf("%w: %w", errPicture, err)
+		return 0, cutShort(err)
 	}
 	n := be.Uint32(size[:])
 	if n > maxFrame {
@@ -126,7 +134,7 @@ func (r *frameReader) Read(p []byte) (int, error) {
 	n, err := r.from.Read(p[:min(len(p), r.left)])
 	r.left -= n
 	if err != nil {
-		r.err = fmt.Errorf("%w: %w", errPicture, err)
+		r.err = cutShort(err)
 		return n, r.err
 	}
 	return n, nil
@@ -141,7 +149,7 @@ func readBatches(r io.Reader, each func(*batch) error) error {
 		}
 		body := make([]byte, n)
 		if _, err := io.ReadFull(r, body); err != nil {
-			return fmt.Errorf("%w: %w", errPicture, err)
+			return cutShort(err)
 		}
 		b, err := decodeBatch(body)
 		if err != nil {
@@ -164,7 +172,7 @@ func appendTrailer(to []byte, prev chain) []byte {
 func readTrailer(r io.Reader) (prev chain, err error) {
 	b, err := io.ReadAll(io.LimitReader(r, 8+headSize+1))
 	if err != nil {
-		return prev, fmt.Errorf("%w: %w", errPicture, err)
+		return prev, cutShort(err)
 	}
 	if len(b) != 8+headSize || be.Uint64(b) == 0 {
 		return prev, fmt.Errorf("%w: %d bytes at the end", errPicture, len(b))

@@ -37,7 +37,14 @@ func (r *Replica) consider() {
 	r.machine.Lock()
 	m.picture = r.c.Machine.Checkpoint()
 	r.machine.Unlock()
-	go func() { m.done <- r.guard(m.writePicture) }()
+	r.work(m.writePicture)
+}
+
+// work does a part of a checkpoint in a goroutine.
+func (r *Replica) work(part func() error) {
+	m := r.making
+	m.working = true
+	go func() { m.done <- r.guard(part) }()
 }
 
 // madePart is where the checkpoint's goroutine reports; nothing comes out of it
@@ -52,6 +59,7 @@ func (r *Replica) madePart() <-chan error {
 // goOn goes on with a checkpoint whose goroutine is done with its part.
 func (r *Replica) goOn(err error) error {
 	m := r.making
+	m.working = false
 	if err != nil {
 		r.conclude(fmt.Errorf("writing a checkpoint: %w", err))
 		return nil
@@ -64,7 +72,7 @@ func (r *Replica) goOn(err error) error {
 	if entriesSize(committed) > carryBytes && m.rounds < maxRounds {
 		m.rounds++
 		hard := r.store.hard
-		go func() { m.done <- r.guard(func() error { return m.carry(hard, committed) }) }()
+		r.work(func() error { return m.carry(hard, committed) })
 		return nil
 	}
 	return r.turn()
@@ -90,7 +98,7 @@ func (r *Replica) turn() error {
 	m.turned = true
 	r.base, r.tried = m.base, 0
 	r.store.compact(m.base.index)
-	go func() { m.done <- r.guard(func() error { return removeBefore(r.disk, after.number) }) }()
+	r.work(func() error { return removeBefore(r.disk, after.number) })
 	return nil
 }
 
@@ -130,7 +138,10 @@ func (r *Replica) conclude(err error) {
 func (r *Replica) abandon() {
 	if m := r.making; m != nil {
 		m.stop.Store(true)
-		err := <-m.done
+		var err error
+		if m.working {
+			err = <-m.done
+		}
 		if !m.turned {
 			err = ErrClosed
 		}
