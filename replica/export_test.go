@@ -1,0 +1,70 @@
+package replica
+
+import (
+	"bytes"
+	"io"
+
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// OpenFolder is the Disk that a Config without one gets.
+var OpenFolder = openFolder
+
+// EncodeBatch writes a batch whose first entry has index first.
+func EncodeBatch(term, vote, commit, first, entryTerm uint64, data ...string) []byte {
+	b := batch{hard: hardState{term, vote, commit}}
+	for i, d := range data {
+		b.entries = append(b.entries, &raftpb.Entry{Index: new(first + uint64(i)), Term: new(entryTerm), Data: []byte(d)})
+	}
+	return b.append(nil)
+}
+
+// RecodeBatch reads a batch and writes it.
+func RecodeBatch(data []byte) ([]byte, error) {
+	b, err := decodeBatch(data)
+	if err != nil {
+		return nil, err
+	}
+	if b.size() != len(data) {
+		panic("another size")
+	}
+	return b.append(nil), nil
+}
+
+// RecodeHead reads a header of either kind and writes it.
+func RecodeHead(data []byte) ([]byte, error) {
+	if h, err := decodeSegmentHead(data); err == nil {
+		return h.append(nil), nil
+	}
+	h, err := decodeCheckpointHead(data)
+	return h.append(nil), err
+}
+
+// EncodePicture writes what is inside a checkpoint.
+func EncodePicture(picture string, batches ...[]byte) []byte {
+	var out bytes.Buffer
+	out.Write(base{1, 2, 1, []uint64{1}}.append(nil))
+	_ = writeFrames(&out, bytes.NewBufferString(picture))
+	for _, b := range batches {
+		_ = writeFrame(&out, b)
+	}
+	_ = writeFrame(&out, nil)
+	out.Write(appendTrailer(nil, chain{number: 4}))
+	return out.Bytes()
+}
+
+// ReadPicture reads it.
+func ReadPicture(data []byte) (picture []byte, batches int, err error) {
+	r := bytes.NewReader(data)
+	if _, err := readBase(r); err != nil {
+		return nil, 0, err
+	}
+	if picture, err = io.ReadAll(&frameReader{from: r}); err != nil {
+		return nil, 0, err
+	}
+	if err := readBatches(r, func(*batch) error { batches++; return nil }); err != nil {
+		return nil, 0, err
+	}
+	_, err = readTrailer(r)
+	return picture, batches, err
+}
