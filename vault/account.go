@@ -167,9 +167,7 @@ func (a *account) end(now uint64) {
 	for i := range a.tries {
 		a.tries[i].other = true
 	}
-	if a.pending.kind == vaultapi.PendingDeletion {
-		a.drop()
-	}
+	a.dropDeletion()
 	a.record, a.last, a.spent, a.registered, a.when = record{}, last{}, 0, 0, 0
 	a.phase = none
 	a.trim()
@@ -188,6 +186,12 @@ func (a *account) destroy(now uint64) {
 func (a *account) drop() {
 	clear(a.pending.record.key[:])
 	a.pending = pending{}
+}
+
+func (a *account) dropDeletion() {
+	if a.pending.kind == vaultapi.PendingDeletion {
+		a.drop()
+	}
 }
 
 // ripen does what time alone does: the grace ends, changes that nobody confirmed

@@ -1,0 +1,332 @@
+package vault_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"keepsake.example/vault"
+	"keepsake.example/vaultapi"
+)
+
+// model is an account in plain sets and counters. It knows who signed what, which
+// the vault must find out, and has no store, no expiry and no order of cases.
+type model struct {
+	policy  vault.Policy
+	live    *secret // nil: none
+	dead    bool    // the last attempt of live was made
+	graceTo uint64
+	left    int // attempts of live
+	owed    int // attempts since the last proof, whatever was registered since
+	next    uint64
+	tried   map[vaultapi.ID][32]byte // attempts of live
+	since   map[vaultapi.ID]bool     // those without a proof since
+	ever    map[string]bool          // record and element of every evaluation there was
+	fresh   int                      // evaluations without a proof since that were of a new element
+	asked   map[string]uint64        // when a change without authority was first answered wait
+}
+
+func newModel(p vault.Policy) *model {
+	return &model{policy: p, ever: map[string]bool{}, asked: map[string]uint64{}}
+}
+
+// charge is one attempt that was answered: rules 1, 2, 4 and 5.
+func (m *model) charge(b *vaultapi.AttemptBody, now uint64) string {
+	if seen, known := m.tried[b.Attempt]; known {
+		return unless(seen == b.Blinded, "an attempt id was answered for two elements")
+	}
+	if m.live == nil || m.dead || now < m.next {
+		return "an attempt was answered that is not allowed"
+	}
+	m.tried[b.Attempt], m.since[b.Attempt] = b.Blinded, true
+	m.left, m.owed, m.dead, m.graceTo = m.left-1, m.owed+1, m.left == 1, now+m.policy.Grace
+	if m.owed <= len(m.policy.Waits) {
+		m.next = now + m.policy.Waits[m.owed-1]
+	}
+	if what := fmt.Sprint(m.live.name, b.Blinded); !m.ever[what] {
+		m.ever[what] = true
+		m.fresh++
+	}
+	return unless(m.fresh <= int(m.policy.MaxAttempts), "more than m evaluations without a proof")
+}
+
+func (m *model) proof(b *vaultapi.ProveBody, by *secret) string {
+	if !m.since[b.Attempt] {
+		return "" // the answer to an earlier proof
+	}
+	m.reset()
+	if m.live != nil && !m.dead {
+		m.left = int(m.live.proposal.Limit)
+	}
+	if m.dead {
+		m.live, m.dead = nil, false
+	}
+	return unless(by != nil, "a Prove without the unlock key was accepted")
+}
+
+func (m *model) reset() { m.since, m.owed, m.fresh, m.next = map[vaultapi.ID]bool{}, 0, 0, 0 }
+
+// change is a Confirm or Delete that took effect: rule 6.
+func (m *model) change(next *secret, what string, authorised bool, now uint64) string {
+	gone := m.live == nil || m.dead && now >= m.graceTo
+	asked, waited := m.asked[what]
+	switch {
+	case next != nil && next == m.live && !m.dead:
+		return "" // it is live already
+	case m.dead && gone:
+		m.reset() // its tombstone has no count
+	case authorised && !gone:
+		m.reset()
+	case !gone && (!waited || now < asked+m.policy.CoolDown):
+		return "a change took effect without authority or cool-down"
+	}
+	m.live, m.dead, m.tried = next, false, map[vaultapi.ID][32]byte{}
+	if next != nil {
+		m.left = int(next.proposal.Limit) - min(m.owed, int(next.proposal.Limit)-1)
+	}
+	if m.since == nil {
+		m.reset()
+	}
+	clear(m.since) // of another record
+	return ""
+}
+
+func unless(ok bool, text string) string {
+	if ok {
+		return ""
+	}
+	return text
+}
+
+// move is a request that somebody made, and the key that signed it.
+type move struct {
+	body vaultapi.Body
+	next *secret // of a Propose or Confirm
+	by   *secret // whose key signed; nil for nobody
+	of   *secret // the record that the signature is about
+}
+
+// saw compares an answer with the model and lets it follow; the text is empty if
+// they agree.
+func (m *model) saw(v move, a *vaultapi.Answer, now uint64) string {
+	authorised := v.by != nil && v.by == m.live && v.of == m.live
+	wrong := ""
+	switch b := v.body.(type) {
+	case *vaultapi.AttemptBody:
+		_, known := m.tried[b.Attempt]
+		allowed := m.live != nil && !m.dead && now >= m.next
+		if a.Code == vaultapi.OK {
+			wrong = m.charge(b, now)
+		} else if allowed && !known && a.Code != vaultapi.Conflict && a.Code != vaultapi.Unsupported {
+			wrong = "an attempt that is allowed was refused"
+		}
+	case *vaultapi.ProveBody:
+		if a.Code == vaultapi.OK {
+			if !authorised {
+				v.by = nil
+			}
+			wrong = m.proof(b, v.by)
+		}
+	case *vaultapi.ConfirmBody:
+		wrong = m.changed(a, v.next, "confirm "+v.next.name, authorised, now)
+	case *vaultapi.DeleteBody:
+		wrong = m.changed(a, nil, "delete "+b.Record.String(), authorised, now)
+	}
+	if wrong == "" && m.live != nil && a.Limit != 0 && int(a.Left) != m.left {
+		wrong = fmt.Sprintf("%d attempts left, want %d", a.Left, m.left)
+	}
+	return wrong
+}
+
+func (m *model) changed(a *vaultapi.Answer, next *secret, what string, authorised bool, now uint64) string {
+	if _, waits := m.asked[what]; a.Code == vaultapi.Wait && !waits {
+		m.asked[what] = now
+	}
+	if a.Code != vaultapi.OK {
+		return ""
+	}
+	return m.change(next, what, authorised, now)
+}
+
+// crowd is two accounts, what everybody ever sent, and the models.
+type crowd struct {
+	*world
+	people  []*person
+	models  map[*person]*model
+	secrets map[*person][]*secret
+	guesses []*guess
+	sent    map[*person][]move
+	names   int
+}
+
+func newCrowd(t tester, p vault.Policy) *crowd {
+	c := &crowd{world: newWorld(t, p), models: map[*person]*model{}, secrets: map[*person][]*secret{}, sent: map[*person][]move{}}
+	for _, name := range []string{"alice", "bob"} {
+		a := c.person(name)
+		c.people, c.models[a] = append(c.people, a), newModel(p)
+	}
+	return c
+}
+
+// send sends one request at the clock's time, which may be in the past.
+func (c *crowd) send(r *rapid.T, p *person, v move) {
+	e := c.apply(p.command(v.body))
+	c.now = max(c.now, e.Answer.Time)
+	c.sent[p] = append(c.sent[p], v)
+	if wrong := c.models[p].saw(v, c.finish(e), e.Answer.Time); wrong != "" {
+		r.Fatalf("%T: %s: %s", v.body, describe(e), wrong)
+	}
+}
+
+// known draws a secret of a person, often the live one.
+func (c *crowd) known(r *rapid.T, p *person) *secret {
+	live := c.models[p].live
+	if len(c.secrets[p]) == 0 || live != nil && rapid.IntRange(0, 2).Draw(r, "live") > 0 {
+		return live
+	}
+	return rapid.SampledFrom(c.secrets[p]).Draw(r, "secret")
+}
+
+func (c *crowd) propose(r *rapid.T, p *person) {
+	c.names++
+	m := int(c.models[p].policy.MaxAttempts)
+	s := password(fmt.Sprint("secret", c.names), uint8(rapid.IntRange(1, min(m+1, 10)).Draw(r, "limit")))
+	c.secrets[p] = append(c.secrets[p], s)
+	c.send(r, p, move{body: s.proposal, next: s})
+}
+
+// authority draws who signs and for which record it is meant.
+func (c *crowd) authority(r *rapid.T, p *person) (by, of *secret, kind vaultapi.Kind) {
+	kind = rapid.SampledFrom([]vaultapi.Kind{vaultapi.ByNobody, vaultapi.ByUnlock, vaultapi.ByDevice}).Draw(r, "kind")
+	by, of = c.known(r, p), c.known(r, p)
+	if by == nil || of == nil || kind == vaultapi.ByNobody {
+		return nil, of, vaultapi.ByNobody
+	}
+	return by, of, kind
+}
+
+func (c *crowd) confirm(r *rapid.T, p *person) {
+	if len(c.secrets[p]) == 0 {
+		return
+	}
+	next := c.secrets[p][len(c.secrets[p])-1]
+	if rapid.IntRange(0, 3).Draw(r, "older") == 0 {
+		next = rapid.SampledFrom(c.secrets[p]).Draw(r, "next")
+	}
+	by, of, kind := c.authority(r, p)
+	b := &vaultapi.ConfirmBody{Record: next.record}
+	if kind != vaultapi.ByNobody {
+		b.Authority = by.sign(kind, vaultapi.ConfirmMessage(c.fleet, p.account, of.record, next.proposal.Digest()))
+	}
+	c.send(r, p, move{body: b, next: next, by: by, of: of})
+}
+
+func (c *crowd) remove(r *rapid.T, p *person) {
+	by, of, kind := c.authority(r, p)
+	if of == nil {
+		return
+	}
+	b := &vaultapi.DeleteBody{Record: of.record}
+	if kind != vaultapi.ByNobody {
+		b.Authority = by.sign(kind, vaultapi.DeleteMessage(c.fleet, p.account, of.record))
+	}
+	c.send(r, p, move{body: b, by: by, of: of})
+}
+
+func (c *crowd) cancel(r *rapid.T, p *person) {
+	by, of, kind := c.authority(r, p)
+	if kind == vaultapi.ByNobody {
+		return
+	}
+	pending := of.record
+	if len(c.secrets[p]) > 0 {
+		pending = c.secrets[p][len(c.secrets[p])-1].record
+	}
+	b := &vaultapi.CancelBody{Record: pending, Authority: by.sign(kind, vaultapi.CancelMessage(c.fleet, p.account, of.record, pending))}
+	c.send(r, p, move{body: b, by: by, of: of})
+}
+
+// attempt is with a new id mostly; sometimes with an old one, or an old element.
+func (c *crowd) attempt(r *rapid.T, p *person) {
+	g := newGuess(len(c.guesses))
+	if len(c.guesses) > 0 {
+		old := rapid.SampledFrom(c.guesses).Draw(r, "guess")
+		switch rapid.IntRange(0, 7).Draw(r, "old") {
+		case 0:
+			g = old
+		case 1:
+			g.id = old.id
+		case 2:
+			g.blinding = old.blinding
+		}
+	}
+	c.guesses = append(c.guesses, g)
+	c.send(r, p, move{body: g.body()})
+}
+
+func (c *crowd) prove(r *rapid.T, p *person) {
+	s := c.known(r, p)
+	if s == nil || len(c.guesses) == 0 {
+		return
+	}
+	recent := c.guesses[max(0, len(c.guesses)-4):]
+	g := rapid.SampledFrom(recent).Draw(r, "guess")
+	b := p.proof(g, s, nil)
+	by := s
+	if rapid.IntRange(0, 4).Draw(r, "forged") == 0 {
+		b.Signature[3] ^= 1
+		by = nil
+	}
+	c.send(r, p, move{body: b, by: by, of: s})
+}
+
+// replay delivers again what somebody sent before, possibly long ago.
+func (c *crowd) replay(r *rapid.T, p *person) {
+	if len(c.sent[p]) > 0 {
+		c.send(r, p, rapid.SampledFrom(c.sent[p]).Draw(r, "again"))
+	}
+}
+
+func (c *crowd) elapse(r *rapid.T) {
+	c.pass(rapid.SampledFrom([]uint64{1, second, 10 * minute, hour, 2 * hour, day, 8 * day}).Draw(r, "ms"))
+	if rapid.Bool().Draw(r, "tick") {
+		c.tick()
+	}
+}
+
+// back sets the proposer's clock back: the vault's does not go.
+func (c *crowd) back(r *rapid.T, p *person) {
+	now := c.now
+	c.now -= rapid.Uint64Range(0, 30*day).Draw(r, "ms")
+	c.send(r, p, move{body: &vaultapi.StatusBody{}})
+	c.now = max(now, c.now)
+}
+
+// TestModel runs random histories of two accounts, with thieves who hold tokens
+// and replay everything, against the model.
+func TestModel(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		p := vault.Policy{MaxAttempts: uint8(rapid.IntRange(1, 4).Draw(r, "m")), CoolDown: day, Grace: 10 * minute}
+		p.Waits = slices.Clone([]uint64{0, 10 * second, hour}[:p.MaxAttempts-1])
+		c := newCrowd(r, p)
+		who := func(r *rapid.T) *person { return rapid.SampledFrom(c.people).Draw(r, "who") }
+		on := func(f func(*rapid.T, *person)) func(*rapid.T) { return func(r *rapid.T) { f(r, who(r)) } }
+		r.Repeat(map[string]func(*rapid.T){
+			"propose": on(c.propose), "confirm": on(c.confirm), "confirm again": on(c.confirm),
+			"attempt": on(c.attempt), "attempt again": on(c.attempt), "prove": on(c.prove), "remove": on(c.remove),
+			"cancel": on(c.cancel), "replay": on(c.replay), "back": on(c.back), "elapse": c.elapse,
+			"reload": func(*rapid.T) { c.reload() },
+		})
+	})
+}
+
+// What rapid prints of what it drew. It formats with %#v.
+
+func (p *person) GoString() string { return string(p.who[:5]) }
+func (s *secret) GoString() string { return s.name }
+func (g *guess) GoString() string {
+	return fmt.Sprintf("guess %v of %x", g.id, g.blinding.Blinded().Bytes())
+}
+func (v move) GoString() string { return fmt.Sprintf("%T", v.body) }
