@@ -12,13 +12,13 @@ RACE      = CGO_ENABLED=1 go test -race -short -timeout 20m -skip '$(UNRACED)'
 UNRACED  := ^(TestKilled|TestManyTinyFiles|TestHuge|TestMangle|TestRestoreWithEachObjectMangled|TestIndependent|Fuzz)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check unit race fuzz stats demo bench-backup clean
+.PHONY: help build test check unit race fuzz stats demo bench-backup bench-vault clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
 
-build: ## bin/keepsake
-	CGO_ENABLED=0 go build -trimpath -o bin/keepsake ./cmd/keepsake
+build: ## bin/keepsake, bin/vaultd, bin/chatd
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/keepsake ./cmd/vaultd $(wildcard ./cmd/chatd)
 
 test: check unit race fuzz ## everything: format, vet, staticcheck, govulncheck, tests, race detector, fuzzing
 
@@ -49,6 +49,9 @@ demo: build ## back up a small chat history, lose the phone, get it back
 
 bench-backup: ## Keepsake against restic, kopia, tar|age: a dated table in bench/ (QUICK=1: a small trial)
 	bench/backup
+
+bench-vault: ## what the vault costs: processor time, load, memory: a dated table in bench/ (QUICK=1: a small trial)
+	bench/vault
 
 clean: ## remove what make made
 	rm -rf bin
