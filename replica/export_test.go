@@ -2,9 +2,12 @@ package replica
 
 import (
 	"bytes"
+	"errors"
 	"io"
 
 	"go.etcd.io/raft/v3/raftpb"
+
+	"keepsake.example/anchor"
 )
 
 // OpenFolder is the Disk that a Config without one gets.
@@ -67,4 +70,57 @@ func ReadPicture(data []byte) (picture []byte, batches int, err error) {
 	}
 	_, err = readTrailer(r)
 	return picture, batches, err
+}
+
+// The errors of reading records and checkpoints, by the names of spec/replication.md §8.
+var Layers = map[string]error{
+	"end": errNoRecord, "record": errBadRecord, "batch": errBatch,
+	"header": errHead, "version": ErrNewer, "key": errOtherKey, "chunk": errChunk, "picture": errPicture,
+}
+
+var errOtherKey = errors.New("sealed under another key")
+
+// OpenRecord reads a record that follows batch number and its head, and returns
+// the encoded batch and the next head.
+func OpenRecord(key [32]byte, number uint64, prev [32]byte, record []byte) (encoded []byte, head [32]byte, err error) {
+	e, err := newEpoch(anchor.KeyFromBytes(key))
+	if err != nil {
+		return nil, head, err
+	}
+	b, next, size, err := openRecord(record, e, chain{number, prev})
+	if err != nil {
+		return nil, head, err
+	}
+	if size != len(record) {
+		return nil, head, errBadRecord
+	}
+	return b.append(nil), next.head, nil
+}
+
+// OpenCheckpoint reads a checkpoint, and returns what is inside, and the chain after it.
+func OpenCheckpoint(key [32]byte, file []byte) (inside []byte, number uint64, head [32]byte, err error) {
+	e, err := newEpoch(anchor.KeyFromBytes(key))
+	if err != nil {
+		return nil, 0, head, err
+	}
+	h, err := decodeCheckpointHead(file)
+	if err != nil {
+		return nil, 0, head, err
+	}
+	if h.keyID != e.id {
+		return nil, 0, head, errOtherKey
+	}
+	r, err := newChunkReader(bytes.NewReader(file), int64(len(file)), e, h)
+	if err != nil {
+		return nil, 0, head, err
+	}
+	if inside, err = io.ReadAll(r); err != nil {
+		return nil, 0, head, err
+	}
+	if _, _, err := ReadPicture(inside); err != nil {
+		return nil, 0, head, err
+	}
+	prev, err := readTrailer(bytes.NewReader(inside[len(inside)-8-headSize:]))
+	after := r.cipher.after(prev)
+	return inside, after.number, after.head, err
 }
