@@ -10,7 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"keepsake": main})
+	testscript.Main(m, map[string]func(){"keepsake": main, "ordinary": ordinaryMain})
 }
 
 // TestScripts runs the scripts in testdata, which are the manual of the command
@@ -40,6 +40,9 @@ func TestScripts(t *testing.T) {
 			"flip":     cmdFlip,
 			"mode":     cmdMode,
 			"twin":     cmdTwin,
+			"server":   func(ts *testscript.TestScript, neg bool, args []string) { cmdServer(t, ts, args) },
+			"fault":    cmdFault,
+			"advance":  cmdAdvance,
 		},
 		UpdateScripts:      os.Getenv("UPDATE") != "",
 		RequireUniqueNames: true,
