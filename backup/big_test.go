@@ -67,7 +67,15 @@ func (p *phone) rounds(t *testing.T) string {
 	return restore.Target
 }
 
+// beside lets the short forms, which mostly wait for times to settle, run at once. Each is measured in processes of its own.
+func beside(t *testing.T) {
+	if !*long {
+		t.Parallel()
+	}
+}
+
 func TestManyTinyFiles(t *testing.T) {
+	beside(t)
 	p := newPhone(t)
 	count := size(1_000_000, 2_000)
 	for i := range count {
@@ -106,6 +114,7 @@ func (p *phone) touchedAll(t *testing.T, count int) {
 
 // One very large file: mostly holes with data scattered in it, then a dense stretch.
 func TestHugeFile(t *testing.T) {
+	beside(t)
 	p := newPhone(t)
 	total, dense := size[int64](20<<30, 512<<20), size[int64](3<<30, 48<<20)
 	path := filepath.Join(p.chats, "huge.bin")
@@ -133,6 +142,7 @@ func TestHugeFile(t *testing.T) {
 }
 
 func TestHugeDatabase(t *testing.T) {
+	beside(t)
 	p := newPhone(t)
 	rows := size(3<<30/4000, 24<<20/4000)
 	p.sql("msgstore.db", "PRAGMA journal_mode=off", "PRAGMA synchronous=off", "CREATE TABLE m(id INTEGER PRIMARY KEY, t TEXT, b BLOB)",

@@ -1,8 +1,8 @@
 package backup_test
 
 import (
-	"crypto/sha256"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
 	"slices"
 	"strings"
@@ -166,7 +166,7 @@ func (m *indieManifest) finish() {
 		if f.done != f.size {
 			refuse("payload", "%q has %d of %d bytes", f.path, f.done, f.size)
 		}
-		m.out[f.path] = fmt.Sprintf("%v %d %v %x", fs.FileMode(f.mode), f.size, f.mtime, sha256.Sum256(f.hash))
+		m.out[f.path] = fmt.Sprintf("%v %d %v %x", fs.FileMode(f.mode), f.size, f.mtime, maphash.Bytes(contentsSeed, f.hash))
 	}
 	m.file = nil
 }

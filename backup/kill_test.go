@@ -18,8 +18,9 @@ import (
 	"keepsake.example/key"
 )
 
-// kills is how often each operation is killed.
-const kills = 25
+// kills is how often each operation is killed: more with -long. The moments are drawn anew each time, so that runs add up; that every step can
+// be the last is for the tests that stop a store after so many changes.
+func kills() int { return size(25, 8) }
 
 var seed = flag.Uint64("seed", 0, "repeat the moments of kill tests as far as that goes; 0 draws anew")
 
@@ -110,8 +111,8 @@ func TestKilledBackup(t *testing.T) {
 	length := p.length(p.job("backup"))
 	trees := map[string]map[string]string{p.open().Snapshots()[0].ID: tree(t, p.chats)}
 	killed := 0
-	for day := 1; killed < kills; day++ {
-		if day > 3*kills {
+	for day := 1; killed < kills(); day++ {
+		if day > 3*kills() {
 			t.Fatalf("only %d kills in %d days", killed, day)
 		}
 		p.nextDay(day)
@@ -246,7 +247,7 @@ func TestKilledPrune(t *testing.T) {
 	j.Keep = 2
 	length := first.length(j)
 	before := base.open().Snapshots()
-	for killed := 0; killed < kills; {
+	for killed := 0; killed < kills(); {
 		p := base.clone()
 		j := p.job("prune")
 		j.Keep = 2
@@ -285,7 +286,7 @@ func TestKilledRotate(t *testing.T) {
 	}
 	j, _ := rotation(base.clone())
 	length := base.clone().length(j)
-	for killed := 0; killed < kills; {
+	for killed := 0; killed < kills(); {
 		p := base.clone()
 		j, next := rotation(p)
 		j.Cloud = p.clouds
@@ -342,7 +343,7 @@ func TestKilledRestore(t *testing.T) {
 	began := time.Now()
 	full := j.finish(t).Restore.BytesFetched
 	length := time.Since(began)
-	for killed := 0; killed < kills; {
+	for killed := 0; killed < kills(); {
 		j.Target = filepath.Join(t.TempDir(), "restored")
 		for range 3 {
 			if o := j.start(t, 0).killAfter(someTime(rnd, length)); o != nil {
