@@ -225,6 +225,40 @@ func TestOnlyPinnedClientsConnect(t *testing.T) {
 	w.bundle()
 }
 
+// chatd speaks HTTP/2, curl what it likes: both get the same bytes.
+func TestBothVersionsOfHTTP(t *testing.T) {
+	w := newWorld(t)
+	p := w.registered("alice", "right")
+	own := w.http.Transport.(*http.Transport).TLSClientConfig
+	for _, two := range []bool{false, true} {
+		var protocols http.Protocols
+		protocols.SetHTTP1(!two)
+		protocols.SetHTTP2(two)
+		h := &http.Transport{TLSClientConfig: own.Clone(), Protocols: &protocols}
+		defer h.CloseIdleConnections()
+		w.http = &http.Client{Transport: h}
+		wants(t, p.ask(&vaultapi.StatusBody{}), vaultapi.OK)
+		r, err := w.http.Get(w.url + "/v1/bundle")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if (r.ProtoMajor == 2) != two {
+			t.Errorf("spoke %s", r.Proto)
+		}
+		for path, want := range map[string]int{"/v1/request": 405, "/v1/other": 404, "/metrics": 404, "/status": 404, "/": 404} {
+			r, err := w.http.Get(w.url + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Body.Close()
+			if r.StatusCode != want {
+				t.Errorf("GET %s: HTTP %d, want %d", path, r.StatusCode, want)
+			}
+		}
+	}
+}
+
 // A random block of the right size costs the vault nothing but opening it.
 func FuzzAnswer(f *testing.F) {
 	w := newWorld(f)
