@@ -34,6 +34,8 @@ type File interface {
 // Draft is a file that nobody reads yet.
 type Draft interface {
 	io.Writer
+	// Sync makes what was written so far durable, so that Publish is quick.
+	Sync() error
 	// Publish makes the file durable, then visible under a name that is not
 	// there yet, then the name durable. After an error the name can be there or not.
 	Publish(name string) error

@@ -85,6 +85,11 @@ type killDraft struct {
 	k *killer
 }
 
+func (d killDraft) Sync() error {
+	d.k.next()
+	return d.Draft.Sync()
+}
+
 func (d killDraft) Publish(name string) error {
 	d.k.next()
 	return d.Draft.Publish(name)

@@ -69,7 +69,12 @@ func (m *making) writePicture() error {
 	if _, err := m.chunks.Write(m.base.append(nil)); err != nil {
 		return err
 	}
-	return writeFrames(m.chunks, m.picture)
+	if err := writeFrames(m.chunks, m.picture); err != nil {
+		return err
+	}
+	// The replica stands still while the end is written: it must not wait for
+	// gigabytes then.
+	return m.draft.Sync()
 }
 
 // carry writes entries that follow those before. Only committed ones may be carried before the end:

@@ -177,9 +177,13 @@ func (d *simDraft) Write(p []byte) (int, error) {
 	return len(p), err
 }
 
+func (d *simDraft) Sync() error {
+	return d.w.locked("sync draft", func() error { d.file.synced = nil; return d.file.sync() })
+}
+
 func (d *simDraft) Publish(name string) error {
 	steps := []func() error{
-		func() error { return d.w.locked("sync draft", func() error { return d.file.sync() }) },
+		d.Sync,
 		func() error {
 			return d.w.locked("rename", func() error {
 				if _, ok := d.w.now[name]; ok {

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -72,7 +73,7 @@ func (r *Replica) goOn(err error) error {
 	if entriesSize(committed) > carryBytes && m.rounds < maxRounds {
 		m.rounds++
 		hard := r.store.hard
-		r.work(func() error { return m.carry(hard, committed) })
+		r.work(func() error { return errors.Join(m.carry(hard, committed), m.draft.Sync()) })
 		return nil
 	}
 	return r.turn()

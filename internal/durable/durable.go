@@ -129,6 +129,10 @@ func (f *File) through(direct bool) error {
 	return nil
 }
 
+// Sync makes what was written so far durable, under no name yet, so that
+// Publish finds little left to do.
+func (f *File) Sync() error { return SyncData(f.file) }
+
 // Publish makes the file durable and visible under name, which must not
 // exist: an error that is fs.ErrExist otherwise. After any error, name is not
 // there, or is what it was before.
