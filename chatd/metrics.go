@@ -1,0 +1,78 @@
+package chatd
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics are registered where they are made: one that was made is published.
+// No label has a value that clients choose.
+type metrics struct {
+	requests *prometheus.CounterVec   // route, status
+	seconds  *prometheus.HistogramVec // route
+	refused  *prometheus.CounterVec   // reason
+	relays   *prometheus.CounterVec   // outcome
+	relaying prometheus.Gauge
+	tries    *prometheus.CounterVec // vault, outcome
+	audits   *prometheus.CounterVec // outcome
+	auditing prometheus.Histogram
+	bundles  *prometheus.CounterVec // outcome
+	logins   *prometheus.CounterVec // step, outcome
+	open     prometheus.Gauge
+	turned   *prometheus.CounterVec // reason
+	panics   prometheus.Counter
+
+	registry *prometheus.Registry
+}
+
+// buckets go from a refusal to the longest relay, in seconds.
+var buckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15}
+
+func newMetrics() *metrics {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	f := promauto.With(r)
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts{Namespace: "chatd", Name: name, Help: help}, labels)
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return f.NewGauge(prometheus.GaugeOpts{Namespace: "chatd", Name: name, Help: help})
+	}
+	return &metrics{
+		registry: r,
+		requests: counter("requests_total", "Requests answered, by route and status.", "route", "status"),
+		seconds:  f.NewHistogramVec(prometheus.HistogramOpts{Namespace: "chatd", Name: "request_seconds", Help: "Time to the answer.", Buckets: buckets}, []string{"route"}),
+		refused:  counter("refused_total", "Requests refused, by reason.", "reason"),
+		relays:   counter("relays_total", "Requests relayed, by how that ended.", "outcome"),
+		relaying: gauge("relays_in_flight", "Requests being relayed."),
+		tries:    counter("tries_total", "Requests sent to a vaultd, by its place in the configuration and how that ended.", "vault", "outcome"),
+		audits:   counter("audit_lines_total", "Audit lines, by whether they became durable.", "outcome"),
+		auditing: f.NewHistogram(prometheus.HistogramOpts{Namespace: "chatd", Name: "audit_seconds", Help: "Time until an audit line was durable.", Buckets: buckets}),
+		bundles:  counter("bundle_fetches_total", "Fetches of the fleet's bundle, by how they ended.", "outcome"),
+		logins:   counter("logins_total", "Steps of logins at the built-in issuer, by how they ended.", "step", "outcome"),
+		open:     gauge("connections", "Open client connections."),
+		turned:   counter("connections_refused_total", "Client connections closed at once, by reason.", "reason"),
+		panics:   f.NewCounter(prometheus.CounterOpts{Namespace: "chatd", Name: "internal_errors_total", Help: "Requests that met a bug."}),
+	}
+}
+
+// watch publishes what is asked at each look.
+func (m *metrics) watch(name, help string, value func() float64) {
+	promauto.With(m.registry).NewGaugeFunc(prometheus.GaugeOpts{Namespace: "chatd", Name: name, Help: help}, value)
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, Timeout: 10 * time.Second})
+}
+
+func outcome(err error) string {
+	if err != nil {
+		return "failed"
+	}
+	return "ok"
+}

@@ -1,0 +1,217 @@
+package chatd
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"keepsake.example/chatd/limit"
+	"keepsake.example/sealed"
+)
+
+// What a request sent to a vaultd can come to.
+var (
+	// errNoVault: nobody answered. Whether the request was worked is not known;
+	// the client repeats the same bytes.
+	errNoVault = errors.New("chatd: no vaultd answered")
+	// errNoChannelKey: the vault does not have the key it is sealed to. The client
+	// needs the current bundle.
+	errNoChannelKey = errors.New("chatd: the vault has no such channel key")
+	// errNotSealed: the vault cannot open it.
+	errNotSealed = errors.New("chatd: the vault refused the request")
+	errPin       = errors.New("chatd: a vaultd shows another key than the pinned one")
+	errAnswer    = errors.New("chatd: a vaultd's answer is none")
+)
+
+// maxBundle is how many bytes a bundle may have (spec/vault-protocol.md §7.1).
+const maxBundle = 65536
+
+// upstream sends requests to the replicas of a fleet.
+type upstream struct {
+	vaults []*peer
+	first  atomic.Int32 // the one that answered last
+	limits Limits
+	now    func() time.Time
+	budget *limit.Table
+	m      *metrics
+}
+
+// peer is one vaultd.
+type peer struct {
+	url    string
+	label  string // its place, for metrics
+	client *http.Client
+}
+
+func newUpstream(r *Relay, l Limits, now func() time.Time, m *metrics) (*upstream, error) {
+	if len(r.Vaults) == 0 {
+		return nil, errors.New("chatd: no vaultd to relay to")
+	}
+	u := &upstream{limits: l, now: now, budget: limit.New(l.Retries, 1), m: m}
+	for i, v := range r.Vaults {
+		where, err := url.Parse(v.URL)
+		if err != nil || where.Scheme != "https" || where.Host == "" || where.Path != "" {
+			return nil, fmt.Errorf("chatd: vaultd %d has no https URL without a path", i)
+		}
+		u.vaults = append(u.vaults, &peer{v.URL, strconv.Itoa(i), newPeerClient(v.Pin, r.Certificate, l)})
+	}
+	return u, nil
+}
+
+// newPeerClient speaks HTTP/2 over TLS 1.3 with the one key that is pinned.
+func newPeerClient(pin Pin, own tls.Certificate, l Limits) *http.Client {
+	var protocols http.Protocols
+	protocols.SetHTTP2(true)
+	t := &http.Transport{
+		Protocols: &protocols,
+		TLSClientConfig: &tls.Config{
+			MinVersion:   tls.VersionTLS13,
+			Certificates: []tls.Certificate{own},
+			// The pin takes the place of names, dates and authorities: the key that
+			// the operator wrote down is the one that must be shown.
+			InsecureSkipVerify: true,
+			VerifyConnection: func(s tls.ConnectionState) error {
+				if len(s.PeerCertificates) == 0 || PinOf(s.PeerCertificates[0]) != pin {
+					return errPin
+				}
+				return nil
+			},
+		},
+		DialContext:            (&net.Dialer{Timeout: l.TryTimeout}).DialContext,
+		TLSHandshakeTimeout:    l.TryTimeout,
+		MaxResponseHeaderBytes: 16 << 10,
+		IdleConnTimeout:        90 * time.Second,
+		DisableCompression:     true,
+		// A connection that a middlebox forgot is noticed before requests hang on it.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+	}
+	return &http.Client{
+		Transport:     t,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+func (u *upstream) close() {
+	for _, v := range u.vaults {
+		v.client.CloseIdleConnections()
+	}
+}
+
+// relay sends a sealed request until a vaultd gives an answer, and tells which.
+// The same bytes again are the same attempt: it costs nothing, whoever gets
+// them.
+func (u *upstream) relay(ctx context.Context, request []byte) (answer []byte, by int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, u.limits.RelayTimeout)
+	defer cancel()
+	return u.each(ctx, func(ctx context.Context, p *peer) ([]byte, error) {
+		return p.ask(ctx, http.MethodPost, "/v1/request", request, sealed.AnswerSize)
+	}, func(b []byte) bool { return len(b) == sealed.AnswerSize })
+}
+
+// bundle fetches the fleet's bundle. Nothing of it is checked here: clients
+// check its signature.
+func (u *upstream) bundle(ctx context.Context) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, u.limits.TryTimeout)
+	defer cancel()
+	b, _, err := u.each(ctx, func(ctx context.Context, p *peer) ([]byte, error) {
+		return p.ask(ctx, http.MethodGet, "/v1/bundle", nil, maxBundle)
+	}, func(b []byte) bool { return len(b) > 0 && len(b) <= maxBundle })
+	u.m.bundles.WithLabelValues(outcome(err)).Inc()
+	return b, err
+}
+
+// each tries one vaultd after the other, beginning with the one that answered
+// last.
+func (u *upstream) each(ctx context.Context, ask func(context.Context, *peer) ([]byte, error), good func([]byte) bool) ([]byte, int, error) {
+	n, first := len(u.vaults), int(u.first.Load())
+	failure := errNoVault
+	for try := range u.limits.Tries {
+		if try > 0 && !u.again(ctx, try) {
+			break
+		}
+		at := (first + try) % n
+		b, err := u.try(ctx, u.vaults[at], ask)
+		if err == nil && !good(b) {
+			err = errAnswer
+		}
+		u.m.tries.WithLabelValues(u.vaults[at].label, tryOutcome(err)).Inc()
+		switch {
+		case err == nil, errors.Is(err, errNoChannelKey), errors.Is(err, errNotSealed):
+			u.first.Store(int32(at))
+			return b, at, err
+		case errors.Is(err, errPin), errors.Is(err, errAnswer):
+			failure = fmt.Errorf("%w: %w", errNoVault, err) // worth telling over a mere silence
+		}
+	}
+	return nil, -1, failure
+}
+
+func tryOutcome(err error) string {
+	for name, e := range map[string]error{"pin": errPin, "answer": errAnswer, "key": errNoChannelKey, "refused": errNotSealed} {
+		if errors.Is(err, e) {
+			return name
+		}
+	}
+	return outcome(err)
+}
+
+// again waits before another try, and reports whether there may be one.
+func (u *upstream) again(ctx context.Context, try int) bool {
+	if _, ok := u.budget.Allow(limit.Key{}, u.now()); !ok || ctx.Err() != nil {
+		return false
+	}
+	n := len(u.vaults)
+	if try%n != 0 {
+		return true // another vaultd: at once
+	}
+	pause := u.limits.Pause << min(try/n-1, 6)
+	timer := time.NewTimer(pause + rand.N(pause))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (u *upstream) try(ctx context.Context, p *peer, ask func(context.Context, *peer) ([]byte, error)) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, u.limits.TryTimeout)
+	defer cancel()
+	return ask(ctx, p)
+}
+
+// ask sends one request and reads at most one byte over most.
+func (p *peer) ask(ctx context.Context, method, path string, body []byte, most int64) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, p.url+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", octets)
+	}
+	res, err := p.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	switch res.StatusCode {
+	case http.StatusOK:
+		return io.ReadAll(io.LimitReader(res.Body, most+1))
+	case http.StatusNotFound:
+		return nil, errNoChannelKey
+	case http.StatusBadRequest:
+		return nil, errNotSealed
+	}
+	return nil, fmt.Errorf("chatd: a vaultd answered %d", res.StatusCode)
+}
