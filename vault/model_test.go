@@ -22,6 +22,7 @@ type model struct {
 	owed    int // attempts since the last proof, whatever was registered since
 	next    uint64
 	tried   map[vaultapi.ID][32]byte // attempts of live
+	forget  map[vaultapi.ID]uint64   // when the vault may forget them, after a proof
 	since   map[vaultapi.ID]bool     // those without a proof since
 	ever    map[string]bool          // record and element of every evaluation there was
 	fresh   int                      // evaluations without a proof since that were of a new element
@@ -29,18 +30,19 @@ type model struct {
 }
 
 func newModel(p vault.Policy) *model {
-	return &model{policy: p, ever: map[string]bool{}, asked: map[string]uint64{}}
+	return &model{policy: p, forget: map[vaultapi.ID]uint64{}, ever: map[string]bool{}, asked: map[string]uint64{}}
 }
 
 // charge is one attempt that was answered: rules 1, 2, 4 and 5.
 func (m *model) charge(b *vaultapi.AttemptBody, now uint64) string {
-	if seen, known := m.tried[b.Attempt]; known {
+	if seen, known := m.known(b.Attempt, now); known {
 		return unless(seen == b.Blinded, "an attempt id was answered for two elements")
 	}
 	if m.live == nil || m.dead || now < m.next {
 		return "an attempt was answered that is not allowed"
 	}
 	m.tried[b.Attempt], m.since[b.Attempt] = b.Blinded, true
+	delete(m.forget, b.Attempt)
 	m.left, m.owed, m.dead, m.graceTo = m.left-1, m.owed+1, m.left == 1, now+m.policy.Grace
 	if m.owed <= len(m.policy.Waits) {
 		m.next = now + m.policy.Waits[m.owed-1]
@@ -52,9 +54,21 @@ func (m *model) charge(b *vaultapi.AttemptBody, now uint64) string {
 	return unless(m.fresh <= int(m.policy.MaxAttempts), "more than m evaluations without a proof")
 }
 
-func (m *model) proof(b *vaultapi.ProveBody, by *secret) string {
+// known reports whether an attempt is known, and with which element (§11.5).
+func (m *model) known(id vaultapi.ID, now uint64) ([32]byte, bool) {
+	if at := m.forget[id]; at != 0 && at <= now {
+		return [32]byte{}, false
+	}
+	b, known := m.tried[id]
+	return b, known
+}
+
+func (m *model) proof(b *vaultapi.ProveBody, by *secret, now uint64) string {
 	if !m.since[b.Attempt] {
 		return "" // the answer to an earlier proof
+	}
+	for id := range m.since {
+		m.forget[id] = now + hour + 5*minute
 	}
 	m.reset()
 	if m.live != nil && !m.dead {
@@ -115,7 +129,7 @@ func (m *model) saw(v move, a *vaultapi.Answer, now uint64) string {
 	wrong := ""
 	switch b := v.body.(type) {
 	case *vaultapi.AttemptBody:
-		_, known := m.tried[b.Attempt]
+		_, known := m.known(b.Attempt, now)
 		allowed := m.live != nil && !m.dead && now >= m.next
 		if a.Code == vaultapi.OK {
 			wrong = m.charge(b, now)
@@ -127,7 +141,7 @@ func (m *model) saw(v move, a *vaultapi.Answer, now uint64) string {
 			if !authorised {
 				v.by = nil
 			}
-			wrong = m.proof(b, v.by)
+			wrong = m.proof(b, v.by, now)
 		}
 	case *vaultapi.ConfirmBody:
 		wrong = m.changed(a, v.next, "confirm "+v.next.name, authorised, now)
@@ -175,8 +189,9 @@ func (c *crowd) send(r *rapid.T, p *person, v move) {
 	e := c.apply(p.command(v.body))
 	c.now = max(c.now, e.Answer.Time)
 	c.sent[p] = append(c.sent[p], v)
+	text := describe(e)
 	if wrong := c.models[p].saw(v, c.finish(e), e.Answer.Time); wrong != "" {
-		r.Fatalf("%T: %s: %s", v.body, describe(e), wrong)
+		r.Fatalf("%T: %s: %s", v.body, text, wrong)
 	}
 }
 
