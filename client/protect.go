@@ -82,8 +82,9 @@ func (l *link) protect(ctx context.Context, k *key.Key, p *password.Password, o 
 	return &Protection{int(l.bundle.Policy.MaxAttempts), l.bundle.Policy.Insecure}, nil
 }
 
-// mine says whether a live record is one that this device put, or proved, there: its
-// device key is this device's.
+// mine says whether a live record is one that this device put, or proved, there. If
+// another device has proved the password since, the vault knows that one's key, and
+// refuses this one's with unauthorised.
 func (l *link) mine(record vaultapi.ID) bool { return l.st.Record == textOf(record) }
 
 // register makes a record live, or takes up one that waits for its cool-down.
@@ -178,7 +179,9 @@ func (l *link) confirm(ctx context.Context, live *vaultapi.StatusReport, record 
 	case vaultapi.Wait:
 		return l.waitFor(a)
 	default:
-		return l.refusal(a)
+		// Refused for good, as when another device has proved the password since: what
+		// was proposed stays where nobody can try it, and is dropped there.
+		return errors.Join(l.refusal(a), l.dropProposal())
 	}
 	if err := l.c.step("confirmed"); err != nil {
 		return err
@@ -250,6 +253,10 @@ func (l *link) settle(live *vaultapi.StatusReport) error {
 	case live == nil && l.now().Sub(l.st.Proposed.Time) < proposalLife:
 		return nil // it may be proposed and not confirmed
 	}
+	return l.dropProposal()
+}
+
+func (l *link) dropProposal() error {
 	l.sec.next = nil
 	if err := l.c.saveSecrets(l.st, l.sec); err != nil {
 		return err

@@ -22,7 +22,7 @@ import (
 // How long the server is waited for.
 const (
 	requestTime = 20 * time.Second // one request, from the first byte out to the last in
-	maxTries    = 5
+	maxTries    = 4
 	firstPause  = 250 * time.Millisecond // doubled after each try, plus up to as much by chance
 	maxJSON     = 64 << 10               // bytes of a JSON answer that are read
 	// maxPause is the longest wait that a server can ask for and that is waited

@@ -63,7 +63,7 @@ type VaultReport struct {
 	State  VaultState
 	Policy fleet.Policy
 	Live   bool
-	Mine   bool      // this device may change it
+	Mine   bool      // this device has set it or proved its password
 	Gone   time.Time // destroyed then; zero when not
 	Counted
 	Registered, LastSuccess time.Time

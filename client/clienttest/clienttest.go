@@ -155,3 +155,10 @@ func (s *Server) apply(c *vault.Command) *vault.Effect {
 	}
 	return e
 }
+
+// Set changes what becomes of requests while others are being served.
+func (s *Server) Set(fault func(vaultapi.Type) Fault, lie func(vaultapi.Type, *vaultapi.Answer)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Fault, s.Lie = fault, lie
+}

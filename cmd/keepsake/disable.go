@@ -16,6 +16,9 @@ import (
 type disableFlags struct {
 	keep, delete bool
 	confirm      string
+	keepRecord   bool
+	delivery     delivery
+	access       accessFlags
 }
 
 func (a *app) disableCommand() *cobra.Command {
@@ -27,12 +30,17 @@ func (a *app) disableCommand() *cobra.Command {
 chat folder is not touched.
 
 With --keep-backups the backups stay in the cloud, and open with the 64 digits
-only: be sure that you have them (keepsake key check). With --delete-backups
-they are deleted for good, once you have confirmed what will be lost: by typing
-it at the terminal, or by --confirm with the token that the first run prints.
+only: be sure that you have them (keepsake key check). A key that is behind a
+password is deleted in the vault too: then you are given the digits first, by --key
+or --key-out; or the vault goes on keeping it with --keep-record.
+
+With --delete-backups they are deleted for good, once you have confirmed what will
+be lost: by typing it at the terminal, or by --confirm with the token that the first
+run prints.
 At a terminal, with neither flag, you are asked.`,
 		Example: `  keepsake disable
   keepsake disable --keep-backups
+  keepsake disable --keep-backups --key-out chats.key
   keepsake disable --delete-backups --confirm 0a1b2c3d`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.disable(cmd.Context(), f) },
@@ -40,6 +48,10 @@ At a terminal, with neither flag, you are asked.`,
 	flag(cmd, "keep-backups", &f.keep)
 	flag(cmd, "delete-backups", &f.delete)
 	flag(cmd, "confirm", &f.confirm)
+	flag(cmd, "keep-record", &f.keepRecord)
+	flag(cmd, "key", &f.delivery.show)
+	flag(cmd, "key-out", &f.delivery.out)
+	f.access.addKnown(cmd)
 	return cmd
 }
 
@@ -58,22 +70,70 @@ func (a *app) disable(ctx context.Context, f disableFlags) error {
 			return err
 		}
 	}
+	vault, err := a.leaveVault(ctx, c, f)
+	if err != nil {
+		return err
+	}
+	behind := c.BehindPassword()
 	r, err := c.Disable(ctx, client.DisableOptions{
 		Delete:  f.delete,
 		Confirm: func(l client.Loss) error { return a.confirmLoss(ctx, l, f.confirm) },
+		Vault:   vault,
 	})
 	if err != nil {
 		return err
 	}
-	result := map[string]any{"backups_deleted": f.delete, "objects_deleted": r.Objects, "bytes_deleted": r.Bytes}
+	if r.RecordError != nil {
+		a.tellRecordLeft(r.RecordError, f)
+	}
+	result := map[string]any{"backups_deleted": f.delete, "objects_deleted": r.Objects, "bytes_deleted": r.Bytes, "record_deleted": r.RecordDeleted}
 	return a.emit(result, func(w io.Writer) {
-		if f.delete {
+		switch {
+		case f.delete:
 			fmt.Fprintf(w, "The backups are deleted: %s, %s.\n", cli.Plural(r.Objects, "object", "objects"), cli.Size(r.Bytes))
-		} else {
+		case behind && !r.RecordDeleted:
+			fmt.Fprintln(w, "The backups stay in the cloud. They open with the password, and with the 64 digits.")
+		default:
 			fmt.Fprintln(w, "The backups stay in the cloud. They open with the 64 digits only.")
+		}
+		if r.RecordDeleted {
+			fmt.Fprintln(w, "The key is deleted in the vault: the password opens nothing any more.")
 		}
 		fmt.Fprintln(w, "Backup is off on this device, and the key is removed from it.")
 	})
+}
+
+// leaveVault sees to it that the person has the digits before the vault forgets the
+// key, and says how to reach the vault; nil leaves the key there.
+func (a *app) leaveVault(ctx context.Context, c *client.Client, f disableFlags) (*client.Access, error) {
+	if !c.BehindPassword() || f.keepRecord {
+		return nil, nil
+	}
+	if !f.delete {
+		if err := a.deliveryOf(&f.delivery); err != nil {
+			return nil, usage("the key is behind a password, and is deleted in the vault: the kept backups need the 64 digits then", "have them written first: --key, or --key-out FILE; or leave the key in the vault: --keep-record")
+		}
+		k, err := c.Key()
+		if err != nil {
+			return nil, err
+		}
+		defer k.Wipe()
+		if err := a.deliver(ctx, k, f.delivery); err != nil {
+			return nil, err
+		}
+	}
+	o, err := a.access(ctx, c, f.access)
+	return &o, err
+}
+
+// tellRecordLeft says what it means that the vault still has the key.
+func (a *app) tellRecordLeft(err error, f disableFlags) {
+	a.msg.Warning("the key could not be deleted in the vault, or it is not known whether it was: %s", explain(err).message)
+	if f.delete {
+		a.msg.Hint("it is the key of backups that are deleted; whoever kept a copy of them needs the password still, and has ten attempts")
+		return
+	}
+	a.msg.Hint("whoever knows the password, and has the cloud folder, can open the backups; a new device that restores with the password can delete the key there")
 }
 
 func (a *app) askDisable(ctx context.Context, f *disableFlags) error {

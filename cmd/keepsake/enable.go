@@ -21,12 +21,13 @@ type enableFlags struct {
 	exclude                  []string
 	join, password           bool
 	delivery                 delivery
+	behind                   passwordFlags // how to reach the vault, with password
 }
 
 func (a *app) enableCommand() *cobra.Command {
 	var f enableFlags
 	cmd := &cobra.Command{
-		Use:   "enable DIR --cloud DEST (--key | --key-out FILE | --join)",
+		Use:   "enable DIR --cloud DEST (--key | --password | --join)",
 		Short: "set up encrypted backup of a chat folder",
 		Long: `Sets up end-to-end encrypted backup of the chat folder DIR to DEST, the path of a
 folder: on another disk, or one that a cloud program keeps in step. Nothing is
@@ -37,10 +38,16 @@ again: only when they are known to be on your paper is the backup made. Whoever
 loses them loses the backup, and nobody can help. --key-out writes them to a file
 instead, for scripts.
 
+With --password --server CARD the key goes behind a password that you choose, into a
+vault that destroys it after ten wrong ones. Who loses the password, and has no
+digits, has lost the backup: nobody can help. With --key, or --key-out, you get the
+digits too, and either opens the backup.
+
 With --join this device goes on with a backup that is at DEST already, as after
 the restore on a new phone. Nothing that is there is uploaded again.`,
 		Example: `  keepsake enable ~/Chats --cloud /media/disk/chats-backup --key
   keepsake enable ~/Chats --cloud /media/disk/chats-backup --key-out ~/chats.key
+  keepsake enable ~/Chats --cloud /media/disk/chats-backup --password --server card
   keepsake enable ~/Chats --cloud /media/disk/chats-backup --join`,
 		Args: exactly("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.enable(cmd.Context(), args[0], f) },
@@ -49,6 +56,8 @@ the restore on a new phone. Nothing that is there is uploaded again.`,
 	flag(cmd, "key", &f.delivery.show)
 	flag(cmd, "key-out", &f.delivery.out)
 	flag(cmd, "password", &f.password)
+	flag(cmd, "password-file", &f.behind.file)
+	f.behind.add(cmd)
 	flag(cmd, "join", &f.join)
 	flag(cmd, "key-file", &f.keyFile)
 	flag(cmd, "key-store", &f.keyStore)
@@ -61,14 +70,14 @@ the restore on a new phone. Nothing that is there is uploaded again.`,
 func (f enableFlags) check(a *app, goesOn bool) error {
 	newKey := f.delivery.show || f.delivery.out != ""
 	switch {
-	case f.password:
-		return usage("--password arrives with the Backup Key Vault; it is not in this version", "protect the backup by 64 digits: --key")
+	case !f.password && (f.behind.file != "" || f.behind.given()):
+		return usage("--server, --password-file and their like go with --password", "protect the backup by a password: --password --server CARD")
 	case f.cloud == "":
 		return usage("--cloud is missing", "say where the backup shall lie: --cloud DEST, the path of a folder on another disk")
 	case f.join && newKey:
 		return usage("--join uses the key of the backup that is there, --key and --key-out make a new one", "choose one of them")
-	case !f.join && !newKey:
-		return usage("how shall the backup be protected?", "by 64 digits that you write down: --key; or, in scripts: --key-out FILE")
+	case !f.join && !newKey && !f.password:
+		return usage("how shall the backup be protected?", "by 64 digits that you write down: --key, or, in scripts: --key-out FILE; by a password: --password --server CARD")
 	case f.keyFile != "" && !f.join:
 		return usage("--key-file gives the key of a backup that is there", "to go on with it: --join --key-file FILE")
 	}
@@ -104,10 +113,10 @@ func (a *app) enable(ctx context.Context, dir string, f enableFlags) error {
 	}
 	o := client.EnableOptions{
 		Source: dir, Cloud: f.cloud, Exclude: f.exclude, KeyStore: f.keyStore, Checked: f.delivery.shows(a),
-		Deliver: func(k *key.Key) error { return a.deliver(ctx, k, f.delivery) },
+		Deliver: func(k *key.Key) error { return a.deliverNew(ctx, c, k, f) },
 	}
 	if f.join {
-		k, err := a.readKey(ctx, c, keyInput{f.keyFile, f.cloud})
+		k, err := a.joinKey(ctx, c, f)
 		if err != nil {
 			return err
 		}
@@ -125,10 +134,80 @@ func (a *app) enable(ctx context.Context, dir string, f enableFlags) error {
 	return a.emitEnabled(r)
 }
 
+// joinKey gets the key of a backup that is there.
+func (a *app) joinKey(ctx context.Context, c *client.Client, f enableFlags) (*key.Key, error) {
+	if !f.password {
+		return a.readKey(ctx, c, keyInput{f.keyFile, f.cloud})
+	}
+	f.behind.secrets = f.keyStore
+	r, err := a.recoverKey(ctx, c, f.behind, client.RecoverOptions{Enroll: true})
+	if err != nil {
+		return nil, err
+	}
+	return r.Key, nil
+}
+
+// deliverNew returns when the person has the new key for good: on paper, in a file,
+// behind a password, or several of them. The password comes last: up to it nothing is
+// outside this device.
+func (a *app) deliverNew(ctx context.Context, c *client.Client, k *key.Key, f enableFlags) error {
+	if !f.password {
+		return a.deliver(ctx, k, f.delivery)
+	}
+	f.behind.secrets = f.keyStore
+	o, err := a.access(ctx, c, f.behind.accessFlags)
+	if err != nil {
+		return err
+	}
+	p, err := a.newPassword(ctx, f.behind.file, handleOf(c, o))
+	if err != nil {
+		return err
+	}
+	defer p.Wipe()
+	if err := a.offerDigits(ctx, k, f.delivery); err != nil {
+		return err
+	}
+	done, err := c.Protect(ctx, o, k, p, client.ProtectOptions{})
+	if err != nil {
+		return err
+	}
+	a.warnInsecure(done.Insecure)
+	return nil
+}
+
+// offerDigits gives the person the digits too, if she wants them.
+func (a *app) offerDigits(ctx context.Context, k *key.Key, d delivery) error {
+	if d.show || d.out != "" {
+		return a.deliver(ctx, k, d)
+	}
+	if !a.asks() {
+		a.msg.Note("%s", noHelp)
+		return nil
+	}
+	t, err := a.terminal()
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	t.Print("%s", offerText)
+	yes, err := t.Confirm(ctx, "See the 64 digits now, to write them down?")
+	if err != nil || !yes {
+		return err
+	}
+	return teach(ctx, t, k)
+}
+
+const offerText = `
+Whoever loses the password has lost the backup: nobody can help, not the server, not
+the cloud and not the makers of Keepsake. There is one thing that helps: the 64 digits
+of the key, on paper. They open the backup as well.
+
+`
+
 func (a *app) emitEnabled(r *client.EnableResult) error {
 	result := map[string]any{
 		"profile": a.profile, "source": r.Config.Source, "cloud": r.Config.Cloud, "repository": r.Config.Repository,
-		"key_store": r.Config.KeyStore, "joined": r.Joined, "resumed": r.Resumed, "snapshots": r.Snapshots,
+		"key_store": r.Config.KeyStore, "joined": r.Joined, "resumed": r.Resumed, "snapshots": r.Snapshots, "behind_password": a.client().BehindPassword(),
 	}
 	return a.emit(result, func(w io.Writer) { a.writeEnabled(w, r) })
 }
@@ -142,6 +221,9 @@ func (a *app) writeEnabled(w io.Writer, r *client.EnableResult) {
 	}
 	fmt.Fprintf(w, "Backup of %s to %s is set up.\n", cli.Name(r.Config.Source), cli.Name(r.Config.Cloud))
 	fmt.Fprintf(w, "This device keeps the key in %s.\n", keyPlace(r.Config, a.profile))
+	if a.client().BehindPassword() {
+		fmt.Fprintln(w, "The vault keeps it behind your password.", noHelp)
+	}
 	fmt.Fprintln(w, "Take the first snapshot with: keepsake backup")
 }
 

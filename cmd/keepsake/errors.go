@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"keepsake.example/backup"
 	"keepsake.example/client"
@@ -105,7 +107,10 @@ func explain(err error) *failure {
 	if f := explainInput(err); f != nil {
 		return f
 	}
-	for _, e := range explanations {
+	if f := explainVault(err, time.Now()); f != nil {
+		return f
+	}
+	for _, e := range slices.Concat(vaultExplanations, explanations) {
 		if errors.Is(err, e.is) {
 			f := &failure{e.exit, e.text, e.hint}
 			if f.message == "" {
@@ -150,7 +155,7 @@ func explainInput(err error) *failure {
 // which mean nothing to the person who reads.
 func plain(err error) string {
 	text := err.Error()
-	for _, p := range []string{"backup: ", "client: ", "cloud/dir: ", "cloud: ", "key: ", "durable: ", "this device's own files: "} {
+	for _, p := range []string{"backup: ", "client: ", "cloud/dir: ", "cloud: ", "key: ", "password: ", "fleet: ", "durable: ", "this device's own files: "} {
 		text = removeAll(text, p)
 	}
 	return text

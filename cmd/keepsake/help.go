@@ -16,17 +16,22 @@ const version = "0.1.0"
 
 const rootHelp = `Keepsake makes end-to-end encrypted backups of a chat history: messages, photos
 and videos are encrypted on this device, under a key that only you have, before
-they go to the cloud. Nobody else can read them, and nobody can help you
-when both the device and the 64 digits of the key are lost.
+they go to the cloud. The key is 64 digits that you write down, or lies behind a
+password in a vault that destroys it after ten wrong ones. Nobody else can read the
+backup, and nobody can help you when device, digits and password are all lost.
 
-Set up, then back up every day:
+Set up, with digits or with a password, then back up every day:
 
   keepsake enable ~/Chats --cloud /media/disk/chats-backup --key
+  keepsake enable ~/Chats --cloud /media/disk/chats-backup --password \
+      --server card.json
   keepsake backup
 
-On a new phone, with nothing but the 64 digits:
+On a new phone, with nothing but the 64 digits, or nothing but the password:
 
-  keepsake restore ~/Chats --cloud /media/disk/chats-backup --enable`
+  keepsake restore ~/Chats --cloud /media/disk/chats-backup --enable
+  keepsake restore ~/Chats --cloud /media/disk/chats-backup --enable --password \
+      --server card.json`
 
 var topics = []struct{ name, short, long string }{
 	{"exit-codes", "what the exit codes mean", ""},
@@ -73,7 +78,8 @@ func (a *app) root() *cobra.Command {
 	addFlag(root.PersistentFlags(), "quiet", &a.quiet)
 	root.AddCommand(
 		a.enableCommand(), a.backupCommand(), a.restoreCommand(), a.snapshotsCommand(), a.verifyCommand(),
-		a.pruneCommand(), a.statusCommand(), a.inspectCommand(), a.keyCommand(), a.disableCommand(), a.versionCommand(),
+		a.pruneCommand(), a.statusCommand(), a.inspectCommand(), a.keyCommand(), a.passwordCommand(), a.vaultCommand(),
+		a.loginCommand(), a.logoutCommand(), a.disableCommand(), a.versionCommand(),
 	)
 	for _, t := range topics {
 		root.AddCommand(&cobra.Command{Use: t.name, Short: t.short, Long: t.long})

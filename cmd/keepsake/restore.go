@@ -47,6 +47,8 @@ func wipe(at *client.Place) {
 
 type restoreFlags struct {
 	placeFlags
+	password    bool
+	behind      passwordFlags
 	options     client.RestoreOptions
 	at          string
 	yes, enable bool
@@ -62,11 +64,13 @@ func (a *app) restoreCommand() *cobra.Command {
 databases first, media after. Interrupted, the same command continues. No file
 ever has its name before it is whole.
 
-On a new device give --cloud and the 64 digits. Look at the time of the snapshot
+On a new device give --cloud and the 64 digits, or --password --server CARD and the
+password: a wrong one costs one of ten attempts. Look at the time of the snapshot
 that is named then: a cloud that hides the newest ones cannot be told from one
 that never had them, except by you. With --enable the device goes on backing up.`,
 		Example: `  keepsake restore ~/Chats-again
   keepsake restore ~/Chats --cloud /media/disk/chats-backup --enable
+  keepsake restore ~/Chats --cloud /media/disk/chats-backup --password --server card
   keepsake restore ~/Old --at yesterday --include Databases`,
 		Args: exactly("TARGET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -75,6 +79,9 @@ that never had them, except by you. With --enable the device goes on backing up.
 		},
 	}
 	f.add(cmd)
+	flag(cmd, "password", &f.password)
+	flag(cmd, "password-file", &f.behind.file)
+	f.behind.add(cmd)
 	flag(cmd, "snapshot", &f.options.Snapshot)
 	flag(cmd, "at", &f.at)
 	flag(cmd, "include", &f.options.Include)
@@ -90,6 +97,14 @@ that never had them, except by you. With --enable the device goes on backing up.
 func (f *restoreFlags) check(a *app) (err error) {
 	if f.enable && f.cloud == "" {
 		return usage("--enable sets a new device up, and needs --cloud", "say where the backup lies: --cloud DEST")
+	}
+	switch {
+	case f.password && f.cloud == "":
+		return usage("--password gets the key of a backup on a new device, and needs --cloud", "say where the backup lies: --cloud DEST")
+	case f.password && f.keyFile != "":
+		return usage("the key comes from --key-file or from --password", "choose one of them")
+	case !f.password && (f.behind.file != "" || f.behind.given()):
+		return usage("--server, --password-file and their like go with --password", "get the key by the password: --password --server CARD")
 	}
 	if f.at != "" {
 		if f.options.Time, err = parseTime(f.at, a.now()); err != nil {
@@ -118,7 +133,7 @@ func (a *app) restore(ctx context.Context, f restoreFlags) error {
 	if err := f.checkProfile(c); err != nil {
 		return err
 	}
-	at, err := a.place(ctx, c, f.placeFlags)
+	at, leave, err := a.restorePlace(ctx, c, f)
 	if err != nil {
 		return err
 	}
@@ -135,10 +150,34 @@ func (a *app) restore(ctx context.Context, f restoreFlags) error {
 			return err
 		}
 	}
+	if err := leave(); err != nil {
+		return err
+	}
 	if err := a.emitRestored(r, f); !damaged {
 		return err
 	}
 	return damagedRestore(err)
+}
+
+// restorePlace gets the key, by digits or by the password. leave takes away what was
+// only needed for asking the vault: this device is not going to change the record.
+func (a *app) restorePlace(ctx context.Context, c *client.Client, f restoreFlags) (at *client.Place, leave func() error, err error) {
+	leave = func() error { return nil }
+	if !f.password {
+		at, err = a.place(ctx, c, f.placeFlags)
+		return at, leave, err
+	}
+	_, err = c.VaultState()
+	stranger := errors.Is(err, client.ErrNoVault) && !f.enable
+	f.behind.secrets = f.keyStore
+	r, err := a.recoverKey(ctx, c, f.behind, client.RecoverOptions{Enroll: f.enable})
+	if err != nil {
+		return nil, leave, err
+	}
+	if stranger && r.Unproved == nil && !r.Renewed && r.NotRenewed == nil {
+		leave = c.ForgetVault
+	}
+	return &client.Place{Cloud: f.cloud, Key: r.Key}, leave, nil
 }
 
 // damagedRestore is how a restore ends that got back what damage does not touch.

@@ -86,7 +86,9 @@ func (a *app) finish(err error) error {
 		a.msg.Hint("%s", f.hint)
 	}
 	if a.json && !a.emitted {
-		a.printJSON(map[string]errorJSON{"error": jsonError(f)})
+		j := jsonError(f)
+		j.Attempts = attemptsOf(err, a.now())
+		a.printJSON(map[string]errorJSON{"error": j})
 	}
 	return f
 }
@@ -189,8 +191,10 @@ type errorJSON struct {
 	Exit    int    `json:"exit"`
 	Message string `json:"message"`
 	Hint    string `json:"hint"`
+	// Attempts is what the vault says of them, where it is about a password.
+	Attempts *attemptsJSON `json:"attempts,omitempty"`
 }
 
 func jsonError(f *failure) errorJSON {
-	return errorJSON{f.exit.Name, f.exit.Code, f.message, f.hint}
+	return errorJSON{Code: f.exit.Name, Exit: f.exit.Code, Message: f.message, Hint: f.hint}
 }

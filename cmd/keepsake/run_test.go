@@ -14,8 +14,10 @@ import (
 	"keepsake.example/backup"
 	"keepsake.example/client"
 	"keepsake.example/cloud"
+	"keepsake.example/fleet"
 	"keepsake.example/internal/cli"
 	"keepsake.example/key"
+	"keepsake.example/password"
 )
 
 // Every kind of error has its exit code, a message without package names, and, where
@@ -62,13 +64,38 @@ func TestExplain(t *testing.T) {
 		{syscall.ENOENT, 4, ""},
 		{&backup.InternalError{Type: "int", Where: "x"}, 70, "report"},
 		{&key.LengthError{Got: 3}, 3, "16 groups"},
+		{&client.WrongPasswordError{}, 11, "think"},
+		{&client.WaitError{}, 12, "longer"},
+		{&client.DestroyedError{}, 13, "--cloud"},
+		{&client.NotCountedError{Cause: errors.New("x")}, 14, "network"},
+		{&client.NotCountedError{Sent: true, Cause: errors.New("x")}, 14, "same password"},
+		{&client.ChangeWaitsError{}, 12, "again"},
+		{&client.RefusedError{Status: 429, After: time.Minute}, 16, "1 min"},
+		{&client.RefusedError{Status: 403}, 16, "operator"},
+		{fmt.Errorf("%w: %w", client.ErrUnsettled, &client.NotCountedError{Cause: errors.New("x")}), 14, "vault status"},
+		{fmt.Errorf("%w: %w", password.ErrDishonest, fleet.ErrForeign), 15, "stop"},
+		{password.ErrDishonest, 15, "stop"},
+		{password.ErrUnsupported, 1, "newer version"},
+		{password.ErrUnusable, 2, "another"},
+		{client.ErrNoRecord, 4, "--handle"},
+		{client.ErrWrongCode, 16, "keepsake login"},
+		{client.ErrLogin, 16, "keepsake login"},
+		{client.ErrOtherAccount, 16, "--handle"},
+		{client.ErrForeignRecord, 1, "--take-over"},
+		{client.ErrInsecureVault, 2, "--accept-insecure-vault"},
+		{client.ErrNoVault, 4, "password set"},
+		{client.ErrNoPassword, 4, "password set"},
+		{client.ErrPasswordSet, 2, "password remove"},
+		{client.ErrNoVerifier, 4, "--vault"},
+		{client.ErrOtherKey, 3, "password change"},
+		{client.ErrServer, 2, "--server"},
 		{&key.DigitError{Position: 1, Line: 1, Rune: 'x'}, 3, "a to f"},
 	} {
 		f := explain(fmt.Errorf("doing it: %w", test.err))
 		if f.exit.Code != test.code || !strings.Contains(f.hint, test.hint) || f.message == "" {
 			t.Errorf("%v: code %d, %q, hint %q", test.err, f.exit.Code, f.message, f.hint)
 		}
-		for _, name := range []string{"backup: ", "client: ", "cloud: ", "cloud/dir: "} {
+		for _, name := range []string{"backup: ", "client: ", "cloud: ", "cloud/dir: ", "password: ", "fleet: "} {
 			if strings.Contains(f.message, name) {
 				t.Errorf("%v: package name in %q", test.err, f.message)
 			}
@@ -192,5 +219,39 @@ func TestInterrupted(t *testing.T) {
 	}
 	if code, _, errs := runHere(context.Background(), "verify", "--read-data", "--profile", profile); code != 0 {
 		t.Error(code, errs)
+	}
+}
+
+// The sentences that people learn to tell apart.
+func TestAttemptMessages(t *testing.T) {
+	now := time.Date(2026, 11, 20, 18, 0, 0, 0, time.Local)
+	later := client.Counted{Left: 7, Limit: 10, Next: now.Add(4*time.Minute + 12*time.Second)}
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{&client.WrongPasswordError{Counted: client.Counted{Left: 7, Limit: 10}}, "wrong password; 7 attempts left; next one now"},
+		{&client.WrongPasswordError{Counted: later}, "wrong password; 7 attempts left; next one in 4 min 12 s"},
+		{&client.WrongPasswordError{Counted: client.Counted{Left: 1}}, "wrong password; 1 attempt left; next one now"},
+		{&client.WaitError{Counted: later}, "the vault takes no attempt yet; nothing was counted; 7 attempts left; next one in 4 min 12 s"},
+		{&client.DestroyedError{When: now, Limit: 10}, "destroyed on 2026-11-20 18:00 after 10 wrong passwords: only the 64-digit key or a new backup can help"},
+		{&client.NotCountedError{Cause: errors.New("no route")}, "server unreachable, nothing counted (no route)"},
+	} {
+		if got := explainVault(test.err, now).message; got != test.want {
+			t.Errorf("%q\nwant %q", got, test.want)
+		}
+	}
+	for _, counted := range []error{&client.WrongPasswordError{}} {
+		if !attemptsOf(counted, now).Counted {
+			t.Errorf("%v is not counted", counted)
+		}
+	}
+	for _, not := range []error{&client.WaitError{}, &client.DestroyedError{}, &client.NotCountedError{}} {
+		if attemptsOf(not, now).Counted {
+			t.Errorf("%v is counted", not)
+		}
+	}
+	if j := attemptsOf(&client.WaitError{Counted: later}, now); *j.WaitSeconds != 252 || j.Next == nil {
+		t.Errorf("%+v", j)
 	}
 }

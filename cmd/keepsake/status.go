@@ -43,6 +43,7 @@ type statusJSON struct {
 	LastBackup *client.LastBackup    `json:"last_backup"`
 	LastVerify *client.LastVerify    `json:"last_verify"`
 	KeyChecked *time.Time            `json:"key_checked"`
+	Password   bool                  `json:"behind_password"`
 	Reachable  bool                  `json:"reachable"`
 	Snapshots  int                   `json:"snapshots"`
 	Newest     *backup.Snapshot      `json:"newest"`
@@ -71,7 +72,7 @@ func (a *app) statusJSON(st *client.Status, warnings []string, err error) status
 	j := statusJSON{
 		Profile: a.profile, Source: st.Config.Source, Cloud: st.Config.Cloud, Repository: st.Config.Repository,
 		KeyStore: st.Config.KeyStore, LastBackup: st.State.LastBackup, LastVerify: st.State.LastVerify,
-		Reachable: err == nil, Snapshots: len(st.Snapshots), Usage: st.Usage, Damage: st.Damage, Warnings: warnings,
+		Password: a.client().BehindPassword(), Reachable: err == nil, Snapshots: len(st.Snapshots), Usage: st.Usage, Damage: st.Damage, Warnings: warnings,
 	}
 	if j.Damage == nil {
 		j.Damage = []*backup.DamageError{}
@@ -122,6 +123,7 @@ func (a *app) writeStatus(w io.Writer, st *client.Status, warnings []string, err
 	t.Row("chat folder", cli.Name(st.Config.Source))
 	t.Row("cloud", cli.Name(st.Config.Cloud))
 	t.Row("key", keyLine(st, a.profile))
+	t.Row("opens with", a.opensWith())
 	t.Row("last backup", a.lastBackupLine(st.State.LastBackup))
 	if v := st.State.LastVerify; v != nil {
 		t.Row("last verify", fmt.Sprintf("%s (%s), %s of the data read", cli.Time(v.Time), cli.Age(a.now(), v.Time), (*part)(&v.ReadData)))
@@ -142,6 +144,16 @@ func (a *app) writeStatus(w io.Writer, st *client.Status, warnings []string, err
 	for _, text := range warnings {
 		a.msg.Warning("%s", text)
 	}
+}
+
+// opensWith is what this device knows without asking the vault.
+func (a *app) opensWith() string {
+	c := a.client()
+	st, err := c.VaultState()
+	if err != nil || !c.BehindPassword() {
+		return "the 64 digits"
+	}
+	return "the password, at " + st.Server.Host() + " (keepsake vault status), and the 64 digits"
 }
 
 func total(counts map[string]int) (n int) {
