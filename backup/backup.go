@@ -19,6 +19,7 @@ type BackupOptions struct {
 	Exclude    []string // patterns, see `keepsake help patterns`
 	DryRun     bool     // read and compare, store nothing
 	Reread     bool     // read every file, also those that look unchanged
+	Distrust   []string // names of packs that Verify found damaged: what is in them is stored again
 	AllowEmpty bool     // accept an empty folder after a snapshot that was not
 }
 
@@ -132,6 +133,7 @@ func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *Backup
 		return nil, err
 	}
 	r.forgetMissing(present, res)
+	r.forgetDamaged(o.Distrust, present, res)
 	if _, err := r.adopt(ctx, present); err != nil {
 		return nil, err
 	}
@@ -191,6 +193,25 @@ func (r *Repo) forgetMissing(present map[uint32]cloud.Info, res *BackupResult) {
 		r.damage = append(r.damage, d)
 		res.Problems = append(res.Problems, Problem{Path: name, What: what + "; what this device still has of it is stored again", Err: d})
 		delete(r.index.packs, n)
+	}
+}
+
+// forgetDamaged takes packs that are known to be damaged out of the index, for this backup.
+func (r *Repo) forgetDamaged(names []string, present map[uint32]cloud.Info, res *BackupResult) {
+	for _, name := range names {
+		k, _, id, err := splitName(name)
+		if err != nil || (k != kindData && k != kindMeta) {
+			continue
+		}
+		n := r.index.names.number(id)
+		if r.index.packs[n] == nil {
+			continue
+		}
+		d := &DamageError{Object: name, Layer: "segment", What: "verify found it damaged"}
+		r.damage = append(r.damage, d)
+		res.Problems = append(res.Problems, Problem{Path: name, What: "is damaged in the cloud; what this device still has of it is stored again", Err: d})
+		delete(r.index.packs, n)
+		delete(present, n) // or it would be adopted
 	}
 }
 

@@ -23,11 +23,16 @@ type BackupOptions struct {
 func (c *Client) Backup(ctx context.Context, o BackupOptions) (result *backup.BackupResult, err error) {
 	err = c.change(ctx, "backup", func() error {
 		return c.visit(ctx, nil, func(v *visit) (err error) {
+			distrust, err := c.distrusted(o.Reread)
+			if err != nil {
+				return err
+			}
 			result, err = v.repo.Backup(ctx, backup.BackupOptions{
 				Source:     v.cfg.Source,
 				Exclude:    slices.Concat(v.cfg.Exclude, o.Exclude),
 				DryRun:     o.DryRun,
 				Reread:     o.Reread,
+				Distrust:   distrust,
 				AllowEmpty: o.AllowEmpty,
 			})
 			if err != nil || o.DryRun {
@@ -37,6 +42,18 @@ func (c *Client) Backup(ctx context.Context, o BackupOptions) (result *backup.Ba
 		})
 	})
 	return result, err
+}
+
+// distrusted lists what the last Verify found damaged, for a backup that reads everything again.
+func (c *Client) distrusted(reread bool) ([]string, error) {
+	if !reread {
+		return nil, nil
+	}
+	state, err := c.readState()
+	if err != nil || state.LastVerify == nil {
+		return nil, err
+	}
+	return state.LastVerify.Objects, nil
 }
 
 func (c *Client) noteBackup(r *backup.BackupResult) error {
@@ -124,6 +141,9 @@ func (c *Client) Verify(ctx context.Context, at *Place, readData float64) (resul
 			return err
 		}
 		last := &LastVerify{Time: c.now().UTC(), ReadData: readData, Damage: len(result.Damage)}
+		for _, d := range result.Damage[:min(len(result.Damage), maxNoted)] {
+			last.Objects = append(last.Objects, d.Object)
+		}
 		return c.updateState(func(s *State) { s.LastVerify = last })
 	})
 	return result, err

@@ -16,6 +16,9 @@ import (
 
 const stateVersion = 1
 
+// maxNoted bounds the names of damaged objects in the state: 44 bytes each, of the 256 KiB that state.json may have.
+const maxNoted = 1000
+
 // errState means that state.json is lost or damaged.
 var errState = errors.New("client: state.json")
 
@@ -43,6 +46,8 @@ type LastVerify struct {
 	Time     time.Time `json:"time"`
 	ReadData float64   `json:"read_data"` // the part of the data that was read, 0 to 1
 	Damage   int       `json:"damage"`    // damaged objects found
+	// Objects names them, the first maxNoted: Backup with Reread stores again what lay in them.
+	Objects []string `json:"objects,omitempty"`
 }
 
 // stateFile wraps State with a checksum. It is there for accidents, not attackers:
