@@ -18,6 +18,7 @@ type Config struct {
 	MaxQueue        int   // how many proposals wait at a time, and how many reads: default 4096
 	MaxBatch        int   // how many entries share one sync: default 1024, at most 4096
 	CheckpointBytes int64 // how long the log gets before a checkpoint is made, in bytes: default 64 MiB
+	LogFileBytes    int64 // of one file of the log, made at once, in bytes: default 1 MiB, at least 4 KiB
 
 	// For simulators; nil means the folder Dir, and crypto/rand.
 	Disk Disk
@@ -29,6 +30,8 @@ const (
 	defaultQueue      = 4096
 	defaultBatch      = 1024
 	defaultCheckpoint = 64 << 20
+	defaultLogFile    = 1 << 20
+	leastLogFile      = 4 << 10
 	maxBatch          = 4096
 	// Entries of one batch stop gathering here, so that its sync stays short.
 	batchBytes = 1 << 20
@@ -44,6 +47,7 @@ func (c *Config) check() error {
 	c.MaxQueue = or(c.MaxQueue, defaultQueue)
 	c.MaxBatch = or(c.MaxBatch, defaultBatch)
 	c.CheckpointBytes = or(c.CheckpointBytes, defaultCheckpoint)
+	c.LogFileBytes = or(c.LogFileBytes, defaultLogFile)
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
@@ -54,6 +58,8 @@ func (c *Config) check() error {
 		return errors.New("replica: the longest entry must be 1 byte to 1 MiB")
 	case c.MaxQueue < 1 || c.MaxBatch < 1 || c.MaxBatch > maxBatch || c.CheckpointBytes < 1:
 		return errors.New("replica: a limit under 1, or a batch over 4096")
+	case c.LogFileBytes < leastLogFile || c.LogFileBytes > maxSegment:
+		return errors.New("replica: a log file must have 4 KiB to 32 MiB")
 	}
 	return nil
 }

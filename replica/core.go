@@ -40,7 +40,7 @@ type grant struct {
 
 func (k *core) start(c Config, disk Disk, was *recovery) {
 	k.store, k.base, k.applied = was.store, was.base, was.base.index
-	k.log = &logWriter{disk: disk, random: c.Rand, epoch: was.epoch, chain: was.chain, size: was.logged}
+	k.log = &logWriter{disk: disk, random: c.Rand, length: c.LogFileBytes, epoch: was.epoch, chain: was.chain, size: was.logged}
 	k.waiting, k.asking = make(map[uint64]*proposal), make(map[uint64][]*reading)
 }
 

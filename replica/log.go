@@ -10,7 +10,6 @@ import (
 const (
 	logPrefix        = "log-"
 	checkpointPrefix = "checkpoint-"
-	segmentSize      = 1 << 20 // of a log file, where no single record needs more
 )
 
 func logName(first uint64) string         { return fmt.Sprintf("%s%020d", logPrefix, first) }
@@ -31,6 +30,7 @@ func parseName(name, prefix string) (number uint64, ok bool) {
 type logWriter struct {
 	disk   Disk
 	random io.Reader
+	length int64 // of a file, where no single record needs more
 	epoch  *epoch
 	chain  chain
 	file   File // nil before the first reserve
@@ -62,7 +62,7 @@ func (w *logWriter) reserve(n int) error {
 		}
 	}
 	w.tried = first
-	size := max(segmentSize, int64(segmentHeader)+need)
+	size := max(w.length, int64(segmentHeader)+need)
 	if err := w.allocate(name, size); err != nil {
 		return fmt.Errorf("making %s: %w", name, err)
 	}

@@ -155,6 +155,7 @@ func TestConfigRefused(t *testing.T) {
 		{Dir: t.TempDir(), Anchor: a, Machine: &toy{}, MaxEntry: -1},
 		{Dir: t.TempDir(), Anchor: a, Machine: &toy{}, MaxQueue: -1},
 		{Dir: t.TempDir(), Anchor: a, Machine: &toy{}, MaxBatch: 4097},
+		{Dir: t.TempDir(), Anchor: a, Machine: &toy{}, LogFileBytes: 4095},
 		{Dir: t.TempDir(), Anchor: a, Machine: &toy{}, CheckpointBytes: -1},
 	} {
 		if err := replica.Create(t.Context(), c, nil); err == nil {

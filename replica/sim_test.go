@@ -169,7 +169,6 @@ func (w *world) Close() error { return nil }
 type simDraft struct {
 	w    *world
 	file *simFile
-	done bool
 }
 
 func (d *simDraft) Write(p []byte) (int, error) {
