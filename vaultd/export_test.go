@@ -48,3 +48,6 @@ func (s *Server) Fill() (free func()) {
 
 // ReplicaMachine is a replica's machine, for wrappers.
 type ReplicaMachine = replica.Machine
+
+// WipeCommand takes back what a command brought.
+var WipeCommand = wipeCommand
