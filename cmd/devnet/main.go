@@ -1,0 +1,92 @@
+// Command devnet runs a vault and its front end on this machine, to play with by
+// hand: the real vaultd and chatd, over real TLS on loopback, in one process and on
+// the software anchor. It protects nothing and says so.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+const help = `devnet runs a vault (vaultd) and its front end (chatd) on this machine, in one
+process, to play with by hand. It protects nothing: the anchor is software, the
+codes for logging in are printed here, the certificate is its own.
+
+Usage:
+  devnet [--dir DIR] [--listen ADDRESS] [--waits PERIOD] [--keep]
+
+It prints the commands to try, and ends with Ctrl-C. Every run is a new vault.
+
+Flags:
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run returns the exit code: 0 done, 1 failed, 2 wrong usage.
+func run(ctx context.Context, args []string, out, errs io.Writer) int {
+	o, err := parse(args, errs)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return fail(errs, 2, err, "see: devnet -h")
+	}
+	n, err := start(ctx, o, out)
+	if err != nil {
+		return fail(errs, 1, err, "is the address taken? --listen 127.0.0.1:0 takes a free one")
+	}
+	n.tell(out)
+	if err := errors.Join(n.wait(ctx), n.close()); err != nil {
+		return fail(errs, 1, err, "")
+	}
+	return 0
+}
+
+func fail(w io.Writer, code int, err error, hint string) int {
+	fmt.Fprintf(w, "devnet: error: %v\n", err)
+	if hint != "" {
+		fmt.Fprintf(w, "devnet: hint: %s\n", hint)
+	}
+	return code
+}
+
+// options are the flags.
+type options struct {
+	dir, listen string
+	waits       time.Duration
+	keep        bool
+}
+
+func parse(args []string, errs io.Writer) (options, error) {
+	var o options
+	f := flag.NewFlagSet("devnet", flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.StringVar(&o.dir, "dir", "", "new or empty `FOLDER` for everything; default: one in the temporary folder")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8443", "loopback `ADDRESS` of chatd; port 0 takes a free one")
+	f.DurationVar(&o.waits, "waits", 2*time.Second, "`PERIOD` to wait after the fourth wrong password and each later one, in place of 30 s to 24 h")
+	f.BoolVar(&o.keep, "keep", false, "leave the folder behind")
+	err := f.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(errs, help)
+		f.SetOutput(errs)
+		f.PrintDefaults()
+	}
+	if err == nil && f.NArg() > 0 {
+		err = fmt.Errorf("devnet takes no arguments, and got %q", f.Arg(0))
+	}
+	if err == nil && (o.waits < 0 || o.waits > 24*time.Hour) {
+		err = errors.New("--waits is from 0s to 24h")
+	}
+	return o, err
+}
