@@ -31,7 +31,7 @@ func get(t *testing.T, dir, path string) (id string, body []byte) {
 	if !roots.AppendCertsFromPEM([]byte(card.CA)) {
 		t.Fatal("no certificate in the card")
 	}
-	c := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}}}
+	c := http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}}}
 	defer c.CloseIdleConnections()
 	r, err := c.Get(card.URL + path)
 	if err != nil {
