@@ -29,13 +29,15 @@ func (s *Server) Answer(ctx context.Context, request []byte) ([]byte, error) {
 		return nil, err
 	}
 	answer, err := s.answer(ctx, request)
-	s.leave()
 	awaitQuantum(s.clock, s.limits.Quantum, arrival)
 	s.metrics.answered(err, s.clock.Elapsed()-arrival)
 	return answer, err
 }
 
+// answer takes a place that enter gave, and gives it back: who waits for the
+// quantum needs none.
 func (s *Server) answer(ctx context.Context, request []byte) ([]byte, error) {
+	defer s.leave()
 	message, answerer, err := s.keys.open(request, s.time.now())
 	if err != nil {
 		return nil, err

@@ -157,6 +157,27 @@ func TestDestroyedKeyIsNowhere(t *testing.T) {
 	}
 }
 
+// regressions.md: a panic that leaks memory. It ends one request, with nothing of
+// its value in the answer or the log, and keeps no place.
+func TestRegressionPanicShowsNothing(t *testing.T) {
+	w := newWorld(t, func(c *vaultd.Config) { c.Limits.Concurrent, c.Limits.PerAccount = 1, 1 })
+	p := w.registered("alice", "right")
+	b := &between{before: func() error { panic("the secret value") }}
+	w.wrap(b)
+	q := p.question(newGuess("right").body)
+	for range 3 {
+		if status, body, _ := w.post(q.bytes); status != 503 || string(body) != "unavailable\n" {
+			t.Errorf("a panic was answered HTTP %d %q", status, body)
+		}
+	}
+	b.before = nil
+	wants(t, w.deliver(q), vaultapi.OK)
+	w.stop()
+	if text := w.log.String(); strings.Contains(text, "secret value") || !strings.Contains(text, "internal error") || !strings.Contains(text, "Propose") {
+		t.Errorf("the log of a panic: %s", text)
+	}
+}
+
 // What a command brought is taken back once the state has its own copy.
 func TestCommandsAreWiped(t *testing.T) {
 	p := &vaultapi.ProposeBody{Key: vaultapi.NewSecret(&[32]byte{1})}
