@@ -1,6 +1,26 @@
 package backup
 
-import "context"
+import (
+	"context"
+	"sync"
+
+	"github.com/klauspost/compress/s2"
+)
+
+// pooledBlock has room for a block that is gathered, and for what Snappy makes of one at worst.
+var pooledBlock = s2.MaxEncodedLen(blockSize)
+
+var blockPool = sync.Pool{New: func() any { return new(make([]byte, 0, pooledBlock)) }}
+
+// borrowBlock returns an empty slice with room for a block.
+func borrowBlock() []byte { return (*blockPool.Get().(*[]byte))[:0] }
+
+// returnBlock gives one back, which nobody may use any more; memory of another size is left to the collector.
+func returnBlock(b []byte) {
+	if cap(b) == pooledBlock {
+		blockPool.Put(&b)
+	}
+}
 
 // buffer waits for a chunk buffer. recycle gives it back.
 func (p *pipeline) buffer() (buf []byte, recycle func(), err error) {

@@ -37,8 +37,8 @@ func compress(raw, scratch []byte) (codec, []byte) {
 }
 
 // compressFast is for when nothing but this holds up the backup: it takes a fifth of the time and a quarter more room.
-func compressFast(raw []byte) (codec, []byte) {
-	if out := s2.EncodeSnappy(nil, raw); len(out) < len(raw) {
+func compressFast(raw, scratch []byte) (codec, []byte) {
+	if out := s2.EncodeSnappy(scratch[:cap(scratch)], raw); len(out) < len(raw) {
 		return codecSnappy, out
 	}
 	return codecRaw, raw

@@ -19,6 +19,6 @@ func (r *Repo) ChunkDigest() func([]byte) ID { return newDigester(r.ring).id }
 func Compressors() map[string]func([]byte) int {
 	return map[string]func([]byte) int{
 		"zstd":   func(b []byte) int { _, out := compress(b, nil); return len(out) },
-		"snappy": func(b []byte) int { _, out := compressFast(b); return len(out) },
+		"snappy": func(b []byte) int { _, out := compressFast(b, nil); return len(out) },
 	}
 }

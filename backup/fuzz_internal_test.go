@@ -255,7 +255,7 @@ func FuzzPack(f *testing.F) {
 	blocks := []byte("hello")
 	raw := bytes.Repeat([]byte("a"), 90)
 	_, zstd := compress(raw, nil)
-	_, snappy := compressFast(raw)
+	_, snappy := compressFast(raw, nil)
 	t.addBlock(codecZstd, classFile, len(zstd), []ID{{6}, {7}}, []uint32{20, 70})
 	t.addBlock(codecSnappy, classPage, len(snappy), []ID{{8}}, []uint32{90})
 	blocks = slices.Concat(blocks, zstd, snappy)

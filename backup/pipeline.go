@@ -90,6 +90,7 @@ type blockJob struct {
 
 	codec  codec
 	stored []byte
+	pooled bool // raw is from blockPool
 	done   chan struct{}
 
 	// What the spool knows of it, under its lock.
@@ -103,11 +104,29 @@ type blockJob struct {
 // compress makes the stored form. Database pages, which come in bulk, are compressed as well as there is time for: hard while packs wait
 // for the cloud, fast while the cloud waits for us.
 func (b *blockJob) compress(raw []byte, slowCloud bool) {
+	out := borrowBlock()
 	if b.class == classPage && !slowCloud {
-		b.codec, b.stored = compressFast(raw)
-		return
+		b.codec, b.stored = compressFast(raw, out)
+	} else {
+		b.codec, b.stored = compress(raw, out)
 	}
-	b.codec, b.stored = compress(raw, nil)
+	switch {
+	case b.codec == codecRaw:
+		returnBlock(out)
+	case b.pooled:
+		returnBlock(raw)
+	}
+}
+
+// recycled gives the memory back when the block is in a pack.
+func (b *blockJob) recycled() {
+	if b.recycle != nil {
+		b.recycle()
+	}
+	if b.codec != codecRaw || b.pooled {
+		returnBlock(b.stored)
+	}
+	b.raw, b.stored = nil, nil
 }
 
 // A pipeline runs the stages of one backup.
@@ -331,7 +350,7 @@ func (p *pipeline) small(j *chunkJob, chunk []byte, id ID) error {
 		b = p.gather(j.class)
 	}
 	if b.raw == nil {
-		b.raw = make([]byte, 0, blockSize)
+		b.raw, b.pooled = borrowBlock(), true
 	}
 	p.c.fresh.Add(int64(len(chunk)))
 	b.raw = append(b.raw, chunk...)
@@ -420,9 +439,7 @@ func (p *pipeline) store(b *blockJob) error {
 		}
 	}
 	p.spool.release(b)
-	if b.recycle != nil {
-		b.recycle()
-	}
+	b.recycled()
 	next := at.first
 	for _, o := range b.ops {
 		if err := p.apply(o, at, &next); err != nil {

@@ -62,7 +62,11 @@ func (s *spool) compressed(b *blockJob) {
 	} else {
 		b.raw = nil
 	}
-	s.reweigh(b, len(b.stored)+len(b.ops)*opMemory)
+	held := len(b.stored)
+	if cap(b.stored) == pooledBlock {
+		held = pooledBlock // all of it is there until the block is in a pack
+	}
+	s.reweigh(b, held+len(b.ops)*opMemory)
 	b.size = len(b.stored)
 	s.ready += b.size
 	if b.class == classPage && s.memory > spoolMemory && !b.popped && !s.full {
@@ -109,6 +113,7 @@ func (s *spool) write(b *blockJob) error {
 	}
 	b.spooled, b.offset = true, s.end
 	s.end += int64(len(b.stored))
+	returnBlock(b.stored)
 	b.raw, b.stored = nil, nil
 	return nil
 }
