@@ -167,7 +167,9 @@ func (a *account) end(now uint64) {
 	for i := range a.tries {
 		a.tries[i].other = true
 	}
-	a.dropDeletion()
+	if a.pending.kind == vaultapi.PendingDeletion {
+		a.drop()
+	}
 	a.record, a.last, a.spent, a.registered, a.when = record{}, last{}, 0, 0, 0
 	a.phase = none
 	a.trim()
@@ -186,12 +188,6 @@ func (a *account) destroy(now uint64) {
 func (a *account) drop() {
 	clear(a.pending.record.key[:])
 	a.pending = pending{}
-}
-
-func (a *account) dropDeletion() {
-	if a.pending.kind == vaultapi.PendingDeletion {
-		a.drop()
-	}
 }
 
 // ripen does what time alone does: the grace ends, changes that nobody confirmed

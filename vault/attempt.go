@@ -140,7 +140,9 @@ func (t *turn) finish(question *oprf.Blinded) error {
 		return fmt.Errorf("evaluating a last attempt: %w", err)
 	}
 	clear(t.record.key[:])
-	t.dropDeletion() // there is nothing left to delete
+	if t.pending.kind == vaultapi.PendingDeletion {
+		t.drop() // there is nothing left to delete
+	}
 	t.phase, t.when, t.next = spent, t.now, 0
 	t.last = last{evaluated: z.Bytes(), proof: proof.Bytes(), until: t.now + t.fleet.Policy.Grace}
 	return nil

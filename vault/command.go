@@ -8,8 +8,7 @@ import (
 )
 
 const (
-	// MaxCommand is the longest command in bytes that DecodeCommand looks at. A
-	// Request that proposes the longest envelope has under 2 KiB.
+	// MaxCommand is the longest command in bytes. Those of today have under 2 KiB.
 	MaxCommand = 8 << 10
 
 	commandVersion = 1

@@ -17,8 +17,7 @@ const (
 	hour   = 60 * minute
 	// maxDuration is the longest wait, cool-down and grace: 366 days.
 	maxDuration = 366 * 24 * hour
-	// maxTime is the last time of a command: times from then on cannot be answered.
-	// With it no sum of a time and a duration or two is over vaultapi.MaxTime.
+	// maxTime is the last time of a command: its deadlines are under vaultapi.MaxTime.
 	maxTime = vaultapi.MaxTime - 2*maxDuration
 	// maxKeys is how many channel keys a bundle can name (§7.1).
 	maxKeys = 8

@@ -19,7 +19,7 @@ func (a *account) decode(b []byte) error {
 	}
 	w := &wire{b: b, reading: true}
 	a.layout(w)
-	if !w.done() {
+	if !w.done() || a.empty() {
 		return errState
 	}
 	return a.check()
@@ -85,19 +85,14 @@ func (t *try) layout(w *wire) {
 	w.bytes(t.who[:])
 	w.flag(&t.other)
 	w.u64(&t.until)
-	proved := t.proof != [32]byte{}
-	w.flag(&proved)
-	if proved {
-		w.bytes(t.proof[:])
-	}
-	w.bad = w.bad || proved != (t.proof != [32]byte{})
+	w.bytes(t.proof[:])
 }
 
 // check refuses what no sequence of commands leads to. The state relies on it:
 // an account that passes has in each phase what that phase needs.
 func (a *account) check() error {
 	switch tried := len(a.tries); {
-	case a.phase > destroyed, a.empty(), !a.pending.valid(a.phase), a.hasRecord() && !a.record.valid():
+	case a.phase > destroyed, !a.pending.valid(a.phase), a.hasRecord() && !a.record.valid():
 	case a.owed == 0 && a.next != 0, a.phase == destroyed && a.owed != 0:
 	case a.phase == live && a.spent >= a.record.limit, a.phase == spent && a.spent != a.record.limit:
 	case a.phase == spent && (tried == 0 || !a.tries[tried-1].counted()):

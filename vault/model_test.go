@@ -116,10 +116,11 @@ func unless(ok bool, text string) string {
 
 // move is a request that somebody made, and the key that signed it.
 type move struct {
-	body vaultapi.Body
-	next *secret // of a Propose or Confirm
-	by   *secret // whose key signed; nil for nobody
-	of   *secret // the record that the signature is about
+	body  vaultapi.Body
+	next  *secret  // of a Propose or Confirm
+	by    *secret  // whose key signed; nil for nobody
+	of    *secret  // the record that the signature is about
+	about [32]byte // and the element
 }
 
 // saw compares an answer with the model and lets it follow; the text is empty if
@@ -142,6 +143,8 @@ func (m *model) saw(v move, a *vaultapi.Answer, now uint64) string {
 				v.by = nil
 			}
 			wrong = m.proof(b, v.by, now)
+		} else if authorised && m.since[b.Attempt] && m.tried[b.Attempt] == v.about && (!m.dead || now < m.graceTo) {
+			wrong = "a proof was refused"
 		}
 	case *vaultapi.ConfirmBody:
 		wrong = m.changed(a, v.next, "confirm "+v.next.name, authorised, now)
@@ -294,7 +297,7 @@ func (c *crowd) prove(r *rapid.T, p *person) {
 		b.Signature[3] ^= 1
 		by = nil
 	}
-	c.send(r, p, move{body: b, by: by, of: s})
+	c.send(r, p, move{body: b, by: by, of: s, about: g.blinding.Blinded().Bytes()})
 }
 
 // replay delivers again what somebody sent before, possibly long ago.

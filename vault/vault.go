@@ -28,6 +28,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"keepsake.example/oprf"
@@ -48,14 +49,16 @@ type State struct {
 	before, after []byte
 }
 
+// Format writes a fixed word for every verb and flag: the state is one large secret.
+func (s *State) Format(f fmt.State, verb rune) { io.WriteString(f, redacted) }
+
 // Effect is what a command brings about outside.
 type Effect struct {
 	// Answer is what the client is told; for another command than a Request OK, or
 	// Conflict for a channel key that was not taken.
 	Answer vaultapi.Answer
-	// Evaluate, unless nil, is what the shell evaluates after the commit, and never
-	// before (rule 3). It puts Z and the proof into the Answer's body, a
-	// [vaultapi.Evaluation] that has all the rest.
+	// Evaluate, unless nil, is for the shell to evaluate after the commit (rule 3),
+	// and to put into the Answer's body, a [vaultapi.Evaluation] with all the rest.
 	Evaluate *Evaluation
 }
 
@@ -235,7 +238,7 @@ func (s *State) put(a *account) error {
 	}
 	old := new(account)
 	defer old.wipe()
-	if err := old.decode(s.before); err != nil {
+	if err := errors.Join(old.decode(s.before), a.check()); err != nil {
 		return err
 	}
 	s.counts.count(old, -1)
