@@ -22,6 +22,17 @@ func returnBlock(b []byte) {
 	}
 }
 
+// recycled gives the memory back when the block is in a pack.
+func (b *blockJob) recycled() {
+	if b.recycle != nil {
+		b.recycle()
+	}
+	if b.codec != codecRaw || b.pooled {
+		returnBlock(b.stored)
+	}
+	b.raw, b.stored = nil, nil
+}
+
 // buffer waits for a chunk buffer. recycle gives it back.
 func (p *pipeline) buffer() (buf []byte, recycle func(), err error) {
 	return p.borrow(p.buffers, maxChunk)

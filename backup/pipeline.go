@@ -118,17 +118,6 @@ func (b *blockJob) compress(raw []byte, slowCloud bool) {
 	}
 }
 
-// recycled gives the memory back when the block is in a pack.
-func (b *blockJob) recycled() {
-	if b.recycle != nil {
-		b.recycle()
-	}
-	if b.codec != codecRaw || b.pooled {
-		returnBlock(b.stored)
-	}
-	b.raw, b.stored = nil, nil
-}
-
 // A pipeline runs the stages of one backup.
 type pipeline struct {
 	r     *Repo
