@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"keepsake.example/replica"
+	"keepsake.example/token"
 	"keepsake.example/vaultapi"
 )
 
@@ -16,6 +17,15 @@ func (s *Server) Wrap(f func(Committer) Committer) { s.commits = f(s.commits) }
 // Decide answers a request below the channel.
 func (s *Server) Decide(ctx context.Context, message []byte) *vaultapi.Answer {
 	return s.decide(ctx, message)
+}
+
+// NewDoor is a server without a vault behind it: what passes the door is busy.
+func NewDoor(clock Clock, tokens *token.Verifier, fleet [32]byte, behind Committer) *Server {
+	l := DefaultLimits()
+	return &Server{
+		clock: clock, time: startTime(clock, 0), tokens: tokens, fleet: fleet, limits: l, gate: newGate(l),
+		ofAccount: newAccounts(l.PerAccount), metrics: newMetrics(), commits: behind,
+	}
 }
 
 // KeyCount is how many channel keys are ready for use.

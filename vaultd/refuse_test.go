@@ -1,7 +1,12 @@
 package vaultd_test
 
 import (
+	"bytes"
+	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"testing"
@@ -172,6 +177,16 @@ func TestUnopenedIsOneError(t *testing.T) {
 			t.Errorf("%s: HTTP %d %q, want %d and one word", name, status, body, c.want)
 		}
 	}
+	for name, body := range map[string][]byte{"short": good[:100], "long": append(slices.Clone(good), 0)} {
+		r, err := w.http.Post(w.url+"/v1/request", "application/octet-stream", io.MultiReader(bytes.NewReader(body))) // chunked: no length is told
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if r.StatusCode != 400 {
+			t.Errorf("%s without a length: HTTP %d", name, r.StatusCode)
+		}
+	}
 	if st := wants(t, p.ask(&vaultapi.StatusBody{}), vaultapi.OK); st.Left != 10 {
 		t.Errorf("%d left after requests that did not open", st.Left)
 	}
@@ -259,20 +274,57 @@ func TestBothVersionsOfHTTP(t *testing.T) {
 	}
 }
 
-// A random block of the right size costs the vault nothing but opening it.
-func FuzzAnswer(f *testing.F) {
-	w := newWorld(f)
+// wall is a replica that decides nothing.
+type wall struct{ asked int }
+
+var errWall = errors.New("nothing is behind the door")
+
+func (w *wall) Propose(context.Context, []byte) (any, error)            { return nil, errWall }
+func (w *wall) Read(context.Context, func(vaultd.ReplicaMachine)) error { w.asked++; return errWall }
+
+// Below the channel: whatever message a client sealed gets an answer that can be
+// sealed, and gets past the door only as a request with a good token and binding.
+// The input is a type and a body, to which a token and a binding are added when
+// signed is true, so that it stays short; else it is the message.
+func FuzzDecide(f *testing.F) {
+	w := &world{t: f, clock: newClock(), signer: newSigner(), fleet: sealed.FleetID{7}}
 	p := w.person("alice")
+	raw := p.token()
 	for _, body := range []vaultapi.Body{
 		p.proposal("right"), &vaultapi.ConfirmBody{Record: p.record}, newGuess("right").body, p.prove(newGuess("right")), &vaultapi.DeleteBody{Record: p.record}, &vaultapi.StatusBody{},
 	} {
-		f.Add(must(p.request(body).Encode()))
+		f.Add(true, uint8(body.Type()), vaultapi.EncodeBody(body))
 	}
-	f.Add([]byte{1, 6})
-	f.Fuzz(func(t *testing.T, message []byte) {
-		a := w.server.Decide(t.Context(), message)
+	f.Add(false, uint8(1), []byte{6})
+	behind := &wall{}
+	door := vaultd.NewDoor(w.clock, verifier(f, w.signer), w.fleet, behind)
+	f.Fuzz(func(t *testing.T, signed bool, kind uint8, body []byte) {
+		message := append([]byte{kind}, body...)
+		if signed {
+			message = p.signed(raw, kind, body)
+		}
+		asked := behind.asked
+		a := door.Decide(t.Context(), message)
 		if b, err := a.Encode(); err != nil || len(b) > sealed.MaxAnswer {
 			t.Fatalf("answer %+v: %d bytes, %v", a, len(b), err)
 		}
+		r, err := vaultapi.DecodeRequest(message)
+		passed := behind.asked > asked
+		if passed != (a.Code == vaultapi.Busy) || passed && (err != nil || r.CheckBinding(w.fleet) != nil) {
+			t.Fatalf("passed the door: %v, answered %v; %v", passed, a.Code, err)
+		}
+		if signed && err == nil && !passed {
+			t.Fatalf("a good request was answered %v", a.Code)
+		}
 	})
+}
+
+// signed is a request as §10.1 has it, around a body that need not be one.
+func (p *person) signed(raw string, kind uint8, body []byte) []byte {
+	digest := sha256.Sum256([]byte(raw))
+	over := slices.Concat([]byte("keepsake request\x01"), p.w.fleet[:], digest[:], []byte{kind}, body)
+	m := append([]byte{1, kind}, byte(len(raw)>>8), byte(len(raw)))
+	m = append(append(m, raw...), 1)
+	m = append(m, p.device.Public().(ed25519.PublicKey)...)
+	return append(append(m, ed25519.Sign(p.device, over)...), body...)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"keepsake.example/anchor"
 	"keepsake.example/fleet"
 	"keepsake.example/replica"
 	"keepsake.example/vaultapi"
@@ -85,6 +86,35 @@ func TestInsecureMustBeAccepted(t *testing.T) {
 	founding.Policy.Waits[5] = 1
 	if _, _, err := vaultd.Found(t.Context(), founding); err == nil {
 		t.Error("a weak policy that does not say so was founded")
+	}
+}
+
+// boastful is an anchor that says more of itself than it is.
+type boastful struct{ anchor.Anchor }
+
+func (boastful) Describe() anchor.Description { return anchor.Description{Name: "hardware"} }
+
+// A fleet that told its clients that it is secure does not run on an anchor that is not.
+func TestSecureFleetOnAnInsecureAnchor(t *testing.T) {
+	w := &world{t: t, dir: t.TempDir(), clock: newClock(), signer: newSigner()}
+	w.openAnchor()
+	defer w.anchor.Close()
+	founding := vaultd.Founding{Dir: w.state(), Anchor: boastful{w.anchor}, Policy: fleet.DefaultPolicy(), Clock: w.clock}
+	if _, _, err := vaultd.Found(t.Context(), founding); err != nil {
+		t.Fatal(err)
+	}
+	c := vaultd.Config{Dir: w.state(), Anchor: w.anchor, Tokens: verifier(t, w.signer), AcceptInsecureAnchor: true, Clock: w.clock}
+	if _, err := vaultd.New(t.Context(), c); !errors.Is(err, vaultd.ErrInsecure) {
+		t.Errorf("New: %v, want ErrInsecure", err)
+	}
+	c.Anchor = boastful{w.anchor}
+	s, err := vaultd.New(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if len(s.Warnings()) != 0 {
+		t.Errorf("warnings %q", s.Warnings())
 	}
 }
 
