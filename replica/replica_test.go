@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -252,6 +253,40 @@ func TestClose(t *testing.T) {
 		}
 	}
 	p.run2(t, a, func(r *replica.Replica) { wantAll(t, r, acknowledged, unknown) })
+}
+
+// What waits when Close is called is finished; what does not fit into the
+// queue is refused at once.
+func TestCloseDrains(t *testing.T) {
+	w := newWorld()
+	check(t, w.create(t))
+	c, gate := w.config(), make(chan struct{})
+	m := &toy{}
+	c.Machine, c.MaxQueue = m, 3
+	r := must(replica.Open(t.Context(), c))
+	m.gate = gate
+	var wg sync.WaitGroup
+	wg.Go(func() { propose(t, r, "first") })
+	for batches := r.Status().Batch; w.counted() == batches || r.Status().Queued > 0; {
+		runtime.Gosched() // until the first is durable, and so at the gate
+	}
+	for _, e := range numbered("waiting", 3) {
+		wg.Go(func() { propose(t, r, e) })
+	}
+	for r.Status().Queued < 3 {
+		runtime.Gosched()
+	}
+	if _, err := r.Propose(t.Context(), []byte("too many")); !errors.Is(err, replica.ErrFull) {
+		t.Errorf("a fifth proposal: %v", err)
+	}
+	wg.Go(func() { check(t, r.Close()) })
+	for range 4 {
+		gate <- struct{}{}
+	}
+	wg.Wait()
+	if len(m.entries) != 5 {
+		t.Errorf("holds %q", m.entries)
+	}
 }
 
 func TestContext(t *testing.T) {

@@ -112,6 +112,13 @@ func worked(t testing.TB) *world {
 // count is how many batches the anchor counts.
 func (w *world) count() uint64 { return w.anchored.state.Counter }
 
+// counted is the same while a replica runs.
+func (w *world) counted() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.count()
+}
+
 // Regression: rollback of a replica's storage.
 func TestOldDiskIsRefused(t *testing.T) {
 	w := worked(t)

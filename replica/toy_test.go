@@ -18,11 +18,15 @@ import (
 type toy struct {
 	entries  []string
 	released *int
+	gate     chan struct{} // nil, or what each Apply waits for
 }
 
 var errToy = errors.New("the toy is broken")
 
 func (m *toy) Apply(entry []byte) (any, error) {
+	if m.gate != nil {
+		<-m.gate
+	}
 	switch {
 	case bytes.HasPrefix(entry, []byte("fail")):
 		return nil, errToy
