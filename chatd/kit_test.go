@@ -87,7 +87,7 @@ type vaultd struct {
 	bundles atomic.Int32
 }
 
-func newVaultd(t *testing.T) *vaultd {
+func newVaultd(t testing.TB) *vaultd {
 	v := &vaultd{}
 	v.serve(func(w http.ResponseWriter, _ *http.Request) { w.Write(reply) })
 	v.Server = httptest.NewUnstartedServer(v)
@@ -137,7 +137,7 @@ func (b *inbox) Send(_ context.Context, m issuer.Message) error {
 
 // kit is a chatd with everything round it: real TLS on the loopback.
 type kit struct {
-	t        *testing.T
+	t        testing.TB
 	server   *chatd.Server
 	c        chatd.Config
 	clock    *clock
@@ -171,7 +171,7 @@ func (l *logs) String() string {
 }
 
 // newKit serves with both roles and the given number of vaultds.
-func newKit(t *testing.T, vaults int, change ...func(*kit)) *kit {
+func newKit(t testing.TB, vaults int, change ...func(*kit)) *kit {
 	t.Helper()
 	k := prepareKit(t, vaults)
 	for _, f := range change {
@@ -181,7 +181,7 @@ func newKit(t *testing.T, vaults int, change ...func(*kit)) *kit {
 	return k
 }
 
-func prepareKit(t *testing.T, vaults int) *kit {
+func prepareKit(t testing.TB, vaults int) *kit {
 	dir := t.TempDir()
 	k := &kit{t: t, clock: &clock{t: time.Now().Truncate(time.Second)}, inbox: &inbox{make(chan issuer.Message, 100)}, auditLog: filepath.Join(dir, "audit"), logs: &logs{}}
 	own := must(chatd.MakeCertificate(key("c"), time.Now()))

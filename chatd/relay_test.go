@@ -298,3 +298,21 @@ func TestNoAuditLineNoAnswer(t *testing.T) {
 		t.Error("the answer left")
 	}
 }
+
+// The whole way of a relayed request but the vault's work: TLS on both sides,
+// token, limits, audit line on the disk. 64 clients at once.
+func BenchmarkRelay(b *testing.B) {
+	k := newKit(b, 1, func(k *kit) {
+		k.c.Limits.PerAccount.Burst, k.c.Limits.PerAddress.Burst, k.c.Limits.Streams = -1, -1, 250
+	})
+	auth := "Bearer " + k.token("ann")
+	b.SetParallelism(32)
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			if g, err := k.try(http.MethodPost, "/v1/vault", request, "Content-Type", octets, "Authorization", auth); err != nil || g.status != 200 {
+				b.Errorf("%+v, %v", g, err)
+				return
+			}
+		}
+	})
+}

@@ -354,3 +354,20 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// 64 callers at once, as a relay has them.
+func BenchmarkAppend(b *testing.B) {
+	l, err := audit.Open(filepath.Join(b.TempDir(), "log"), audit.Options{MaxSize: 1 << 30})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	b.SetParallelism(32)
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			if err := l.Append(event{N: 1, Text: strings.Repeat("x", 300)}); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+}
