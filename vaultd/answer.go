@@ -134,12 +134,12 @@ func (s *Server) execute(ctx context.Context, c *vault.Command) (*vault.Effect, 
 func (s *Server) propose(ctx context.Context, c *vault.Command) (*vault.Effect, error) {
 	rand.Read(c.Random[:])
 	entry := c.Encode()
+	defer clear(entry)
 	began := s.clock.Elapsed()
 	effect, err := s.commits.Propose(ctx, entry)
 	if err != nil {
 		return nil, fmt.Errorf("committing: %w", err)
 	}
-	clear(entry)
 	s.metrics.commit.Observe((s.clock.Elapsed() - began).Seconds())
 	return effect.(*vault.Effect), nil
 }

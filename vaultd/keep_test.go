@@ -3,6 +3,7 @@ package vaultd_test
 import (
 	"errors"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -66,6 +67,24 @@ func TestChannelKeysRotate(t *testing.T) {
 		t.Errorf("a client takes the first bundle again: %v", err)
 	}
 	wants(t, p.ask(&vaultapi.StatusBody{}), vaultapi.OK)
+}
+
+// The keeper and a start, or two keepers, at once: one of them makes the key.
+func TestKeepingAtOnceMakesOneKey(t *testing.T) {
+	w := newWorld(t)
+	w.clock.advance(8 * day)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if err := w.server.Keep(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n := w.server.KeyCount(); n != 2 {
+		t.Errorf("%d keys after eight days, want 2", n)
+	}
 }
 
 // A vault that slept for longer than its keys are valid makes a new one before it serves.
