@@ -262,7 +262,7 @@ func TestCloseDrains(t *testing.T) {
 	check(t, w.create(t))
 	c, gate := w.config(), make(chan struct{})
 	m := &toy{}
-	c.Machine, c.MaxQueue = m, 3
+	c.Machine, c.MaxQueue, c.MaxBatch = m, 3, 1
 	r := must(replica.Open(t.Context(), c))
 	m.gate = gate
 	var wg sync.WaitGroup
@@ -277,9 +277,12 @@ func TestCloseDrains(t *testing.T) {
 		runtime.Gosched()
 	}
 	if _, err := r.Propose(t.Context(), []byte("too many")); !errors.Is(err, replica.ErrFull) {
-		t.Errorf("a fifth proposal: %v", err)
+		t.Errorf("one more: %v", err)
 	}
 	wg.Go(func() { check(t, r.Close()) })
+	for err := error(nil); !errors.Is(err, replica.ErrClosed); runtime.Gosched() {
+		_, err = r.Propose(t.Context(), []byte("too late"))
+	}
 	for range 4 {
 		gate <- struct{}{}
 	}
