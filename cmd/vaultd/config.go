@@ -148,9 +148,6 @@ func (c *config) check() error {
 	if !c.InsecureSoftwareAnchor {
 		return errors.New("the software anchor protects nothing from who operates this machine; set insecure_software_anchor = true to accept that, for development only")
 	}
-	if len(c.Relays) == 0 && !c.InsecureAnyRelay {
-		return errors.New("relays is empty: list the pins of chatd's client certificates, or set insecure_any_relay = true, for development only")
-	}
 	if len(c.Issuers) == 0 {
 		return errors.New("no [[issuer]]: nobody could prove which account a request is about")
 	}
@@ -158,6 +155,15 @@ func (c *config) check() error {
 		if (i.JWKSFile == "") == (i.JWKSURL == "") {
 			return fmt.Errorf("issuer %q needs jwks_file or jwks_url, one of them", i.Name)
 		}
+	}
+	return nil
+}
+
+// servable is what serving needs besides: init comes before chatd's, which prints the
+// pin, since chatd needs the pin of this side first.
+func (c *config) servable() error {
+	if len(c.Relays) == 0 && !c.InsecureAnyRelay {
+		return configError("relays is empty: nobody could connect", "list in it the client pins that chatd init prints")
 	}
 	return nil
 }

@@ -103,7 +103,11 @@ func (a *app) init(ctx context.Context, o *options) error {
 	}
 	a.warn(result.Insecure)
 	return a.emit(result, func(w io.Writer) {
-		fmt.Fprintf(w, "fleet id    %s\nserver pin  %s\nbundle      %s\n\nnext: vaultd serve --config %s\n", result.Fleet, result.Server, result.Bundle, result.Config)
+		fmt.Fprintf(w, "fleet id    %s\nserver pin  %s\nbundle      %s\n\n", result.Fleet, result.Server, result.Bundle)
+		if c.servable() != nil {
+			fmt.Fprintf(w, "next: list the client pin that chatd init prints under relays in %s\n", result.Config)
+		}
+		fmt.Fprintf(w, "then: vaultd serve --config %s\n", result.Config)
 	})
 }
 

@@ -219,7 +219,9 @@ func TestRefusals(t *testing.T) {
 	vault(t, "status", "x").wants(t, exitUsage)
 	vault(t, "init", "x").wants(t, exitUsage, "--issuer")
 	vault(t, good...).wants(t, exitConfig, "insecure_software_anchor")
-	vault(t, append(good, "--insecure-software-anchor")...).wants(t, exitConfig, "insecure_any_relay")
+	alone := filepath.Join(t.TempDir(), "alone")
+	vault(t, "init", alone, "--issuer", "i", "--jwks", keys, "--insecure-software-anchor").wants(t, exitDone, "under relays")
+	vault(t, "serve", "--config", filepath.Join(alone, "vaultd.toml")).wants(t, exitConfig, "relays is empty", "chatd init prints")
 	vault(t, append(good, "--insecure-software-anchor", "--insecure-any-relay", "--algorithm", "HS256")...).wants(t, exitConfig)
 	vault(t, append(good, "--insecure-software-anchor", "--insecure-any-relay", "--attempts", "11")...).wants(t, exitFailed)
 	vault(t, "init", dir, "--issuer", "i", "--jwks", keys, "--insecure-software-anchor").wants(t, exitExists)
@@ -253,7 +255,6 @@ func TestConfig(t *testing.T) {
 		"bare number in text":  {`quantum = "20ms"`, `quantum = "20"`},
 		"another anchor":       {`anchor     = "software"`, `anchor = "tpm"`},
 		"unaccepted anchor":    {"insecure_software_anchor = true", "insecure_software_anchor = false"},
-		"no relay":             {"insecure_any_relay = true", "insecure_any_relay = false"},
 		"two sources of keys":  {"jwks_file", "jwks_url = \"https://x\"\njwks_file"},
 		"no issuer":            {"\n[[issuer]]", "\n[[isuer]]"},
 		"twice":                {"lock_memory = true", "lock_memory = true\nlock_memory = true"},

@@ -44,6 +44,9 @@ func (a *app) serve(ctx context.Context, o *options) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := c.servable(); err != nil {
+		return err
+	}
 	log := slog.New(slog.NewJSONHandler(a.err, nil))
 	locked := a.protect(c, log)
 	anchor, err := software.Open(c.path(c.AnchorDir))
@@ -138,7 +141,7 @@ func (c *config) pins() (pins []vaultd.Pin, err error) {
 
 // insecureListener is what is insecure about who may connect, if anything.
 func (c *config) insecureListener() []string {
-	if len(c.Relays) > 0 {
+	if len(c.Relays) > 0 || !c.InsecureAnyRelay {
 		return nil
 	}
 	return []string{"insecure_any_relay: anybody who reaches the address may connect"}
