@@ -221,6 +221,9 @@ func (a *account) deadline() (first uint64) {
 	return first
 }
 
+// overdue reports whether ripen has something to do.
+func (a *account) overdue(now uint64) bool { d := a.deadline(); return d != 0 && d <= now }
+
 // wipe overwrites the secrets of the copy that was worked on.
 func (a *account) wipe() {
 	clear(a.record.key[:])

@@ -52,15 +52,12 @@ func (s *State) loadFleet(b []byte) error {
 	return s.fleet.check()
 }
 
-// loadAccount looks at every field of an account.
+// loadAccount looks at every field of an account. What is overdue, time would have done.
 func (s *State) loadAccount(b []byte) error {
 	var a account
 	defer a.wipe()
-	if err := a.decode(b); err != nil {
-		return err
-	}
-	if d := a.deadline(); d != 0 && d <= s.fleet.Time {
-		return errState // time would have done it
+	if a.decode(b) != nil || a.overdue(s.fleet.Time) {
+		return errState
 	}
 	s.note(&a, 0)
 	s.counts.count(&a, 1)

@@ -176,6 +176,7 @@ type crowd struct {
 	guesses []*guess
 	sent    map[*person][]move
 	names   int
+	time    uint64 // the vault's, as last answered
 }
 
 func newCrowd(t tester, p vault.Policy) *crowd {
@@ -190,7 +191,10 @@ func newCrowd(t tester, p vault.Policy) *crowd {
 // send sends one request at the clock's time, which may be in the past.
 func (c *crowd) send(r *rapid.T, p *person, v move) {
 	e := c.apply(p.command(v.body))
-	c.now = max(c.now, e.Answer.Time)
+	if e.Answer.Time < c.time {
+		r.Fatalf("the vault's time went back from %d to %d", c.time, e.Answer.Time)
+	}
+	c.now, c.time = max(c.now, e.Answer.Time), e.Answer.Time
 	c.sent[p] = append(c.sent[p], v)
 	text := describe(e)
 	if wrong := c.models[p].saw(v, c.finish(e), e.Answer.Time); wrong != "" {

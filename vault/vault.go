@@ -194,7 +194,9 @@ func (s *State) ripen() error {
 		if err != nil {
 			return err
 		}
-		a.ripen(s.fleet.Time)
+		if a.ripen(s.fleet.Time); a.overdue(s.fleet.Time) {
+			return errState // and not for ever again
+		}
 		s.note(a, 0)
 		if err := s.put(a); err != nil {
 			return err
@@ -251,8 +253,7 @@ func (s *State) put(a *account) error {
 	return s.accounts.Put(s.after)
 }
 
-// note makes sure that the agenda has an entry for the account no later than its
-// deadline. That of an earlier one, if there was one, leads here again.
+// note gives the agenda an entry for the deadline, unless an earlier one leads here again.
 func (s *State) note(a *account, was uint64) {
 	if at := a.deadline(); at != 0 && (was == 0 || at < was) {
 		s.agenda.Add(at, a.rid)
