@@ -45,7 +45,7 @@ var rules = []policy.Rule{
 		Dir:      "cmd/keepsake",
 		Local:    []string{"client", "backup", "key", "cloud", "cloud/dir", "password", "fleet", "internal/cli", "internal/durable"},
 		External: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
-		Tests:    []string{"vectors/...", "golang.org/x/sys/...", "modernc.org/sqlite/..."},
+		Tests:    []string{"vaultapi", "vectors/...", "golang.org/x/sys/...", "modernc.org/sqlite/..."},
 		Never:    []string{"vault", "replica", "chatd", "anchor/..."},
 		Why:      "one binary per trust domain: the person's device",
 	},
