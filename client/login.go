@@ -45,14 +45,14 @@ func (l *link) login(ctx context.Context) (*Tokens, error) {
 	}
 	code = strings.TrimSpace(code)
 	return l.grant(ctx, "/v1/login/"+started.Login, map[string]string{
-		"code": code, "proof": l.sign(loginMessage(l.relay.server.URL, [16]byte(id), code)),
+		"code": code, "proof": l.sign(loginMessage(l.relay.server.issuer(), [16]byte(id), code)),
 	}, ErrWrongCode)
 }
 
 // refresh exchanges the refresh token for new tokens and the next refresh token.
 func (l *link) refresh(ctx context.Context) (*Tokens, error) {
 	return l.grant(ctx, "/v1/token", map[string]string{
-		"refresh": l.sec.refresh, "proof": l.sign(refreshMessage(l.relay.server.URL, l.sec.refresh)),
+		"refresh": l.sec.refresh, "proof": l.sign(refreshMessage(l.relay.server.issuer(), l.sec.refresh)),
 	}, ErrLogin)
 }
 

@@ -82,10 +82,10 @@ func (r *relay) close() { r.http.CloseIdleConnections() }
 
 // A call is one request, which can be sent again and again.
 type call struct {
-	method, path, kind string
-	token              string
-	body               []byte
-	limit              int64 // of the answer, in bytes
+	method, url, kind string
+	token             string
+	body              []byte
+	limit             int64 // of the answer, in bytes
 }
 
 // answer is what came back.
@@ -138,7 +138,7 @@ func (r *relay) repeat(ctx context.Context, c call, use func(*answer) error) err
 // send sends once. The error is an *again, for the server was not reached, or the
 // context's.
 func (r *relay) send(ctx context.Context, c call) (*answer, error) {
-	req, err := http.NewRequestWithContext(ctx, c.method, r.server.URL+c.path, bytes.NewReader(c.body))
+	req, err := http.NewRequestWithContext(ctx, c.method, c.url, bytes.NewReader(c.body))
 	if err != nil {
 		return nil, fmt.Errorf("asking the server: %w", err)
 	}
@@ -200,7 +200,7 @@ func (a *answer) refusal() error {
 // exchange sends a sealed request, the same bytes until open is content with the
 // answer.
 func (r *relay) exchange(ctx context.Context, token string, request []byte, open func(answer []byte) error) error {
-	c := call{method: http.MethodPost, path: "/v1/vault", kind: "application/octet-stream", token: token, body: request, limit: sealed.AnswerSize}
+	c := call{method: http.MethodPost, url: r.server.URL + "/v1/vault", kind: "application/octet-stream", token: token, body: request, limit: sealed.AnswerSize}
 	return r.repeat(ctx, c, func(a *answer) error {
 		switch a.status {
 		case http.StatusOK:
@@ -214,7 +214,7 @@ func (r *relay) exchange(ctx context.Context, token string, request []byte, open
 
 // bundle fetches what the fleet says of itself; nothing of it is believed here.
 func (r *relay) bundle(ctx context.Context) (data []byte, err error) {
-	err = r.repeat(ctx, call{method: http.MethodGet, path: "/v1/bundle", limit: fleet.MaxSize}, func(a *answer) error {
+	err = r.repeat(ctx, call{method: http.MethodGet, url: r.server.URL + "/v1/bundle", limit: fleet.MaxSize}, func(a *answer) error {
 		if a.status != http.StatusOK {
 			return a.refusal()
 		}
@@ -231,7 +231,7 @@ func (r *relay) post(ctx context.Context, path string, want int, request, result
 		return fmt.Errorf("asking the server: %w", err)
 	}
 	defer clear(body)
-	return r.repeat(ctx, call{method: http.MethodPost, path: path, kind: "application/json", body: body, limit: maxJSON}, func(a *answer) error {
+	return r.repeat(ctx, call{method: http.MethodPost, url: r.server.issuer() + path, kind: "application/json", body: body, limit: maxJSON}, func(a *answer) error {
 		if a.status != want {
 			return a.refusal()
 		}

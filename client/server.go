@@ -26,16 +26,20 @@ var ErrServer = errors.New("client: not a server card")
 type Server struct {
 	URL   string         // of chatd: https://host[:port][/path]
 	Fleet sealed.FleetID // the pinned fleet
+	// Issuer is the URL where one logs in, when it is not URL: an operator runs the
+	// issuer apart from the relays, since it can make every account.
+	Issuer string
 	// CA are PEM certificates to trust in place of the system's, for development;
 	// "" trusts the system's.
 	CA string
 }
 
-// cardJSON is a server card: {"url", "fleet", "ca"}.
+// cardJSON is a server card: {"url", "issuer", "fleet", "ca"}.
 type cardJSON struct {
-	URL   string `json:"url"`
-	Fleet string `json:"fleet"` // 64 hexadecimal digits
-	CA    string `json:"ca,omitempty"`
+	URL    string `json:"url"`
+	Issuer string `json:"issuer,omitempty"`
+	Fleet  string `json:"fleet"` // 64 hexadecimal digits
+	CA     string `json:"ca,omitempty"`
 }
 
 // ParseServer reads a server card. The error is [ErrServer].
@@ -47,15 +51,22 @@ func ParseServer(card []byte) (*Server, error) {
 	if err := decodeStrictly(card, &c); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrServer, err)
 	}
-	return NewServer(c.URL, c.Fleet, c.CA)
+	s, err := NewServer(c.URL, c.Fleet, c.CA)
+	if err != nil || c.Issuer == "" {
+		return s, err
+	}
+	if err := checkAddress(c.Issuer); err != nil {
+		return nil, err
+	}
+	s.Issuer = strings.TrimRight(c.Issuer, "/")
+	return s, nil
 }
 
 // NewServer is a server by its URL, the id of its fleet in hexadecimal, and, for
 // development, the certificates to trust. The error is [ErrServer].
 func NewServer(address, fleetID, ca string) (*Server, error) {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("%w: the address must be https://HOST", ErrServer)
+	if err := checkAddress(address); err != nil {
+		return nil, err
 	}
 	id, err := fleet.ParseID(fleetID)
 	if err != nil {
@@ -65,6 +76,22 @@ func NewServer(address, fleetID, ca string) (*Server, error) {
 		return nil, fmt.Errorf("%w: no certificate in ca", ErrServer)
 	}
 	return &Server{URL: strings.TrimRight(address, "/"), Fleet: id, CA: ca}, nil
+}
+
+func checkAddress(address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("%w: the address must be https://HOST", ErrServer)
+	}
+	return nil
+}
+
+// issuer is the URL where one logs in.
+func (s *Server) issuer() string {
+	if s.Issuer != "" {
+		return s.Issuer
+	}
+	return s.URL
 }
 
 // Host is the server's name for people.
@@ -85,7 +112,7 @@ func (s *Server) Card() []byte {
 	return append(b, '\n')
 }
 
-func (s *Server) card() cardJSON { return cardJSON{s.URL, fleet.FormatID(s.Fleet), s.CA} }
+func (s *Server) card() cardJSON { return cardJSON{s.URL, s.Issuer, fleet.FormatID(s.Fleet), s.CA} }
 
 // MarshalJSON writes the card.
 func (s *Server) MarshalJSON() ([]byte, error) { return json.Marshal(s.card()) }
