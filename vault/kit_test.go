@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"keepsake.example/oprf"
@@ -345,5 +344,3 @@ func (p *person) left(a *vaultapi.Answer, code vaultapi.Code, left uint8) *vault
 func (w *world) pass(ms uint64) { w.now += ms }
 
 func (w *world) tick() { w.t.Helper(); w.apply(&vault.Command{Kind: vault.Tick, Time: w.now}) }
-
-var errTest = errors.New("a failure that a test makes")
