@@ -305,12 +305,3 @@ func TestServeUntilTheSignal(t *testing.T) {
 	}
 	chatd_(t, 5, "check-audit", filepath.Join(dir, "audit.jsonl"))
 }
-
-func FuzzParseConfig(f *testing.F) {
-	f.Add([]byte("listen = \"x\"\n[relay]\n[issuer]\n"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		if c, err := parseConfig(text); err == nil && c.Relay == nil && c.Issuer == nil {
-			t.Error("a configuration without a role")
-		}
-	})
-}
