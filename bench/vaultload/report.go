@@ -86,7 +86,7 @@ func (r *cpuResult) ratios() (list []float64) {
 
 func (r *cpuResult) write(w io.Writer) {
 	fmt.Fprintf(w, "## (a) Processor time of a recovery\n\nA recovery is an Attempt and a Prove, from 8192 sealed bytes to 4096 each, by `vaultd.Server.Answer` on a real disk, without HTTP and without the wait for the quantum; %d recoveries a round, %d requests at a time. ", r.recoveries, inFlight)
-	fmt.Fprint(w, "Processor time is getrusage's of the process, user and system, garbage collection included. The primitives are called alone in the same round; a commit is one `replica.Propose` of an entry of the same size to a machine that does nothing, as many at a time.\n\n")
+	fmt.Fprint(w, "Processor time is getrusage's of the process, user and system, garbage collection included. The primitives are called alone in the same round, on all processors at once; a commit is one `replica.Propose` of an entry of the same size to a machine that does nothing, as many at a time.\n\n")
 	fmt.Fprint(w, "| | in one recovery | µs, median | µs, each round |\n|---|--:|--:|---|\n")
 	for _, p := range r.primitives {
 		fmt.Fprintf(w, "| %s | %d | %s | %s |\n", p.name, p.count, us(median(p.each)), list(p.each))
