@@ -160,12 +160,12 @@ func (l *link) newVerifier(p *password.Password) ([]byte, error) {
 }
 
 // confirm makes a proposed record live: with the device key where the live one is
-// this device's, else after the cool-down.
+// this device's, else after the cool-down. A destroyed one, too, is replaced by its
+// owner at once, while the vault still has its last answer: nobody else needs it.
 func (l *link) confirm(ctx context.Context, live *vaultapi.StatusReport, record vaultapi.ID, proposal [32]byte) error {
 	body := &vaultapi.ConfirmBody{Record: record}
-	if live != nil && l.mine(live.Record) {
-		message := vaultapi.ConfirmMessage(l.st.Server.Fleet, l.account, live.Record, proposal)
-		body.Authority = l.authority(message)
+	if own := idOf(l.st.Record); l.st.Record != "" && (live == nil || live.Record == own) {
+		body.Authority = l.authority(vaultapi.ConfirmMessage(l.st.Server.Fleet, l.account, own, proposal))
 	}
 	a, err := l.ask(ctx, body)
 	if errors.Is(err, ErrNotCounted) {

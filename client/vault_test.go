@@ -73,6 +73,55 @@ func TestTenWrongPasswords(t *testing.T) {
 	}
 }
 
+// burn has a thief try ten wrong passwords.
+func (p *person) burn() {
+	p.t.Helper()
+	thief := p.onPhone("thief")
+	for range 10 {
+		_, err := thief.recover(other)
+		if errors.Is(err, client.ErrDestroyed) {
+			return
+		}
+		if !errors.Is(err, client.ErrWrongPassword) {
+			p.t.Fatal(err)
+		}
+		p.server.Advance(48 * time.Hour)
+	}
+	p.t.Fatal("not destroyed")
+}
+
+// The owner, who still has K, need not wait for the grace of the last answer.
+func TestOwnerReplacesADestroyedRecordAtOnce(t *testing.T) {
+	p := newPerson(t)
+	p.enable(right)
+	p.burn()
+	if _, err := p.device().SetPassword(ctx, p.access(), typed(other), client.ProtectOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if r := p.status(); !r.Live || r.Left != 10 {
+		t.Errorf("status says %+v", r)
+	}
+}
+
+// Somebody else with the account does wait: the last answer may be on its way to
+// the owner, who can prove it until then.
+func TestAnotherDeviceWaitsForTheGrace(t *testing.T) {
+	p := newPerson(t)
+	p.enable(right)
+	p.burn()
+	phone := p.onPhone("second")
+	c := phone.device()
+	if _, err := c.Enable(ctx, client.EnableOptions{Source: p.chats, Cloud: phone.cloud + "2", Deliver: func(*key.Key) error { return nil }}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.SetPassword(ctx, phone.access(), typed(right), client.ProtectOptions{})
+	wants(t, err, client.ErrChangeWaits)
+	p.server.Advance(2 * time.Hour)
+	if _, err := c.SetPassword(ctx, phone.access(), typed(right), client.ProtectOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // regressions.md: a lost answer burns a guess.
 func TestLostAnswerBurnsAGuess(t *testing.T) {
 	p := newPerson(t)

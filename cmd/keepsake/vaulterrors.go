@@ -89,8 +89,8 @@ func explainVault(err error, now time.Time) *failure {
 	if e, ok := errors.AsType[*client.ChangeWaitsError](err); ok {
 		return &failure{
 			cli.Wait,
-			"another device put the key of this account there; it can be replaced from " + cli.Time(e.Until) + " on",
-			"then run the same command with the same password again. Until then the device with the old key can stop it",
+			"the key that this account has there is not from this device; it can be replaced from " + cli.Time(e.Until) + " on",
+			"then run the same command with the same password again. Until then the device that put it there can stop it",
 		}
 	}
 	if e, ok := errors.AsType[*client.RefusedError](err); ok && e.After > 0 {
