@@ -17,8 +17,8 @@ UNRACED  := ^(TestKilled|TestManyTinyFiles|TestHuge|TestMangle|TestRestoreWithEa
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
 
-build: ## bin/keepsake, bin/vaultd, bin/chatd
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/keepsake ./cmd/vaultd $(wildcard ./cmd/chatd)
+build: ## bin/keepsake, bin/chatd, bin/vaultd, bin/devnet
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
 
 test: check unit race fuzz ## everything: format, vet, staticcheck, govulncheck, tests, race detector, fuzzing
 
@@ -44,7 +44,7 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 stats: ## sizes of functions and files against the budgets
 	go run ./internal/policy/stats
 
-demo: build ## back up a small chat history, lose the phone, get it back
+demo: build ## lose the phone, get the chats back: with a password, and with 64 digits
 	demo/run
 
 bench-backup: ## Keepsake against restic, kopia, tar|age: a dated table in bench/ (QUICK=1: a small trial)
