@@ -85,11 +85,12 @@ func (l *link) recover(ctx context.Context, p *password.Password, o RecoverOptio
 		return nil, err
 	}
 	r := &Recovery{Key: got.Key}
+	if err := l.adopt(p, o); err != nil {
+		got.Key.Wipe()
+		return nil, err
+	}
 	if r.Past, r.Unproved = l.prove(ctx); r.Unproved != nil {
 		return r, nil // K is in hand; the proof waits for the next command
-	}
-	if err := l.adopt(p, got.Record, o, last); err != nil {
-		return r, err
 	}
 	if last {
 		r.NotRenewed = l.renewRecord(ctx, got.Key, p)
@@ -280,21 +281,17 @@ func (l *link) past(a *vaultapi.Answer, past []vaultapi.Past) []Attempt {
 	return list
 }
 
-// adopt makes this device remember the password it has proved.
-func (l *link) adopt(p *password.Password, record vaultapi.ID, o RecoverOptions, last bool) error {
-	if !o.Enroll || last {
+// adopt makes this device remember the password that opened the envelope.
+func (l *link) adopt(p *password.Password, o RecoverOptions) error {
+	if !o.Enroll {
 		return nil
 	}
 	verifier, err := l.newVerifier(p)
 	if err != nil {
 		return err
 	}
-	l.sec.verifier, l.sec.next = verifier, nil
-	if err := l.c.saveSecrets(l.st, l.sec); err != nil {
-		return err
-	}
-	l.st.Record, l.st.Proposed = textOf(record), nil
-	return l.c.writeVaultState(l.st)
+	l.sec.verifier = verifier
+	return l.c.saveSecrets(l.st, l.sec)
 }
 
 // renewRecord sets the password anew after the record was used up by the right

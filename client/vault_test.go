@@ -217,6 +217,62 @@ func TestCountNotResetWhereTheLastStepWasNotAnswered(t *testing.T) {
 	}
 }
 
+// A proof that waits is sent before the next attempt is made, so that the count
+// begins at zero.
+func TestProofGoesBeforeTheNextAttempt(t *testing.T) {
+	p := newPerson(t)
+	p.enable(right)
+	phone := p.onPhone("new")
+	p.server.Fault = faultOn(vaultapi.Prove, clienttest.Lost)
+	if r, err := phone.recover(right); err != nil || r.Unproved == nil {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if r, err := phone.device().CheckPassword(typed(right)); err != nil || !r.Right {
+		t.Errorf("the device does not remember the password: %+v, %v", r, err)
+	}
+	p.server.Fault = nil
+	if _, err := phone.recover(other); left(err) != 9 {
+		t.Errorf("%v, %d left", err, left(err))
+	}
+}
+
+// The last attempt was right and its proof was lost: K is in hand, the device knows that
+// the record is used up, and a new password mends it.
+func TestLastAttemptWithoutProof(t *testing.T) {
+	p := newPerson(t)
+	p.enable(right)
+	for range 9 {
+		p.server.Advance(48 * time.Hour)
+		if _, err := p.recover(other); left(err) < 1 {
+			t.Fatal(err)
+		}
+	}
+	p.server.Advance(48 * time.Hour)
+	phone := p.onPhone("new")
+	p.server.Fault = faultOn(vaultapi.Prove, clienttest.Lost)
+	r, err := phone.recover(right)
+	if err != nil || r.Unproved == nil || r.Renewed {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if _, err := phone.device().Enable(ctx, client.EnableOptions{Source: p.chats, Cloud: p.cloud, Join: r.Key}); err != nil {
+		t.Fatal(err)
+	}
+	p.server.Fault = nil
+	if !phone.device().BehindPassword() {
+		t.Error("the device does not know that a password protects its key")
+	}
+	report, err := phone.device().VaultStatus(ctx, phone.access())
+	if err != nil || report.Live || !report.State.Again {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	if _, err := phone.device().SetPassword(ctx, phone.access(), typed(right), client.ProtectOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := phone.device().VaultState(); err != nil || st.Again || !p.restores(right) {
+		t.Errorf("%+v, %v", st, err)
+	}
+}
+
 // Unreachable, garbled, busy: none of them is a wrong password, and none is asked
 // for without end.
 func TestServerUnreachableIsNotWrongPassword(t *testing.T) {

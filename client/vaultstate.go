@@ -164,7 +164,7 @@ func (c *Client) writeVaultState(s *VaultState) error {
 // password.
 func (c *Client) BehindPassword() bool {
 	s, err := c.VaultState()
-	return err == nil && (s.Record != "" || s.Proposed != nil)
+	return err == nil && (s.Record != "" || s.Proposed != nil || s.Proof != nil || s.Again)
 }
 
 // sawBundle moves the serial on, never back, before anything is sealed to a key of
