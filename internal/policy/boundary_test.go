@@ -115,6 +115,7 @@ var rules = []policy.Rule{
 	// Development.
 	{Dir: "cmd/devnet", Local: []string{"chatd", "chatd/audit", "chatd/issuer", "vaultd", "anchor/software", "fleet", "token"}, Why: "runs the whole system on one machine, and is the only program that links both servers"},
 	{Dir: "internal/sim", Planned: true, Never: []string{"cmd/..."}, Why: "a seeded world knows nobody who lives in it"},
+	{Dir: "endtoend", Why: "runs the programs as they are shipped, and links none of them"},
 	{Dir: "internal/policy", Why: "reads the source, links none of it"},
 	{Dir: "internal/policy/stats", Local: []string{"internal/policy"}, Why: "reads the source, links none of it"},
 	{Dir: "bench/newbytes", External: []string{"github.com/klauspost/compress/..."}, Why: "measures independently of what it measures"},
