@@ -173,15 +173,15 @@ type crowd struct {
 	people  []*person
 	models  map[*person]*model
 	secrets map[*person][]*secret
-	guesses []*guess
+	guesses map[*person][]*guess
 	sent    map[*person][]move
 	names   int
 	time    uint64 // the vault's, as last answered
 }
 
-func newCrowd(t tester, p vault.Policy) *crowd {
-	c := &crowd{world: newWorld(t, p), models: map[*person]*model{}, secrets: map[*person][]*secret{}, sent: map[*person][]move{}}
-	for _, name := range []string{"alice", "bob"} {
+func newCrowd(t tester, p vault.Policy, people int) *crowd {
+	c := &crowd{world: newWorld(t, p), models: map[*person]*model{}, secrets: map[*person][]*secret{}, sent: map[*person][]move{}, guesses: map[*person][]*guess{}}
+	for _, name := range []string{"alice", "bob"}[:people] {
 		a := c.person(name)
 		c.people, c.models[a] = append(c.people, a), newModel(p)
 	}
@@ -272,9 +272,10 @@ func (c *crowd) cancel(r *rapid.T, p *person) {
 
 // attempt is with a new id mostly; sometimes with an old one, or an old element.
 func (c *crowd) attempt(r *rapid.T, p *person) {
-	g := newGuess(len(c.guesses))
-	if len(c.guesses) > 0 {
-		old := rapid.SampledFrom(c.guesses).Draw(r, "guess")
+	c.names++
+	g := newGuess(c.names)
+	if len(c.guesses[p]) > 0 {
+		old := rapid.SampledFrom(c.guesses[p]).Draw(r, "guess")
 		switch rapid.IntRange(0, 7).Draw(r, "old") {
 		case 0:
 			g = old
@@ -284,16 +285,16 @@ func (c *crowd) attempt(r *rapid.T, p *person) {
 			g.blinding = old.blinding
 		}
 	}
-	c.guesses = append(c.guesses, g)
+	c.guesses[p] = append(c.guesses[p], g)
 	c.send(r, p, move{body: g.body()})
 }
 
 func (c *crowd) prove(r *rapid.T, p *person) {
 	s := c.known(r, p)
-	if s == nil || len(c.guesses) == 0 {
+	if s == nil || len(c.guesses[p]) == 0 {
 		return
 	}
-	recent := c.guesses[max(0, len(c.guesses)-4):]
+	recent := c.guesses[p][max(0, len(c.guesses[p])-4):]
 	g := rapid.SampledFrom(recent).Draw(r, "guess")
 	b := p.proof(g, s, nil)
 	by := s
@@ -302,6 +303,17 @@ func (c *crowd) prove(r *rapid.T, p *person) {
 		by = nil
 	}
 	c.send(r, p, move{body: b, by: by, of: s, about: g.blinding.Blinded().Bytes()})
+}
+
+// takeOver is a change without authority, from the proposal to the end of the
+// cool-down, which random requests seldom get to.
+func (c *crowd) takeOver(r *rapid.T, p *person) {
+	c.propose(r, p)
+	next := c.secrets[p][len(c.secrets[p])-1]
+	confirm := move{body: &vaultapi.ConfirmBody{Record: next.record}, next: next}
+	c.send(r, p, confirm)
+	c.pass(c.models[p].policy.CoolDown)
+	c.send(r, p, confirm)
 }
 
 // replay delivers again what somebody sent before, possibly long ago.
@@ -332,13 +344,13 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		p := vault.Policy{MaxAttempts: uint8(rapid.IntRange(1, 4).Draw(r, "m")), CoolDown: day, Grace: 10 * minute}
 		p.Waits = slices.Clone([]uint64{0, 10 * second, hour}[:p.MaxAttempts-1])
-		c := newCrowd(r, p)
+		c := newCrowd(r, p, rapid.IntRange(1, 2).Draw(r, "people"))
 		who := func(r *rapid.T) *person { return rapid.SampledFrom(c.people).Draw(r, "who") }
 		on := func(f func(*rapid.T, *person)) func(*rapid.T) { return func(r *rapid.T) { f(r, who(r)) } }
 		r.Repeat(map[string]func(*rapid.T){
 			"propose": on(c.propose), "confirm": on(c.confirm), "confirm again": on(c.confirm),
 			"attempt": on(c.attempt), "attempt again": on(c.attempt), "prove": on(c.prove), "remove": on(c.remove),
-			"cancel": on(c.cancel), "replay": on(c.replay), "back": on(c.back), "elapse": c.elapse,
+			"cancel": on(c.cancel), "take over": on(c.takeOver), "prove again": on(c.prove), "replay": on(c.replay), "back": on(c.back), "elapse": c.elapse,
 			"reload": func(*rapid.T) { c.reload() },
 		})
 	})
