@@ -281,6 +281,9 @@ func (c *config) insecure() (choices []string) {
 	if c.InsecureAdminOnNetwork {
 		choices = append(choices, "insecure_admin_on_network: whoever reaches the admin address sees how the server stands")
 	}
+	if c.Relay != nil && c.Issuer != nil {
+		choices = append(choices, "both roles in one process: whoever takes over the relay can make every account, and spend its attempts")
+	}
 	if i := c.Issuer; i != nil && i.Sender == "insecure-terminal" {
 		choices = append(choices, "sender insecure-terminal: whoever reads the output can log in as anybody")
 	}

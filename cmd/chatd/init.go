@@ -39,8 +39,9 @@ DIR/chatd.toml, which explains every setting and limit. Prints
   the keys' file   DIR/jwks.json, the issuer's public keys, for vaultd and for
                    relays that run elsewhere
 
-With --issuer, accounts come from an issuer of your own; without it chatd's
-built-in issuer makes them. --role splits the two: "relay" or "issuer" alone.`,
+With --issuer, accounts come from that issuer: your own, or chatd's built-in one,
+which runs apart (--role issuer) because it can make every account. Both in one
+process (--role insecure-both) let whoever takes over the relay do the same.`,
 	example: `  chatd init /etc/chatd --url https://chat.example.org \
     --vault https://vault1.internal:7443=3f0c...64 hex digits, from vaultd init
   chatd init /etc/chatd --url https://chat.example.org --vault URL=PIN \
@@ -49,7 +50,7 @@ built-in issuer makes them. --role splits the two: "relay" or "issuer" alone.`,
 		s := &o.setting
 		f.StringVar(&s.url, "url", "", "`URL` where clients reach this server, https; the built-in issuer's name")
 		f.StringVar(&s.listen, "listen", "127.0.0.1:8443", "`ADDRESS` where it listens")
-		f.StringVar(&s.role, "role", "both", "`ROLE`: relay, issuer or both")
+		f.StringVar(&s.role, "role", "relay", "`ROLE`: relay, issuer, or insecure-both for development")
 		f.Func("vault", "`URL=PIN` of a vaultd and its server pin; may be given again", func(v string) error {
 			where, pin, ok := strings.Cut(v, "=")
 			if _, err := chatd.ParsePin(pin); !ok || err != nil {
@@ -117,15 +118,15 @@ func (s *setting) config() (*config, error) {
 		Listen: s.listen, Admin: admin, TLSCertificate: "tls.crt", TLSKey: "tls.key", Audit: "audit.jsonl", AuditFileBytes: 256 << 20,
 		NameKey: "name.key", Limits: defaultLimits(),
 	}
-	if s.role != "relay" && s.role != "issuer" && s.role != "both" {
-		return nil, usage(fmt.Sprintf("the role is %q", s.role), "it is relay, issuer or both")
+	if s.role != "relay" && s.role != "issuer" && s.role != "insecure-both" {
+		return nil, usage(fmt.Sprintf("the role is %q", s.role), "it is relay, issuer or insecure-both")
 	}
 	if s.role != "issuer" {
 		if c.Relay, err = s.relay(); err != nil {
 			return nil, err
 		}
 	}
-	if s.role == "issuer" || s.role == "both" && s.issuer == "" {
+	if s.role == "issuer" || s.role == "insecure-both" && s.issuer == "" {
 		c.Issuer = s.builtIn()
 	}
 	return c, nil
@@ -138,7 +139,7 @@ func (s *setting) relay() (*relayConfig, error) {
 	}
 	if s.issuer == "" {
 		if s.role == "relay" {
-			return nil, usage("--issuer is needed for a relay alone", "for a built-in issuer elsewhere, its --url")
+			return nil, usage("--issuer is needed for a relay", "for a built-in issuer, its --url; chatd init --role issuer makes one")
 		}
 		return r, nil
 	}

@@ -55,7 +55,7 @@ func newDir(t *testing.T, more ...string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "chatd")
 	chatd_(t, 0, append([]string{"init", dir, "--url", "https://127.0.0.1:8443", "--vault", "https://127.0.0.1:7443=" + pin,
-		"--insecure-terminal", "--insecure-self-signed", "127.0.0.1"}, more...)...)
+		"--role", "insecure-both", "--insecure-terminal", "--insecure-self-signed", "127.0.0.1"}, more...)...)
 	return dir
 }
 
@@ -92,7 +92,7 @@ func TestInitMakesWhatServeNeeds(t *testing.T) {
 
 func TestInitOverwritesNothing(t *testing.T) {
 	dir := newDir(t)
-	_, errs := chatd_(t, 13, "init", dir, "--url", "https://x.example", "--vault", "https://v.example="+pin)
+	_, errs := chatd_(t, 13, "init", dir, "--role", "insecure-both", "--url", "https://x.example", "--vault", "https://v.example="+pin)
 	if !strings.Contains(errs, "chatd: error: ") || !strings.Contains(errs, "chatd: hint: ") {
 		t.Error(errs)
 	}
@@ -103,7 +103,7 @@ func TestRoles(t *testing.T) {
 		args          []string
 		relay, issuer bool
 	}{
-		"both":       {[]string{"--vault", "https://v.example=" + pin}, true, true},
+		"both":       {[]string{"--role", "insecure-both", "--vault", "https://v.example=" + pin}, true, true},
 		"own issuer": {[]string{"--vault", "https://v.example=" + pin, "--issuer", "https://id.example"}, true, false},
 		"relay":      {[]string{"--role", "relay", "--vault", "https://v.example=" + pin, "--issuer", "https://id.example", "--jwks", "https://id.example/keys"}, true, false},
 		"issuer":     {[]string{"--role", "issuer"}, false, true},
@@ -128,7 +128,7 @@ func TestRoles(t *testing.T) {
 func TestWrongCommandLines(t *testing.T) {
 	for _, args := range []string{
 		"nothing", "serve --no-such-flag", "init", "init a b", "init d", "init d --url http://x.example", "init d --url https://x.example",
-		"init d --url https://x.example --vault x", "init d --url https://x.example --role queen", "init d --url https://x.example --role relay --vault https://v=" + pin,
+		"init d --url https://x.example --vault x", "init d --url https://x.example --role queen", "init d --url https://x.example --vault https://v=" + pin, "init d --url https://x.example --role relay --vault https://v=" + pin,
 		"init d --url https://x.example --listen here --role issuer", "check-audit", "version x",
 	} {
 		_, errs := chatd_(t, 2, strings.Fields(args)...)
@@ -163,7 +163,7 @@ func TestWrongConfigurationsAreRefused(t *testing.T) {
 // Every setting is in the file that init writes, with a comment before it, and
 // has its default there.
 func TestFileExplainsEverySetting(t *testing.T) {
-	s := setting{url: "https://chat.example", listen: "127.0.0.1:8443", role: "both", vaults: []vaultConfig{{"https://v.example", pin}}, alg: "EdDSA", jwks: "discover", mail: "localhost:25"}
+	s := setting{url: "https://chat.example", listen: "127.0.0.1:8443", role: "insecure-both", vaults: []vaultConfig{{"https://v.example", pin}}, alg: "EdDSA", jwks: "discover", mail: "localhost:25"}
 	c, err := s.config()
 	if err != nil {
 		t.Fatal(err)
