@@ -27,6 +27,7 @@ type phone struct {
 	handle string
 	dir    string
 	tokens string // file with tokens of the operator's issuer; "": the built-in one
+	card   string // of the server; "": the system's
 }
 
 // newPhone makes a phone that logs in with codes at the built-in issuer.
@@ -56,10 +57,14 @@ func (p *phone) path(parts ...string) string {
 
 // access are the flags with which a phone meets the server for the first time.
 func (p *phone) access() []string {
-	if p.tokens != "" {
-		return []string{"--server", p.s.card, "--accept-insecure-vault", "--token-file", p.tokens}
+	card := p.card
+	if card == "" {
+		card = p.s.card
 	}
-	return []string{"--server", p.s.card, "--accept-insecure-vault", "--handle", p.handle, "--code-file", "-"}
+	if p.tokens != "" {
+		return []string{"--server", card, "--accept-insecure-vault", "--token-file", p.tokens}
+	}
+	return []string{"--server", card, "--accept-insecure-vault", "--handle", p.handle, "--code-file", "-"}
 }
 
 // secret writes a password to a file, as scripts have to.
@@ -78,7 +83,7 @@ type result struct {
 	out, err string
 }
 
-// run runs keepsake. Where it is asked for a code it types the one that chatd prints.
+// run runs keepsake. Where it is asked for a code it types the one that the issuer prints.
 func (p *phone) run(args ...string) *result {
 	p.t.Helper()
 	return p.begin(args...)()
@@ -128,9 +133,9 @@ func (p *phone) typeCode(in io.WriteCloser, ended <-chan struct{}) {
 	}
 }
 
-// codes are the codes that chatd has printed for a person.
+// codes are the codes that the issuer has printed for a person.
 func (s *system) codes(handle string) (codes []string) {
-	for line := range strings.Lines(string(s.chat.log.Bytes())) {
+	for line := range strings.Lines(string(s.issuer.log.Bytes())) {
 		if _, rest, ok := strings.Cut(line, "the code for "+handle+" is "); ok && len(rest) >= 8 {
 			codes = append(codes, rest[:8])
 		}
@@ -163,8 +168,13 @@ func (p *phone) enable(chats, password string, more ...string) {
 // restore gets the backup of another phone with a password.
 func (p *phone) restore(target string, from *phone, password string, more ...string) *result {
 	p.t.Helper()
-	args := append([]string{"restore", target, "--cloud", from.path("cloud"), "--password", "--password-file", p.secret(password), "--key-store", "file"}, p.access()...)
-	return p.run(append(args, more...)...)
+	return p.run(append(p.restoring(target, from, password), more...)...)
+}
+
+func (p *phone) restoring(target string, from *phone, password string) []string {
+	p.t.Helper()
+	args := []string{"restore", target, "--cloud", from.path("cloud"), "--password", "--password-file", p.secret(password), "--key-store", "file"}
+	return append(args, p.access()...)
 }
 
 // guess tries a password at the vault, as somebody does who has got into the account

@@ -1,7 +1,6 @@
 package endtoend_test
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
@@ -15,19 +14,18 @@ import (
 	"time"
 )
 
-// system is one vaultd and one chatd, made as an operator makes them, and the taps in
-// front of each. chatd has its built-in issuer, and takes the tokens of an operator's
-// own issuer as well, whose key the test holds.
+// system is the servers, made as an operator makes them, with a tap in front of each:
+// vaultd, chatd as the relay, and chatd as the issuer of accounts. Relay and vault
+// take the tokens of an operator's own issuer as well, whose key the test holds.
 type system struct {
-	dir          string
-	front, back  *tap // between clients and chatd, between chatd and vaultd
-	vault, chat  *daemon
-	card, fleet  string
-	operator     ed25519.PrivateKey
-	printed      buffer // by all commands of keepsake
-	toVault      string // the block of vaultd.toml that names the operator's issuer
-	serverPin    string
-	clientPinned string
+	dir                 string
+	front, door, back   *tap // in front of the relay, the issuer and vaultd
+	vault, chat, issuer *daemon
+	card, fleet         string
+	operator            ed25519.PrivateKey
+	printed             buffer // by all commands of keepsake
+	serverPin           string
+	clientPin           string
 }
 
 const operatorName = "https://id.operator.example"
@@ -36,29 +34,37 @@ const operatorName = "https://id.operator.example"
 func newSystem(t *testing.T) *system {
 	t.Helper()
 	s := prepared(t)
-	s.startVault(t)
-	s.startChat(t)
-	s.chat.awaitReady(t)
+	s.startAll(t)
 	return s
 }
 
 // prepared makes a system and starts nothing.
 func prepared(t *testing.T) *system {
 	t.Helper()
-	s := &system{dir: t.TempDir(), front: newTap(t), back: newTap(t)}
+	s := &system{dir: t.TempDir(), front: newTap(t), door: newTap(t), back: newTap(t)}
 	s.vault = &daemon{name: "vaultd", config: s.path("vaultd", "vaultd.toml")}
-	s.chat = &daemon{name: "chatd", config: s.path("chatd", "chatd.toml")}
+	s.chat = &daemon{name: "chatd", config: s.path("relay", "chatd.toml")}
+	s.issuer = &daemon{name: "chatd", config: s.path("issuer", "chatd.toml")}
 	s.makeOperator(t)
-	// chatd first: vaultd wants its keys' file. The pin is put in afterwards.
-	noPin := strings.Repeat("0", 64)
-	out := s.command(t, "chatd", "init", s.path("chatd"), "--url", s.front.url(), "--vault", s.back.url()+"="+noPin, "--allow", "*", "--insecure-terminal", "--insecure-self-signed", "127.0.0.1")
-	s.clientPinned = field(t, out, "client pin")
-	out = s.command(t, "vaultd", "init", s.path("vaultd"), "--issuer", s.front.url(), "--jwks", s.path("chatd", "jwks.json"),
-		"--relay", s.clientPinned, "--insecure-software-anchor", "--insecure-waits", "0s")
+	s.command(t, "chatd", "init", s.path("issuer"), "--role", "issuer", "--url", s.door.url(), "--allow", "*", "--insecure-terminal", "--insecure-self-signed", "127.0.0.1")
+	out := s.command(t, "vaultd", "init", s.path("vaultd"), "--issuer", s.door.url(), "--jwks", s.path("issuer", "jwks.json"), "--insecure-software-anchor", "--insecure-waits", "0s")
 	s.fleet, s.serverPin = field(t, out, "fleet id"), field(t, out, "server pin")
-	s.configure(t, noPin)
-	s.writeCard(t)
+	out = s.command(t, "chatd", "init", s.path("relay"), "--url", s.front.url(), "--vault", s.back.url()+"="+s.serverPin,
+		"--issuer", s.door.url(), "--jwks", s.path("issuer", "jwks.json"), "--insecure-self-signed", "127.0.0.1")
+	s.clientPin = field(t, out, "client pin")
+	s.configure(t)
+	s.card = s.writeCard(t, s.front.url())
 	return s
+}
+
+func (s *system) startAll(t *testing.T) {
+	t.Helper()
+	s.startVault(t)
+	s.issuer.run(t)
+	s.door.point(s.issuer.listen)
+	s.issuer.awaitReady(t)
+	s.startChat(t)
+	s.chat.awaitReady(t)
 }
 
 func (s *system) path(parts ...string) string {
@@ -89,25 +95,28 @@ func field(t *testing.T, text, name string) string {
 
 var rates = regexp.MustCompile(`(?m)^(per_handle|per_address|per_account|in_all|tries_per_address|retries) = \{.*\}$`)
 
-// configure puts in what init cannot know, and takes out limits of how often: a
+// configure puts in what init is not told, and takes out limits of how often: a
 // person takes minutes for what a test does in a second.
-func (s *system) configure(t *testing.T, noPin string) {
+func (s *system) configure(t *testing.T) {
 	t.Helper()
-	trust := func(audience string) string {
-		return fmt.Sprintf("name = %q\naudience = %q\nalgorithms = [\"EdDSA\"]\nmax_life = \"1h\"\njwks_file = %q\n", operatorName, audience, s.path("operator.jwks"))
-	}
+	s.edit(t, s.issuer.config, ofChatd)
 	s.edit(t, s.chat.config, func(text string) string {
-		text = rates.ReplaceAllString(text, `$1 = { burst = -1, every = "1s" }`)
-		text = strings.Replace(text, "\n# ---- the built-in issuer", "\n[[relay.issuer]]\n"+trust("keepsake-chatd")+"\n# ---- the built-in issuer", 1)
-		return settings(text, "listen", `"127.0.0.1:0"`, "admin", `"127.0.0.1:0"`, "drain_delay", `"-1s"`, "pin", `"`+s.serverPin+`"`)
+		return ofChatd(strings.Replace(text, "\n[limits]", s.trust("relay.issuer", "keepsake-chatd"), 1))
 	})
 	s.edit(t, s.vault.config, func(text string) string {
-		text = strings.Replace(text, "\n[limits]", "\n[[issuer]]\n"+trust("keepsake-vault")+"\n[limits]", 1)
-		return settings(text, "listen", `"127.0.0.1:0"`, "admin", `"127.0.0.1:0"`)
+		text = strings.Replace(text, "\n[limits]", s.trust("issuer", "keepsake-vault"), 1)
+		return settings(text, "listen", `"127.0.0.1:0"`, "admin", `"127.0.0.1:0"`, "relays", fmt.Sprintf("[%q]", s.clientPin))
 	})
-	if text := must(os.ReadFile(s.chat.config)); bytes.Contains(text, []byte(noPin)) {
-		t.Fatalf("the pin was not put in:\n%s", text)
-	}
+}
+
+// trust is the part of a configuration that has the operator's issuer trusted.
+func (s *system) trust(table, audience string) string {
+	return fmt.Sprintf("\n[[%s]]\nname = %q\naudience = %q\nalgorithms = [\"EdDSA\"]\nmax_life = \"1h\"\njwks_file = %q\n\n[limits]", table, operatorName, audience, s.path("operator.jwks"))
+}
+
+func ofChatd(text string) string {
+	text = rates.ReplaceAllString(text, `$1 = { burst = -1, every = "1s" }`)
+	return settings(text, "listen", `"127.0.0.1:0"`, "admin", `"127.0.0.1:0"`, "drain_delay", `"-1s"`)
 }
 
 func (s *system) edit(t *testing.T, file string, change func(string) string) {
@@ -142,11 +151,13 @@ func (s *system) startChat(t *testing.T) {
 }
 
 // writeCard writes what the application would bring along.
-func (s *system) writeCard(t *testing.T) {
+func (s *system) writeCard(t *testing.T, url string) (file string) {
 	t.Helper()
-	card := map[string]string{"url": s.front.url(), "fleet": s.fleet, "ca": string(must(os.ReadFile(s.path("chatd", "tls.crt"))))}
-	s.card = s.path("card.json")
-	check(t, os.WriteFile(s.card, must(json.Marshal(card)), 0o644))
+	ca := string(must(os.ReadFile(s.path("relay", "tls.crt")))) + string(must(os.ReadFile(s.path("issuer", "tls.crt"))))
+	card := map[string]string{"url": url, "issuer": s.door.url(), "fleet": s.fleet, "ca": ca}
+	file = filepath.Join(t.TempDir(), "card.json")
+	check(t, os.WriteFile(file, must(json.Marshal(card)), 0o644))
+	return file
 }
 
 // makeOperator makes the key of the operator's own issuer.
@@ -165,4 +176,22 @@ func (s *system) token(subject, audience string, made time.Time) string {
 	text := part(map[string]string{"alg": "EdDSA", "kid": "op", "typ": "JWT"}) + "." +
 		part(map[string]any{"iss": operatorName, "sub": subject, "aud": audience, "iat": made.Unix(), "exp": made.Add(time.Hour).Unix()})
 	return text + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(s.operator, []byte(text)))
+}
+
+// relay makes a second chatd in front of the same vault, which only relays. It has
+// the TLS certificate of the first, as instances behind one address have.
+func (s *system) relay(t *testing.T) *daemon {
+	t.Helper()
+	d := &daemon{name: "chatd", config: s.path("second", "chatd.toml")}
+	out := s.command(t, "chatd", "init", s.path("second"), "--role", "relay", "--url", s.front.url(), "--vault", s.back.url()+"="+s.serverPin,
+		"--issuer", operatorName, "--jwks", s.path("operator.jwks"))
+	s.edit(t, d.config, ofChatd)
+	for _, name := range []string{"tls.crt", "tls.key"} {
+		check(t, os.WriteFile(s.path("second", name), must(os.ReadFile(s.path("relay", name))), 0o600))
+	}
+	pin := field(t, out, "client pin")
+	s.edit(t, s.vault.config, func(text string) string {
+		return settings(text, "relays", fmt.Sprintf("[%q, %q]", s.clientPin, pin))
+	})
+	return d
 }
