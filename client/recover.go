@@ -258,7 +258,7 @@ func (l *link) finishProof(ctx context.Context) error {
 		return err
 	}
 	if n := others(past); n > 0 {
-		l.c.warn("%d attempts that were not made from this device came before the last success", n)
+		l.c.warn("attempts at the password from other devices, before it was last right: %d", n)
 	}
 	return nil
 }

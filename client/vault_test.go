@@ -210,7 +210,7 @@ func TestCountNotResetWhereTheLastStepWasNotAnswered(t *testing.T) {
 			if err != nil || report.Left != 10 || !report.Mine {
 				t.Fatalf("%+v, %v", report, err)
 			}
-			if len(phone.warnings) == 0 || !strings.Contains(phone.warnings[0], "1 attempts") {
+			if len(phone.warnings) == 0 || !strings.Contains(phone.warnings[0], "last right: 1") {
 				t.Errorf("warned %q", phone.warnings)
 			}
 		})
