@@ -43,7 +43,9 @@ func parseElement(b []byte) (element, error) {
 	if isIdentity(p) {
 		return element{}, errIdentity
 	}
-	return newElement(p), nil
+	// There is one encoding of each element, and this is it: computing it again
+	// would cost as much as reading it.
+	return element{p, [ElementSize]byte(b)}, nil
 }
 
 func isIdentity(p *ristretto255.Element) bool {

@@ -19,6 +19,8 @@ type turn struct {
 	fleet *fleet
 	now   uint64
 	by    *Command
+	// question is what the shell is to evaluate: of an attempt that is paid for.
+	question *oprf.Blinded
 }
 
 func (t *turn) do() (*Effect, error) {
@@ -86,7 +88,7 @@ func (t *turn) attempt(b *vaultapi.AttemptBody) (*Effect, error) {
 	case isLast:
 		return t.say(vaultapi.OK, t.evaluation(b)), nil
 	case seen != nil:
-		return t.evaluate(b, question)
+		return t.evaluate(b, question), nil
 	case t.next > t.now:
 		return t.wait(t.next), nil
 	}
@@ -107,7 +109,7 @@ func (t *turn) spend(b *vaultapi.AttemptBody, question *oprf.Blinded) (*Effect, 
 	t.tries = append(t.tries, try{id: b.Attempt, blinded: b.Blinded, time: t.now, who: t.by.Who})
 	t.trim()
 	if t.account.spent < t.record.limit {
-		return t.evaluate(b, question)
+		return t.evaluate(b, question), nil
 	}
 	if err := t.finish(question); err != nil {
 		return nil, err
@@ -116,14 +118,23 @@ func (t *turn) spend(b *vaultapi.AttemptBody, question *oprf.Blinded) (*Effect, 
 }
 
 // evaluate lets the shell evaluate an attempt that has been paid for.
-func (t *turn) evaluate(b *vaultapi.AttemptBody, question *oprf.Blinded) (*Effect, error) {
+func (t *turn) evaluate(b *vaultapi.AttemptBody, question *oprf.Blinded) *Effect {
+	t.question = question
+	return t.say(vaultapi.OK, t.evaluation(b))
+}
+
+// grant puts into the effect what the shell needs to evaluate. Only an effect that
+// is given out is worth it: it costs k·G, and is one more copy of k.
+func (t *turn) grant(e *Effect) error {
+	if t.question == nil {
+		return nil
+	}
 	k, err := oprf.ParsePrivateKey(t.record.key[:])
 	if err != nil {
-		return nil, fmt.Errorf("reading the key of a live record: %w", err)
+		return fmt.Errorf("reading the key of a live record: %w", err)
 	}
-	e := t.say(vaultapi.OK, t.evaluation(b))
-	e.Evaluate = &Evaluation{Key: k, Blinded: question}
-	return e, nil
+	e.Evaluate = &Evaluation{Key: k, Blinded: t.question}
+	return nil
 }
 
 // finish answers the last attempt and erases k: no other question can ever be

@@ -116,11 +116,11 @@ func (s *State) apply(c *Command) (*Effect, error) {
 		return nil, err
 	}
 	if c.Kind == Request {
-		a, e, err := s.turn(c, s.fleet.Time)
+		t, e, err := s.turn(c, s.fleet.Time)
 		if err != nil {
 			return nil, err
 		}
-		return e, s.put(a)
+		return e, errors.Join(t.grant(e), s.put(t.account))
 	}
 	e := &Effect{Answer: vaultapi.Answer{Time: s.fleet.Time}}
 	if c.Kind == AddChannelKey {
@@ -149,18 +149,15 @@ func (s *State) Check(c *Command) (effect *Effect, decided bool) {
 	case AddChannelKey:
 		return nil, false
 	}
-	a, e, err := s.turn(c, now)
+	t, e, err := s.turn(c, now)
 	if err != nil {
 		return nil, false
 	}
-	defer s.wipe(a)
-	if !s.changed(a) {
-		return e, true
+	defer s.wipe(t.account)
+	if s.changed(t.account) || t.grant(e) != nil {
+		return nil, false
 	}
-	if e.Evaluate != nil {
-		e.Evaluate.Key.Wipe()
-	}
-	return nil, false
+	return e, true
 }
 
 // Fleet returns a copy of the fleet's keys and policy; nil before Genesis. The
@@ -206,13 +203,14 @@ func (s *State) ripen() error {
 }
 
 // turn takes an account out of the store and lets a request decide it.
-func (s *State) turn(c *Command, now uint64) (*account, *Effect, error) {
+func (s *State) turn(c *Command, now uint64) (*turn, *Effect, error) {
 	a, err := s.take(s.fleet.rid(c.Account))
 	if err != nil {
 		return nil, nil, err
 	}
-	e, err := (&turn{account: a, fleet: s.fleet, now: now, by: c}).do()
-	return a, e, err
+	t := &turn{account: a, fleet: s.fleet, now: now, by: c}
+	e, err := t.do()
+	return t, e, err
 }
 
 // take takes an account out, an empty one if there is none. One at a time.
