@@ -221,7 +221,16 @@ func (r *relay) bundle(ctx context.Context) (data []byte, err error) {
 		data = a.body
 		return nil
 	})
-	return data, err
+	return data, nothingSent(err)
+}
+
+// nothingSent is err of a call that asks nothing of the vault: it left the device
+// perhaps, but nothing that could be counted did.
+func nothingSent(err error) error {
+	if e, ok := errors.AsType[*NotCountedError](err); ok {
+		e.Sent = false
+	}
+	return err
 }
 
 // post sends JSON and reads JSON; want is the status of success.
@@ -231,7 +240,7 @@ func (r *relay) post(ctx context.Context, path string, want int, request, result
 		return fmt.Errorf("asking the server: %w", err)
 	}
 	defer clear(body)
-	return r.repeat(ctx, call{method: http.MethodPost, url: r.server.issuer() + path, kind: "application/json", body: body, limit: maxJSON}, func(a *answer) error {
+	return nothingSent(r.repeat(ctx, call{method: http.MethodPost, url: r.server.issuer() + path, kind: "application/json", body: body, limit: maxJSON}, func(a *answer) error {
 		if a.status != want {
 			return a.refusal()
 		}
@@ -239,5 +248,5 @@ func (r *relay) post(ctx context.Context, path string, want int, request, result
 			return fmt.Errorf("client: the server's answer makes no sense: %w", err)
 		}
 		return nil
-	})
+	}))
 }
