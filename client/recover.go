@@ -147,16 +147,29 @@ func (l *link) askQuestion(ctx context.Context, q *password.Question) (*password
 	case vaultapi.Conflict:
 		return nil, nil, errConflict
 	default:
+		l.cover(ctx)
 		return nil, nil, errors.Join(l.refusal(a), l.c.dropSeed())
 	}
 	body.last = a.Left == 0
 	got, err := q.Open(a.Body.(*vaultapi.Evaluation))
 	if errors.Is(err, password.ErrWrongPassword) {
+		l.cover(ctx)
 		return nil, nil, l.wrong(a)
 	}
 	// After a lie the seed stays too: nothing is asked again by itself, and the
 	// same question is the one that an honest vault need not count.
 	return got, body, err
+}
+
+// coverTime bounds the wait for an answer that nobody needs.
+const coverTime = 5 * time.Second
+
+// cover sends one more request where a right password is followed by its proof: a
+// relay that counts requests must not learn from their number how an attempt ended.
+func (l *link) cover(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, coverTime)
+	defer cancel()
+	_, _ = l.ask(ctx, &vaultapi.StatusBody{}) // whatever it says
 }
 
 // wrong ends an attempt. After the last one there is nothing left to try.

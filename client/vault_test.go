@@ -674,3 +674,33 @@ func TestCheckPasswordCostsNoGuess(t *testing.T) {
 	_, err = phone.device().CheckPassword(typed(right))
 	wants(t, err, client.ErrNoVerifier)
 }
+
+// A relay that counts requests does not see how an attempt ended.
+func TestAttemptsLookAlike(t *testing.T) {
+	p := newPerson(t)
+	p.enable(right)
+	phone := p.onPhone("new")
+	if _, err := phone.recover(right); err != nil { // logs in
+		t.Fatal(err)
+	}
+	total := func() (n int) {
+		for kind := vaultapi.Propose; kind <= vaultapi.Cancel; kind++ {
+			n += p.server.Asked(kind)
+		}
+		return n
+	}
+	asked := func(typed string) int {
+		before := total()
+		_, err := phone.recover(typed)
+		if typed == right && err != nil || typed != right && err == nil {
+			t.Fatal(err)
+		}
+		return total() - before
+	}
+	good := asked(right)
+	for range 5 { // the last of them is told to wait
+		if n := asked(other); n != good {
+			t.Errorf("%d requests for a wrong password, %d for the right one", n, good)
+		}
+	}
+}
