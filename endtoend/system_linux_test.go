@@ -172,10 +172,14 @@ func (s *system) makeOperator(t *testing.T) {
 
 // token makes an access token of the operator's issuer.
 func (s *system) token(subject, audience string, made time.Time) string {
+	return sign(s.operator, subject, audience, made)
+}
+
+func sign(k ed25519.PrivateKey, subject, audience string, made time.Time) string {
 	part := func(v any) string { return base64.RawURLEncoding.EncodeToString(must(json.Marshal(v))) }
 	text := part(map[string]string{"alg": "EdDSA", "kid": "op", "typ": "JWT"}) + "." +
 		part(map[string]any{"iss": operatorName, "sub": subject, "aud": audience, "iat": made.Unix(), "exp": made.Add(time.Hour).Unix()})
-	return text + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(s.operator, []byte(text)))
+	return text + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(k, []byte(text)))
 }
 
 // relay makes a second chatd in front of the same vault, which only relays. It has
