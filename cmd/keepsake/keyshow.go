@@ -78,8 +78,8 @@ func (a *app) writeKey(k *key.Key, path string) error {
 const warningText = `
 Write these digits on paper now, and keep the paper apart from this device.
 
-They are the only way to your backup. Whoever has them and the cloud folder can
-read it. When this device and the digits are lost, the backup is lost:
+Whoever has them and the cloud folder can read your backup. When this device and the
+digits are lost, and there is no password or it is forgotten, the backup is lost:
 nobody can help, not the cloud and not the makers of Keepsake.
 
 `
