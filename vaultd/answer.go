@@ -137,11 +137,25 @@ func (s *Server) propose(ctx context.Context, c *vault.Command) (*vault.Effect, 
 	defer clear(entry)
 	began := s.clock.Elapsed()
 	effect, err := s.commits.Propose(ctx, entry)
+	s.tellRoom(err)
 	if err != nil {
 		return nil, fmt.Errorf("committing: %w", err)
 	}
 	s.metrics.commit.Observe((s.clock.Elapsed() - began).Seconds())
 	return effect.(*vault.Effect), nil
+}
+
+// tellRoom tells the operator, once, that the disk is full: clients are only told
+// that the vault is busy.
+func (s *Server) tellRoom(err error) {
+	switch {
+	case errors.Is(err, replica.ErrNoSpace):
+		if !s.full.Swap(true) {
+			s.log.Error("no request is committed until there is room", "error", err)
+		}
+	case err == nil && s.full.Load() && s.full.Swap(false):
+		s.log.Info("there is room again")
+	}
 }
 
 // conclude makes the answer of an effect. This is where an evaluation comes into

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"keepsake.example/replica"
@@ -38,6 +39,7 @@ type Server struct {
 	// ofAccount bounds what one account has in work.
 	ofAccount *accounts
 	metrics   *metrics
+	full      atomic.Bool // the disk; the operator was told
 	// checkpointed is when the keeper, whose field it is, last made a checkpoint.
 	checkpointed time.Duration
 	rotating     sync.Mutex
