@@ -1,0 +1,54 @@
+package endtoend_test
+
+import (
+	"net"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// devnet is a vault and its front end by one command. It serves what the other
+// programs serve, and leaves nothing.
+func TestDevnet(t *testing.T) {
+	t.Parallel()
+	s := &system{dir: t.TempDir(), issuer: &daemon{name: "devnet"}}
+	place := s.path("net")
+	p := start(t, &s.issuer.log, "devnet", "--dir", place, "--listen", "127.0.0.1:0", "--waits", "0s")
+	await(t, "devnet to tell what to try", func() bool {
+		if !p.running() {
+			t.Fatalf("devnet ended:\n%s", s.issuer.log.Bytes())
+		}
+		return strings.Contains(string(s.issuer.log.Bytes()), "Ctrl-C")
+	})
+	text := string(s.issuer.log.Bytes())
+	s.card = regexp.MustCompile(`server card +(\S+)`).FindStringSubmatch(text)[1]
+	chats := folder(t)
+	old, phone := s.newPhone(t, "ann@mail.example"), s.newPhone(t, "ann@mail.example")
+	old.enable(chats, "blue sofa on a tuesday")
+	phone.guess(old, "green sofa on a monday").wants(11, `"left": 9`)
+	phone.restore(phone.path("Chats"), old, "blue sofa on a tuesday").wants(0)
+	same(t, chats, phone.path("Chats"))
+	if !strings.Contains(text, "Nothing here protects anything") {
+		t.Errorf("it does not say that it protects nothing:\n%s", text)
+	}
+
+	if code := p.end(syscall.SIGINT); code != 0 {
+		t.Errorf("devnet ended with %d:\n%s", code, s.issuer.log.Bytes())
+	}
+	if _, err := os.Stat(place); !os.IsNotExist(err) {
+		t.Errorf("its folder is still there: %v", err)
+	}
+	addresses := regexp.MustCompile(`https?://127\.0\.0\.1:\d+`).FindAllString(text, -1)
+	for _, a := range addresses {
+		if c, err := net.Dial("tcp", must(url.Parse(a)).Host); err == nil {
+			c.Close()
+			t.Errorf("somebody still listens at %s", a)
+		}
+	}
+	if len(addresses) < 3 {
+		t.Errorf("it tells of %d addresses:\n%s", len(addresses), text)
+	}
+}

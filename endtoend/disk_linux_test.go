@@ -1,0 +1,102 @@
+package endtoend_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// mounting says whether the test runs in a mount namespace of its own, where it may
+// mount and where mounts vanish with it. If not, it runs the test there.
+func mounting(t *testing.T) bool {
+	t.Helper()
+	const inside = "KEEPSAKE_TEST_MOUNTING"
+	if os.Getenv(inside) != "" {
+		check(t, syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
+		return true
+	}
+	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	c.Env = append(os.Environ(), inside+"=1", programsVar+"="+programs)
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if os.Getuid() != 0 {
+		c.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		c.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+	}
+	out, err := c.CombinedOutput()
+	switch {
+	case errors.Is(err, syscall.EPERM):
+		t.Skip("mounting is not permitted here, not even in a user namespace; replica.TestOneStepFails provokes the same errors")
+	case err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())):
+		t.Errorf("in its own mount namespace: %v\n%s", err, out)
+	}
+	return false
+}
+
+// fill takes all room that is left on the disk of a folder.
+func fill(t *testing.T, folder string) (file string) {
+	t.Helper()
+	file = filepath.Join(folder, "filler")
+	f := must(os.Create(file))
+	defer f.Close()
+	for size := 1 << 20; size > 0; {
+		if _, err := f.Write(make([]byte, size)); err != nil {
+			size /= 2
+		}
+	}
+	return file
+}
+
+// The disk of the vault is full. What needs room is not counted, which the client is
+// told; nothing that was counted is lost; and with room it goes on by itself.
+func TestVaultsDiskIsFull(t *testing.T) {
+	t.Parallel()
+	if !mounting(t) {
+		return
+	}
+	s := prepared(t)
+	state := s.path("vaultd", "state")
+	image := t.TempDir()
+	check(t, os.CopyFS(image, os.DirFS(state)))
+	check(t, syscall.Mount("tmpfs", state, "tmpfs", 0, "size=6m"))
+	t.Cleanup(func() { syscall.Unmount(state, syscall.MNT_DETACH) })
+	check(t, os.CopyFS(state, os.DirFS(image)))
+	s.startAll(t)
+	owner, thief := victim(t, s, "ann")
+	thief.guess(owner, "sofa number one").wants(11, `"left": 9`)
+
+	// Log files have their full length from the start, so that a full disk stops
+	// nothing before the next file.
+	filler := fill(t, state)
+	thief.guess(owner, "sofa number two").wants(11, `"left": 8`)
+	code, out := oneShot(t, "vaultd", "checkpoint", "--admin", s.vault.admin)
+	if code == 0 || !bytes.Contains([]byte(out), []byte("no space left on device")) {
+		t.Errorf("a checkpoint without room ended with %d\n%s", code, out)
+	}
+	check(t, os.Remove(filler))
+	s.command(t, "vaultd", "checkpoint", "--admin", s.vault.admin)
+
+	filler = fill(t, state) // and the next entry needs a new file
+	thief.guess(owner, "sofa number three").wants(14, "nothing is counted twice")
+	owner.wantLeft(8)
+	if !bytes.Contains(s.vault.log.Bytes(), []byte("no room for the log on the disk")) {
+		t.Errorf("the log of vaultd does not say that the disk is full:\n%s", s.vault.log.Bytes())
+	}
+	check(t, os.Remove(filler))
+	thief.guess(owner, "sofa number three").wants(11, `"left": 7`)
+	owner.wantLeft(7)
+	if !bytes.Contains(s.vault.log.Bytes(), []byte("there is room again")) {
+		t.Errorf("the log of vaultd does not say that there is room again:\n%s", s.vault.log.Bytes())
+	}
+
+	// Nor does it start without room, since a start writes.
+	filler = fill(t, state)
+	s.vault.end(syscall.SIGKILL)
+	s.refusesToRun(t, 10, "make room on the disk")
+	check(t, os.Remove(filler))
+	s.startVault(t)
+	owner.wantLeft(7)
+}
