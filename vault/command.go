@@ -8,8 +8,11 @@ import (
 )
 
 const (
-	// MaxCommand is the longest command in bytes. Those of today have under 2 KiB.
+	// MaxCommand is the longest command in bytes.
 	MaxCommand = 8 << 10
+	// room is for every command of today. A buffer that grows leaves copies behind
+	// that nobody clears.
+	room = 2 << 10
 
 	commandVersion = 1
 )
@@ -59,7 +62,7 @@ func (c *Command) Encode() []byte {
 	if err := c.check(); err != nil {
 		panic("vault: internal error: encoding a command: " + err.Error())
 	}
-	w := &wire{b: make([]byte, 0, MaxCommand)}
+	w := &wire{b: make([]byte, 0, room)}
 	c.layout(w)
 	return w.b
 }

@@ -52,6 +52,19 @@ func TestCommandRoundTrip(t *testing.T) {
 	}
 }
 
+// A buffer that grows leaves a copy of k behind that nobody can clear.
+func TestEncodingCommandsLeavesNoCopyBehind(t *testing.T) {
+	room := cap((&vault.Command{Kind: vault.Tick}).Encode())
+	largest := (&world{fleet: genesis(policy()).Fleet, now: start}).person("anna").command(&vaultapi.ProposeBody{
+		Record: vaultapi.ID{1}, Limit: 10, Key: vaultapi.NewSecret(&[32]byte{1}), Device: [32]byte{1}, Envelope: make([]byte, vaultapi.MaxEnvelope),
+	})
+	for _, c := range append(commands(), largest) {
+		if b := c.Encode(); cap(b) != room {
+			t.Errorf("%T of kind %d: %d bytes in a buffer that grew from %d to %d", c.Body, c.Kind, len(b), room, cap(b))
+		}
+	}
+}
+
 // Every truncation, every added byte and every changed byte is refused, or is
 // another command: no two byte strings mean the same.
 func TestMangledCommand(t *testing.T) {

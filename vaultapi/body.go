@@ -66,13 +66,26 @@ type Authority struct {
 	Signature [64]byte // zeros when Kind is ByNobody
 }
 
-// EncodeBody returns the body's bytes, at most 1651. It panics on one with a value
-// out of its range, which no decoder returns and [Request.Encode] refuses.
+// EncodeBody returns the body's bytes, at most 1651, for the caller to clear: those
+// of a Propose hold k. It panics on one with a value out of its range, which no
+// decoder returns and [Request.Encode] refuses.
 func EncodeBody(body Body) []byte {
 	if err := body.check(); err != nil {
 		panic("vaultapi: internal error: encoding a body: " + err.Error())
 	}
-	return body.append(nil)
+	return body.append(make([]byte, 0, sizeOf(body)))
+}
+
+// smallBody is the size of a Prove, the longest body but a Propose.
+const smallBody = 16 + 64 + 32
+
+// sizeOf is what a body takes at most. A buffer of that size does not grow: one that
+// grows leaves copies of k behind that nobody can clear.
+func sizeOf(body Body) int {
+	if p, ok := body.(*ProposeBody); ok {
+		return 16 + 1 + 3*32 + 2 + len(p.Envelope)
+	}
+	return smallBody
 }
 
 // DecodeBody reads the bytes of [EncodeBody]: ErrUnsupported for an unknown type,

@@ -17,13 +17,14 @@ type Request struct {
 	Body      Body
 }
 
-// Encode returns the request's bytes, at most MaxRequest. It refuses a value out
-// of its range.
+// Encode returns the request's bytes, at most MaxRequest, for the caller to clear.
+// It refuses a value out of its range.
 func (r *Request) Encode() ([]byte, error) {
 	if err := r.check(); err != nil {
 		return nil, fmt.Errorf("encoding a request: %w", err)
 	}
-	b := appendCounted([]byte{Version, byte(r.Body.Type())}, []byte(r.Token))
+	b := make([]byte, 0, 2+2+len(r.Token)+1+len(r.Key)+len(r.Signature)+sizeOf(r.Body))
+	b = appendCounted(append(b, Version, byte(r.Body.Type())), []byte(r.Token))
 	if r.Bound {
 		b = append(append(append(b, 1), r.Key[:]...), r.Signature[:]...)
 	} else {
@@ -77,14 +78,18 @@ func DecodeRequest(b []byte) (*Request, error) {
 // Token and Body must be set, and not be changed afterwards.
 func (r *Request) Bind(fleet [32]byte, key ed25519.PrivateKey) {
 	r.Bound, r.Key = true, [32]byte(key.Public().(ed25519.PublicKey))
-	r.Signature = [64]byte(ed25519.Sign(key, r.binding(fleet)))
+	b := r.binding(fleet)
+	defer clear(b)
+	r.Signature = [64]byte(ed25519.Sign(key, b))
 }
 
 // CheckBinding returns nil if the request is bound and its signature is by its key,
 // over this request and for this fleet; otherwise ErrBinding. That the key is
 // the one which the token names must be checked too.
 func (r *Request) CheckBinding(fleet [32]byte) error {
-	if !r.Bound || !ed25519.Verify(r.Key[:], r.binding(fleet), r.Signature[:]) {
+	b := r.binding(fleet)
+	defer clear(b)
+	if !r.Bound || !ed25519.Verify(r.Key[:], b, r.Signature[:]) {
 		return ErrBinding
 	}
 	return nil
@@ -92,7 +97,10 @@ func (r *Request) CheckBinding(fleet [32]byte) error {
 
 // binding is what a device signs, spec/vault-protocol.md §10.1: the token by its
 // hash and the rest as it is, so that no token and no request can be exchanged.
+// The caller clears it: k may be in it.
 func (r *Request) binding(fleet [32]byte) []byte {
 	token := sha256.Sum256([]byte(r.Token))
-	return slices.Concat([]byte("keepsake request"), []byte{Version}, fleet[:], token[:], []byte{byte(r.Body.Type())}, EncodeBody(r.Body))
+	body := EncodeBody(r.Body)
+	defer clear(body)
+	return slices.Concat([]byte("keepsake request"), []byte{Version}, fleet[:], token[:], []byte{byte(r.Body.Type())}, body)
 }
