@@ -95,6 +95,7 @@ func (p *phone) begin(args ...string) (wait func() *result) {
 	r := &result{t: p.t, what: "keepsake " + strings.Join(args, " ")}
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	c := exec.CommandContext(ctx, program("keepsake"), append(args, "--profile", p.path("profile"))...)
+	c.Dir = p.dir
 	c.Env = []string{"HOME=" + p.dir, "PATH=/usr/bin:/bin", "TMPDIR=" + p.t.TempDir()}
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var out, errs bytes.Buffer

@@ -55,7 +55,8 @@ func start(t *testing.T, out io.Writer, name string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(program(name), args...), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=/usr/bin:/bin"}
+	p.cmd.Dir = t.TempDir() // where a core file would be
+	p.cmd.Env = []string{"HOME=" + p.cmd.Dir, "PATH=/usr/bin:/bin"}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	check(t, p.cmd.Start())
 	go func() {
