@@ -98,7 +98,7 @@ func TestVaultKilledAgainAndAgain(t *testing.T) {
 		select {
 		case <-done:
 			ended = true
-		case <-time.After(rand.N(600 * time.Millisecond)):
+		case <-time.After(rand.N(300 * time.Millisecond)):
 			s.vault.end(syscall.SIGKILL)
 			s.startVault(t)
 			kills++

@@ -160,6 +160,41 @@ func TestTokensThatAreNotGood(t *testing.T) {
 	owner.wantLeft(9)
 }
 
+// liar is a relay that shows a bundle of its choice, and counts what else it is asked.
+type liar struct {
+	mu     sync.Mutex
+	bundle []byte
+	others int
+}
+
+func (l *liar) shows(bundle []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bundle, l.others = bundle, 0
+}
+
+func (l *liar) asked() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.others
+}
+
+func (l *liar) decide(next http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, q *http.Request) {
+		l.mu.Lock()
+		bundle, shows := l.bundle, q.URL.Path == "/v1/bundle"
+		if !shows {
+			l.others++
+		}
+		l.mu.Unlock()
+		if shows {
+			w.Write(bundle)
+			return
+		}
+		next.ServeHTTP(w, q)
+	}
+}
+
 // A relay shows another bundle than the newest one that the device has seen: the
 // device stops, and asks nothing.
 func TestBundlesThatAreNotBelieved(t *testing.T) {
@@ -170,40 +205,29 @@ func TestBundlesThatAreNotBelieved(t *testing.T) {
 	foreign, ours := must(os.ReadFile(other.path("vaultd", "bundle"))), must(os.ReadFile(s.path("vaultd", "bundle")))
 	edited := bytes.Clone(ours)
 	edited[len(edited)/2] ^= 1
-	var shown []byte
-	var asked int
-	owner.card = s.stand(t, func(next http.Handler) http.HandlerFunc {
-		return func(w http.ResponseWriter, q *http.Request) {
-			if q.URL.Path == "/v1/bundle" {
-				w.Write(shown)
-				return
-			}
-			asked++
-			next.ServeHTTP(w, q)
-		}
-	})
+	var liar liar
+	owner.card = s.stand(t, liar.decide)
 	status := append([]string{"vault", "status"}, owner.access()...)
-	shown = ours
+	liar.shows(ours)
 	owner.run(status...).wants(0)
 	for what, bundle := range map[string][]byte{"another fleet's": foreign, "changed": edited, "cut": ours[:len(ours)-1], "empty": {}} {
-		asked, shown = 0, bundle
-		if r := owner.run(status...); r.code != 15 || asked != 0 {
-			t.Errorf("%s: exit code %d after %d requests\n%s", what, r.code, asked, r.err)
+		liar.shows(bundle)
+		if r := owner.run(status...); r.code != 15 || liar.asked() != 0 {
+			t.Errorf("%s: exit code %d after %d requests\n%s", what, r.code, liar.asked(), r.err)
 		}
 	}
 	// Keys change once a week at most, so the test writes down that the device has
 	// seen the next bundle. The relay then replays this one.
-	shown = ours
 	state := owner.path("profile", "vault.json")
 	seen := must(os.ReadFile(state))
 	for what, change := range map[string]map[string]any{
 		"older":              {"serial": serialOf(t, seen) + 1},
 		"of the same serial": {"digest": strings.Repeat("ab", 32)},
 	} {
-		asked = 0
+		liar.shows(ours)
 		check(t, os.WriteFile(state, changed(t, seen, change), 0o600))
-		if r := owner.run(status...); r.code != 15 || asked != 0 {
-			t.Errorf("%s: exit code %d after %d requests\n%s", what, r.code, asked, r.err)
+		if r := owner.run(status...); r.code != 15 || liar.asked() != 0 {
+			t.Errorf("%s: exit code %d after %d requests\n%s", what, r.code, liar.asked(), r.err)
 		}
 	}
 	check(t, os.WriteFile(state, seen, 0o600))

@@ -2,7 +2,6 @@ package endtoend_test
 
 import (
 	"crypto/tls"
-	"io"
 	"net"
 	"sync"
 	"testing"
@@ -16,7 +15,6 @@ type tap struct {
 
 	mu     sync.Mutex
 	target string
-	down   bool
 	conns  map[net.Conn]bool
 	watch  func(up bool, data []byte) (pass bool)
 	inner  *innerTLS
@@ -45,15 +43,7 @@ func (p *tap) url() string { return "https://" + p.listener.Addr().String() }
 func (p *tap) point(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.target, p.down = target, false
-}
-
-// close refuses whoever comes, and ends what is open.
-func (p *tap) close() {
-	p.mu.Lock()
-	p.down = true
-	p.mu.Unlock()
-	p.cut()
+	p.target = target
 }
 
 // cut ends every connection there is.
@@ -86,11 +76,8 @@ func (p *tap) accept() {
 func (p *tap) carry(near net.Conn) {
 	defer near.Close()
 	p.mu.Lock()
-	target, down := p.target, p.down
+	target := p.target
 	p.mu.Unlock()
-	if down {
-		return
-	}
 	far, err := net.Dial("tcp", target)
 	if err != nil {
 		return
@@ -174,5 +161,3 @@ func (r *recorded) Write(b []byte) (int, error) {
 	r.tap.raw.Write(b)
 	return r.Conn.Write(b)
 }
-
-var _ io.ReadWriter = (*recorded)(nil)
