@@ -145,6 +145,9 @@ func (w *chunkWriter) flush(last bool) error {
 
 func (w *chunkWriter) finish() error { return w.flush(true) }
 
+// wipe overwrites what was not sealed, of a stream that was given up.
+func (w *chunkWriter) wipe() { clear(w.buf) }
+
 var errChunk = errors.New("the chunk does not open")
 
 // A chunkReader opens a sealed stream. What it returns is authentic, and in its

@@ -143,7 +143,8 @@ func (r *Replica) place(entries []*raftpb.Entry) error {
 			return errors.New("replica: internal error: an entry that nobody here proposed")
 		}
 		p := r.proposed[0]
-		r.proposed, p.term, p.entry = r.proposed[1:], e.GetTerm(), nil // raft has a copy
+		clear(p.entry) // raft has a copy
+		r.proposed, p.term, p.entry = r.proposed[1:], e.GetTerm(), nil
 		r.waiting[e.GetIndex()] = p
 	}
 	return nil

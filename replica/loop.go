@@ -66,6 +66,7 @@ func (r *Replica) end(cause error) error {
 		unknown = fmt.Errorf("%w: %w", ErrUnknown, cause)
 	}
 	for _, p := range r.proposed {
+		clear(p.entry)
 		p.result <- outcome{err: unknown}
 	}
 	for _, p := range r.waiting {
@@ -80,6 +81,7 @@ func (r *Replica) end(cause error) error {
 		}
 	}
 	r.abandon()
+	wipeEntries(r.store.entries)
 	return errors.Join(r.log.close(), r.disk.Close())
 }
 
@@ -97,6 +99,7 @@ func (r *Replica) commit(first *proposal) error {
 	}
 	if err != nil {
 		for _, p := range taken {
+			clear(p.entry)
 			p.result <- outcome{err: err}
 		}
 		return nil

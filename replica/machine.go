@@ -6,8 +6,8 @@ import "io"
 // calls its methods one at a time, and never while a function given to
 // [Replica.Read] runs.
 type Machine interface {
-	// Apply applies one committed entry, which it must not change, and returns
-	// what the proposer is told. The same entries in the same order give the
+	// Apply applies one committed entry, which it must neither change nor keep, and
+	// returns what the proposer is told. The same entries in the same order give the
 	// same state everywhere. An error, or a panic, is a broken invariant: the
 	// replica halts.
 	Apply(entry []byte) (effect any, err error)

@@ -88,12 +88,19 @@ func (m *making) carry(hard hardState, entries []*raftpb.Entry) error {
 		}
 		part := batch{hard: hard, entries: entries[:n]}
 		part.hard.commit = min(hard.commit, entries[n-1].GetIndex())
-		if err := writeFrame(m.chunks, part.append(nil)); err != nil {
+		if err := m.writeBatch(&part); err != nil {
 			return err
 		}
 		m.carried, entries = entries[n-1].GetIndex(), entries[n:]
 	}
 	return nil
+}
+
+// writeBatch writes one batch, and leaves none of it in memory.
+func (m *making) writeBatch(b *batch) error {
+	body := b.append(make([]byte, 0, b.size()))
+	defer clear(body)
+	return writeFrame(m.chunks, body)
 }
 
 // finish writes the last batch and the trailer, and publishes the file. It
@@ -104,7 +111,7 @@ func (m *making) finish(prev chain, b batch) (chain, error) {
 		return chain{}, err
 	}
 	b.entries = nil // the hard state, even where there were none
-	if err := writeFrame(m.chunks, b.append(nil)); err != nil {
+	if err := m.writeBatch(&b); err != nil {
 		return chain{}, err
 	}
 	if err := writeFrame(m.chunks, nil); err != nil {
@@ -123,6 +130,9 @@ func (m *making) finish(prev chain, b batch) (chain, error) {
 func (m *making) release() {
 	if m.picture != nil {
 		m.picture.Release()
+	}
+	if m.chunks != nil {
+		m.chunks.wipe()
 	}
 	if m.draft != nil {
 		m.draft.Close() // of a draft that is given up, or was published

@@ -89,6 +89,7 @@ func (w frameWriter) Write(p []byte) (int, error) {
 func writeFrames(to io.Writer, write io.WriterTo) error {
 	// The buffer makes parts of a good size of a machine's small writes.
 	b := bufio.NewWriterSize(frameWriter{to}, 64<<10)
+	defer wipeBuffer(b)
 	if _, err := write.WriteTo(b); err != nil {
 		return err
 	}
@@ -96,6 +97,13 @@ func writeFrames(to io.Writer, write io.WriterTo) error {
 		return err
 	}
 	return writeFrame(to, nil)
+}
+
+// wipeBuffer overwrites what a writer's buffer still holds.
+func wipeBuffer(b *bufio.Writer) {
+	b.Reset(io.Discard)
+	room := b.AvailableBuffer() // after Reset the whole of it
+	clear(room[:cap(room)])
 }
 
 // readFrameSize reads the length of the next part, 0 at the end of the list.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"slices"
 )
 
 // spec/replication.md §5.1 and §5.2.
@@ -65,6 +66,7 @@ func decodeSegmentHead(b []byte) (h segmentHead, err error) {
 // is after it.
 func sealRecord(buf []byte, random io.Reader, e *epoch, after chain, b *batch) ([]byte, chain, error) {
 	start, body := len(buf), b.size()
+	buf = slices.Grow(buf, recordOver+body) // growing later would leave plaintext behind
 	buf = be.AppendUint32(buf, uint32(body+tagSize))
 	buf = be.AppendUint64(buf, after.number+1)
 	buf = append(buf, after.head[:]...)

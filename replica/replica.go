@@ -36,7 +36,7 @@ type Replica struct {
 
 // A proposal waits for its outcome.
 type proposal struct {
-	entry  []byte
+	entry  []byte // a copy, cleared when raft has one, or never will
 	term   uint64 // that it was proposed in
 	result chan outcome
 }
@@ -101,12 +101,14 @@ func checkEntry(entry []byte, limit int) error {
 // Propose commits one entry and returns what the machine answered to it. With a
 // nil error the entry is durable, anchored and applied. The errors that are
 // certain are listed at ErrFull. A context that ends does not take the entry back.
+// The replica's copies of it are cleared by the next Checkpoint, or by Close.
 func (r *Replica) Propose(ctx context.Context, entry []byte) (effect any, err error) {
 	if err := checkEntry(entry, r.c.MaxEntry); err != nil {
 		return nil, err
 	}
 	p := &proposal{entry: slices.Clone(entry), result: make(chan outcome, 1)}
 	if err := send(ctx, r, r.queue, p); err != nil {
+		clear(p.entry)
 		return nil, err
 	}
 	o, err := await(ctx, r, p.result)

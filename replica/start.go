@@ -118,6 +118,7 @@ func (r *recovery) tryCheckpoint(number uint64) (ours bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	defer clear(chunks.buf)
 	if err := r.readCheckpoint(chunks, number); err != nil {
 		return false, r.damaged(name, chunks.at, err)
 	}

@@ -48,14 +48,24 @@ func (s *store) keep(n uint64) []*raftpb.Entry {
 	return s.entries[:n:n]
 }
 
-// compact forgets the entries up to index, which the machine's picture holds.
+// compact wipes and forgets the entries up to index, which the machine's picture
+// holds: what they brought may have been erased since.
 func (s *store) compact(index uint64) {
 	if index <= s.index || index > s.last() {
 		return
 	}
 	s.term = s.entries[index-s.index-1].GetTerm()
+	wipeEntries(s.entries[:index-s.index])
 	kept := s.entries[index-s.index:]
 	s.entries, s.index = append([]*raftpb.Entry(nil), kept...), index
+}
+
+// wipeEntries overwrites what is in entries. Nobody may need them any more: not
+// raft, which has applied them, nor a checkpoint, whose picture holds them.
+func wipeEntries(entries []*raftpb.Entry) {
+	for _, e := range entries {
+		clear(e.GetData())
+	}
 }
 
 // from returns the entries after index up to the last one.
