@@ -6,7 +6,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // Sizes from which a piece on the way between chatd and vaultd is a sealed request,
@@ -71,42 +70,78 @@ func TestVaultKilledBeforeTheRequest(t *testing.T) {
 	owner.wantLeft(10)
 }
 
-// vaultd is killed at any moment, again and again, under guesses at three accounts:
-// each guess counts once, however often it was sent.
+// killer asks for kills of vaultd while sealed blocks pass, a limited number of them.
+type killer struct {
+	mu    sync.Mutex
+	left  int
+	kills chan struct{}
+}
+
+// onData has vaultd killed with every second block or so: before it arrives, after,
+// or with its answer, which is lost.
+func (k *killer) onData(up bool, data []byte) (pass bool) {
+	if len(data) < answerSize {
+		return true
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.left == 0 || rand.N(2) == 0 {
+		return true
+	}
+	k.left--
+	k.kills <- struct{}{}
+	return up && rand.N(2) == 0
+}
+
+// vaultd is killed again and again under guesses at three accounts: each guess counts
+// once, however often it was sent.
 func TestVaultKilledAgainAndAgain(t *testing.T) {
 	t.Parallel()
-	const guesses = 3
+	const guesses, kills = 3, 12
 	s := newSystem(t)
-	var owners []*phone
+	owners, thieves := make([]*phone, 3), make([]*phone, 3)
+	for i, handle := range []string{"ann", "bob", "cat"} {
+		owners[i], thieves[i] = victim(t, s, handle)
+	}
+	k := &killer{left: kills, kills: make(chan struct{}, kills)}
+	s.back.onData(k.onData)
 	var all sync.WaitGroup
-	for _, handle := range []string{"ann", "bob", "cat"} {
-		owner, thief := victim(t, s, handle)
-		owners = append(owners, owner)
-		all.Go(func() {
-			for i := range guesses {
-				password := "sofa number " + string(rune('a'+i)) + " of the week"
-				for thief.guess(owner, password).code != 11 && t.Context().Err() == nil && !t.Failed() {
-					// not answered: the same attempt again
-				}
-			}
-		})
+	for i := range owners {
+		all.Go(func() { guessUntilAnswered(t, owners[i], thieves[i], guesses) })
 	}
 	done := make(chan struct{})
 	go func() { all.Wait(); close(done) }()
-	kills := 0
+	killed := 0
 	for ended := false; !ended; {
 		select {
 		case <-done:
 			ended = true
-		case <-time.After(rand.N(300 * time.Millisecond)):
+		case <-k.kills:
+			killed++
 			s.vault.end(syscall.SIGKILL)
 			s.startVault(t)
-			kills++
 		}
 	}
-	t.Logf("killed %d times", kills)
+	if killed < 3 {
+		t.Errorf("killed only %d times", killed)
+	}
+	s.back.onData(nil)
 	for _, owner := range owners {
 		owner.wantLeft(10 - guesses)
+	}
+}
+
+// guessUntilAnswered makes so many different guesses. One that was not answered is
+// the same attempt when it is made again.
+func guessUntilAnswered(t *testing.T, owner, thief *phone, guesses int) {
+	for i := range guesses {
+		password := "sofa number " + string(rune('a'+i)) + " of the week"
+		for code := 14; code != 11; {
+			if code = thief.guess(owner, password).code; code != 11 && code != 14 {
+				t.Errorf("a guess ended with %d", code)
+				return
+			}
+		}
 	}
 }
 
