@@ -16,11 +16,10 @@ import (
 // account and nothing else: whether the change is kept is for the state to say.
 type turn struct {
 	*account
-	fleet *fleet
-	now   uint64
-	by    *Command
-	// question is what the shell is to evaluate: of an attempt that is paid for.
-	question *oprf.Blinded
+	fleet    *fleet
+	now      uint64
+	by       *Command
+	question *oprf.Blinded // for the shell to evaluate: of an attempt that is paid for
 }
 
 func (t *turn) do() (*Effect, error) {
@@ -111,10 +110,8 @@ func (t *turn) spend(b *vaultapi.AttemptBody, question *oprf.Blinded) (*Effect, 
 	if t.account.spent < t.record.limit {
 		return t.evaluate(b, question), nil
 	}
-	if err := t.finish(question); err != nil {
-		return nil, err
-	}
-	return t.say(vaultapi.OK, t.evaluation(b)), nil
+	err := t.finish(question)
+	return t.say(vaultapi.OK, t.evaluation(b)), err
 }
 
 // evaluate lets the shell evaluate an attempt that has been paid for.
@@ -123,18 +120,13 @@ func (t *turn) evaluate(b *vaultapi.AttemptBody, question *oprf.Blinded) *Effect
 	return t.say(vaultapi.OK, t.evaluation(b))
 }
 
-// grant puts into the effect what the shell needs to evaluate. Only an effect that
-// is given out is worth it: it costs k·G, and is one more copy of k.
-func (t *turn) grant(e *Effect) error {
-	if t.question == nil {
-		return nil
+// grant adds what the shell evaluates with, once it is sure: it costs k·G.
+func (t *turn) grant(e *Effect) (err error) {
+	if t.question != nil {
+		e.Evaluate = &Evaluation{Blinded: t.question}
+		e.Evaluate.Key, err = oprf.ParsePrivateKey(t.record.key[:])
 	}
-	k, err := oprf.ParsePrivateKey(t.record.key[:])
-	if err != nil {
-		return fmt.Errorf("reading the key of a live record: %w", err)
-	}
-	e.Evaluate = &Evaluation{Key: k, Blinded: t.question}
-	return nil
+	return err
 }
 
 // finish answers the last attempt and erases k: no other question can ever be

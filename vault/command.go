@@ -8,12 +8,8 @@ import (
 )
 
 const (
-	// MaxCommand is the longest command in bytes.
-	MaxCommand = 8 << 10
-	// room is for every command of today. A buffer that grows leaves copies behind
-	// that nobody clears.
-	room = 2 << 10
-
+	// MaxCommand is the longest command in bytes. Those of today have under 2 KiB.
+	MaxCommand     = 8 << 10
 	commandVersion = 1
 )
 
@@ -62,7 +58,7 @@ func (c *Command) Encode() []byte {
 	if err := c.check(); err != nil {
 		panic("vault: internal error: encoding a command: " + err.Error())
 	}
-	w := &wire{b: make([]byte, 0, room)}
+	w := &wire{b: make([]byte, 0, MaxCommand/4)} // one that grows leaves copies behind
 	c.layout(w)
 	return w.b
 }
