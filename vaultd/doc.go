@@ -9,7 +9,7 @@
 //	verify     the token, for this vault's audience and at the vault's time; the
 //	           binding to the device's key; else unauthorised
 //	check      under a linearizable read: a refusal or a repetition changes
-//	           nothing and is not committed
+//	           nothing and is not committed (but for Prove, which always is)
 //	propose    the command, with the time and fresh random bytes; wait until it
 //	           is durable, anchored and applied
 //	evaluate   Z = k·B and its proof, only now: an attempt is spent before its
