@@ -8,8 +8,9 @@ TOOL     := go tool -modfile=tools/go.mod
 # The command that is shipped has no C in it; the race detector needs a C compiler and asks for one.
 RACE      = CGO_ENABLED=1 go test -race -short -timeout 20m -skip '$(UNRACED)'
 # Tests that take minutes under the race detector and run no goroutines that other tests do not run: kills of child
-# processes, memory bounds (which the detector itself would exceed), byte by byte mangling, a second decoder, fuzz seeds.
-UNRACED  := ^(TestKilled|TestManyTinyFiles|TestHuge|TestMangle|TestRestoreWithEachObjectMangled|TestIndependent|Fuzz)
+# processes, memory bounds (which the detector itself would exceed), byte by byte mangling, a second decoder, fuzz seeds;
+# and the scripts of the command, which start it some hundred times: the goroutines are those of client and backup.
+UNRACED  := ^(TestKilled|TestManyTinyFiles|TestHuge|TestMangle|TestRestoreWithEachObjectMangled|TestIndependent|TestScripts|Fuzz)
 
 .DEFAULT_GOAL := help
 .PHONY: help build test check unit race fuzz stats demo bench-backup bench-vault clean

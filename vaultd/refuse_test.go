@@ -279,7 +279,7 @@ type wall struct{ asked int }
 
 var errWall = errors.New("nothing is behind the door")
 
-func (w *wall) Propose(context.Context, []byte) (any, error)            { return nil, errWall }
+func (w *wall) Propose(context.Context, []byte) (any, error)            { w.asked++; return nil, errWall }
 func (w *wall) Read(context.Context, func(vaultd.ReplicaMachine)) error { w.asked++; return errWall }
 
 // Below the channel: whatever message a client sealed gets an answer that can be
