@@ -2,6 +2,8 @@
 # Needs Go and make; a target that needs more installs it (tools/need).
 
 SHELL    := bash
+# Nothing is skipped under make: what cannot run fails, and says what it needs (internal/mounttest).
+export KEEPSAKE_TEST_EVERYTHING := 1
 FUZZTIME ?= 30s
 # Pinned in tools/go.mod, a module of its own, so that the product's go.mod stays small.
 TOOL     := go tool -modfile=tools/go.mod
@@ -33,6 +35,7 @@ check: ## gofmt, go vet, staticcheck, govulncheck
 unit: ## go test ./..., import policy, sizes and docs included
 	tools/need gnome-keyring-daemon gnome-keyring
 	tools/need dbus-run-session dbus-daemon
+	PATH="$$PATH:/sbin:/usr/sbin" tools/need mkfs.ext4 e2fsprogs
 	go test -timeout 20m ./...
 
 race: ## go test -race on the packages where goroutines meet

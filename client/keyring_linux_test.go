@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"keepsake.example/client"
+	"keepsake.example/internal/mounttest"
 )
 
 const inSession = "KEEPSAKE_TEST_KEYRING_SESSION"
@@ -21,7 +22,7 @@ func TestSystemKeyring(t *testing.T) {
 	}
 	for _, program := range []string{"dbus-run-session", "gnome-keyring-daemon"} {
 		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("%s is not installed; make test installs it", program)
+			mounttest.Missing(t, program+" is not installed; make test installs it")
 		}
 	}
 	home := t.TempDir()

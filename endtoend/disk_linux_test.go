@@ -2,39 +2,13 @@ package endtoend_test
 
 import (
 	"bytes"
-	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
-)
 
-// mounting says whether the test runs in a mount namespace of its own, where it may
-// mount and where mounts vanish with it. If not, it runs the test there.
-func mounting(t *testing.T) bool {
-	t.Helper()
-	const inside = "KEEPSAKE_TEST_MOUNTING"
-	if os.Getenv(inside) != "" {
-		check(t, syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
-		return true
-	}
-	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	c.Env = append(os.Environ(), inside+"=1", programsVar+"="+programs)
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if os.Getuid() != 0 {
-		c.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		c.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-	}
-	out, err := c.CombinedOutput()
-	switch {
-	case errors.Is(err, syscall.EPERM):
-		t.Skip("mounting is not permitted here, not even in a user namespace; replica.TestOneStepFails provokes the same errors")
-	case err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())):
-		t.Errorf("in its own mount namespace: %v\n%s", err, out)
-	}
-	return false
-}
+	"keepsake.example/internal/mounttest"
+)
 
 // fill takes all room that is left on the disk of a folder.
 func fill(t *testing.T, folder string) (file string) {
@@ -54,7 +28,7 @@ func fill(t *testing.T, folder string) (file string) {
 // told; nothing that was counted is lost; and with room it goes on by itself.
 func TestVaultsDiskIsFull(t *testing.T) {
 	t.Parallel()
-	if !mounting(t) {
+	if !mounttest.Mounts(t, programsVar+"="+programs) {
 		return
 	}
 	s := prepared(t)

@@ -1,7 +1,6 @@
 package endtoend_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,14 +14,8 @@ var programs string
 // programsVar tells a test that runs itself again where they are.
 const programsVar = "KEEPSAKE_TEST_PROGRAMS"
 
-// TestMain builds what the tests run, as it is shipped: without C. With -short, which
-// is how the race detector runs, there is nothing to do: it does not see into other
-// processes.
+// TestMain builds what the tests run, as it is shipped: without C.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if testing.Short() {
-		os.Exit(0)
-	}
 	if programs = os.Getenv(programsVar); programs != "" {
 		os.Exit(m.Run())
 	}

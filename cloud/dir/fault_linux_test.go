@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -15,36 +14,8 @@ import (
 
 	"keepsake.example/cloud"
 	"keepsake.example/cloud/dir"
+	"keepsake.example/internal/mounttest"
 )
-
-// isolated says whether the test runs in a mount namespace of its own, where
-// it may mount and where mounts vanish with it even if it is killed. If not,
-// it runs the test there.
-func isolated(t *testing.T) bool {
-	const inside = "KEEPSAKE_TEST_INSIDE"
-	if os.Getenv(inside) != "" {
-		mount(t, "", "/", syscall.MS_REC|syscall.MS_PRIVATE, "")
-		return true
-	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), inside+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-	if os.Getuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	out, err := cmd.CombinedOutput()
-	switch {
-	case errors.Is(err, syscall.EPERM):
-		// The same errors are provoked without a mount by TestFileSizeLimit,
-		// TestFolderMovedAwayAndBack and TestPermissionDenied.
-		t.Skip("mounting is not permitted here, not even in a user namespace")
-	case err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())):
-		t.Errorf("in its own mount namespace: %v\n%s", err, out)
-	}
-	return false
-}
 
 func mount(t *testing.T, source, target string, flags uintptr, options string) {
 	t.Helper()
@@ -74,7 +45,7 @@ func tmpfs(t *testing.T, options string) string {
 }
 
 func TestFullDisk(t *testing.T) {
-	if !isolated(t) {
+	if !mounttest.Mounts(t) {
 		return
 	}
 	path := tmpfs(t, "size=8m")
@@ -104,7 +75,7 @@ func TestFullDisk(t *testing.T) {
 }
 
 func TestNoInodesLeft(t *testing.T) {
-	if !isolated(t) {
+	if !mounttest.Mounts(t) {
 		return
 	}
 	s := create(t, tmpfs(t, "size=8m,nr_inodes=20"))
@@ -138,7 +109,7 @@ func TestFileSizeLimit(t *testing.T) {
 }
 
 func TestUnmounted(t *testing.T) {
-	if !isolated(t) {
+	if !mounttest.Mounts(t) {
 		return
 	}
 	disk, path := t.TempDir(), t.TempDir()
@@ -164,7 +135,7 @@ func TestUnmounted(t *testing.T) {
 // A disk that goes away in the middle of a Put gets the object or does not;
 // the mount point gets nothing.
 func TestUnmountedWhilePutting(t *testing.T) {
-	if !isolated(t) {
+	if !mounttest.Mounts(t) {
 		return
 	}
 	disk, path := t.TempDir(), t.TempDir()
@@ -190,7 +161,7 @@ func TestUnmountedWhilePutting(t *testing.T) {
 }
 
 func TestReadOnly(t *testing.T) {
-	if !isolated(t) {
+	if !mounttest.Mounts(t) {
 		return
 	}
 	path := tmpfs(t, "size=8m")

@@ -12,30 +12,8 @@ import (
 	"testing"
 
 	"keepsake.example/internal/durable"
+	"keepsake.example/internal/mounttest"
 )
-
-// isolated says whether the test runs in a mount namespace of its own, where
-// mounts vanish with it even if it is killed. If not, it runs the test there.
-func isolated(t *testing.T) bool {
-	const inside = "KEEPSAKE_TEST_INSIDE"
-	if os.Getenv(inside) != "" {
-		if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-			t.Fatal(err)
-		}
-		return true
-	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), inside+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-	out, err := cmd.CombinedOutput()
-	switch {
-	case errors.Is(err, syscall.EPERM):
-		t.Skip("only root may mount the disk image that this test cuts the power of")
-	case err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())):
-		t.Errorf("in its own mount namespace: %v\n%s", err, out)
-	}
-	return false
-}
 
 // A disk is an ext4 file system in a file. What the kernel has not yet
 // written is not in the file, so a copy of it is the disk after a power cut.
@@ -107,7 +85,7 @@ func overwrite(path string, data []byte) error {
 }
 
 func TestPowerCut(t *testing.T) {
-	if !isolated(t) {
+	if !mounttest.RootMounts(t) {
 		return
 	}
 	d := newDisk(t)
@@ -155,7 +133,7 @@ func TestPowerCut(t *testing.T) {
 
 // Large writes are on their way to the disk before anyone asks for it, small ones wait in the page cache. A half-written file never has a name.
 func TestDirect(t *testing.T) {
-	if !isolated(t) {
+	if !mounttest.RootMounts(t) {
 		return
 	}
 	d := newDisk(t)

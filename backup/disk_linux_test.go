@@ -1,13 +1,11 @@
 package backup_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -18,33 +16,8 @@ import (
 	"keepsake.example/backup"
 	"keepsake.example/cloud"
 	"keepsake.example/cloud/dir"
+	"keepsake.example/internal/mounttest"
 )
-
-// mounting says whether the test runs in a mount namespace of its own, where it may mount and where mounts vanish with it. If not, it
-// runs the test there.
-func mounting(t *testing.T) bool {
-	t.Helper()
-	const inside = "KEEPSAKE_TEST_MOUNTING"
-	if os.Getenv(inside) != "" {
-		must(t, syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
-		return true
-	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), inside+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-	if os.Getuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-	}
-	out, err := cmd.CombinedOutput()
-	switch {
-	case errors.Is(err, syscall.EPERM):
-		t.Skip("mounting is not permitted here, not even in a user namespace; TestFailingStore provokes the same errors")
-	case err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())):
-		t.Errorf("in its own mount namespace: %v\n%s", err, out)
-	}
-	return false
-}
 
 func mount(t *testing.T, source, target, kind string, flags uintptr, options string) {
 	t.Helper()
@@ -83,7 +56,7 @@ func (p *phone) fails(store cloud.Store, want error) {
 }
 
 func TestFullCloud(t *testing.T) {
-	if !mounting(t) {
+	if !mounttest.Mounts(t) {
 		return
 	}
 	smallPacks(t)
@@ -112,7 +85,7 @@ func TestFullCloud(t *testing.T) {
 }
 
 func TestFullTarget(t *testing.T) {
-	if !mounting(t) {
+	if !mounttest.Mounts(t) {
 		return
 	}
 	p := newPhone(t)
@@ -139,7 +112,7 @@ func TestFullTarget(t *testing.T) {
 
 // A full disk under the cache costs requests, and for a database behind a slow cloud the spool, but no backup.
 func TestFullCache(t *testing.T) {
-	if !mounting(t) {
+	if !mounttest.Mounts(t) {
 		return
 	}
 	smallPacks(t)
@@ -178,7 +151,7 @@ func (i *interrupter) Put(ctx context.Context, name string, body io.ReadSeeker, 
 
 // The disk with the cloud is pulled out half-way: nothing is written to what is below it, and with the disk back all goes on.
 func TestCloudUnmounted(t *testing.T) {
-	if !mounting(t) {
+	if !mounttest.Mounts(t) {
 		return
 	}
 	p := newPhone(t)
@@ -211,7 +184,7 @@ func TestCloudUnmounted(t *testing.T) {
 
 // A cloud that can only be read is enough to restore and to verify.
 func TestReadOnlyCloud(t *testing.T) {
-	if !mounting(t) {
+	if !mounttest.Mounts(t) {
 		return
 	}
 	p := newPhone(t)
@@ -238,7 +211,7 @@ func TestReadOnlyCloud(t *testing.T) {
 
 // The disk with the chats is pulled out half-way: what is gone must not count as deleted.
 func TestSourceUnmounted(t *testing.T) {
-	if !mounting(t) {
+	if !mounttest.Mounts(t) {
 		return
 	}
 	smallPacks(t)
