@@ -8,11 +8,18 @@ FUZZTIME ?= 30s
 # Pinned in tools/go.mod, a module of its own, so that the product's go.mod stays small.
 TOOL     := go tool -modfile=tools/go.mod
 # The command that is shipped has no C in it; the race detector needs a C compiler and asks for one.
-RACE      = CGO_ENABLED=1 go test -race -short -timeout 20m -skip '$(UNRACED)'
+RACE      = CGO_ENABLED=1 go test -race -timeout 20m -skip '$(UNRACED)'
 # Tests that take minutes under the race detector and run no goroutines that other tests do not run: kills of child
 # processes, memory bounds (which the detector itself would exceed), byte by byte mangling, a second decoder, fuzz seeds;
 # and the scripts of the command, which start it some hundred times: the goroutines are those of client and backup.
 UNRACED  := ^(TestKilled|TestManyTinyFiles|TestHuge|TestMangle|TestRestoreWithEachObjectMangled|TestIndependent|TestScripts|Fuzz)
+
+# What the tests use of the system: a keyring, a message bus for it, disks in files.
+define NEED_FOR_TESTS
+tools/need gnome-keyring-daemon gnome-keyring
+tools/need dbus-run-session dbus-daemon
+PATH="$$PATH:/sbin:/usr/sbin" tools/need mkfs.ext4 e2fsprogs
+endef
 
 .DEFAULT_GOAL := help
 .PHONY: help build test check unit race fuzz stats demo bench-backup bench-vault clean
@@ -33,13 +40,12 @@ check: ## gofmt, go vet, staticcheck, govulncheck
 	tools/vulncheck
 
 unit: ## go test ./..., import policy, sizes and docs included
-	tools/need gnome-keyring-daemon gnome-keyring
-	tools/need dbus-run-session dbus-daemon
-	PATH="$$PATH:/sbin:/usr/sbin" tools/need mkfs.ext4 e2fsprogs
+	$(NEED_FOR_TESTS)
 	go test -timeout 20m ./...
 
 race: ## go test -race on the packages where goroutines meet
 	tools/need gcc gcc libc6-dev
+	$(NEED_FOR_TESTS)
 	$(RACE) $$(tools/concurrent)
 
 fuzz: ## each fuzz target for FUZZTIME (30s)
