@@ -51,11 +51,8 @@ type Config struct {
 // and values that no version of this program writes are ErrProfileDamaged.
 func DecodeConfig(data []byte) (*Config, error) {
 	var c Config
-	if err := decodeStrictly(data, &c); err != nil {
-		return nil, fmt.Errorf("%w: config.json: %w", ErrProfileDamaged, err)
-	}
-	if err := c.check(); err != nil {
-		return nil, fmt.Errorf("%w: config.json: %w", ErrProfileDamaged, err)
+	if err := decodeProfile("config.json", data, &c); err != nil {
+		return nil, err
 	}
 	return &c, nil
 }
@@ -83,6 +80,21 @@ func (c *Config) check() error {
 func isHex(s string, length int) bool {
 	b, err := hex.DecodeString(s)
 	return err == nil && len(b)*2 == length && hex.EncodeToString(b) == s
+}
+
+// checked is what a file of the profile holds.
+type checked interface{ check() error }
+
+// decodeProfile reads the text of a file of the profile, strictly.
+func decodeProfile(name string, data []byte, into checked) error {
+	err := decodeStrictly(data, into)
+	if err == nil {
+		err = into.check()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrProfileDamaged, name, err)
+	}
+	return nil
 }
 
 func decodeStrictly(data []byte, into any) error {
@@ -120,25 +132,41 @@ func (c *Client) Config() (*Config, error) {
 }
 
 func (c *Client) readConfig() (*Config, error) {
-	data, err := readLimited(c.path("config.json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrNotEnabled
-	}
+	data, err := c.readProfile("config.json", ErrNotEnabled)
 	if err != nil {
-		return nil, fmt.Errorf("reading the profile: %w", err)
+		return nil, err
 	}
 	return DecodeConfig(data)
 }
 
-func (c *Client) writeConfig(cfg *Config) error {
-	if err := cfg.check(); err != nil {
+func (c *Client) writeConfig(cfg *Config) error { return c.writeProfile("config.json", cfg) }
+
+// readProfile reads a file of the profile; the error is missing where there is none.
+func (c *Client) readProfile(name string, missing error) ([]byte, error) {
+	data, err := readLimited(c.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, missing
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the profile: %w", err)
+	}
+	return data, nil
+}
+
+// writeProfile writes a file of the profile, unless it holds just that already.
+func (c *Client) writeProfile(name string, v checked) error {
+	if err := v.check(); err != nil {
 		return fmt.Errorf("client: internal error: %w", err)
 	}
-	data, err := json.MarshalIndent(cfg, "", "  ")
-	if err != nil {
-		return fmt.Errorf("writing the profile: %w", err)
+	data, err := json.MarshalIndent(v, "", "  ")
+	data = append(data, '\n')
+	if old, readErr := readLimited(c.path(name)); err == nil && readErr == nil && bytes.Equal(old, data) {
+		return nil
 	}
-	if err := durable.WriteFile(c.path("config.json"), append(data, '\n'), 0o600); err != nil {
+	if err == nil {
+		err = durable.WriteFile(c.path(name), data, 0o600)
+	}
+	if err != nil {
 		return fmt.Errorf("writing the profile: %w", err)
 	}
 	return nil

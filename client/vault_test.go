@@ -103,6 +103,17 @@ func TestOwnerReplacesADestroyedRecordAtOnce(t *testing.T) {
 	}
 }
 
+// ownBackup makes this person's phone back up to a cloud of its own, under a key of its own.
+func (p *person) ownBackup() *client.Client {
+	p.t.Helper()
+	p.cloud += "2"
+	c := p.device()
+	if _, err := c.Enable(ctx, client.EnableOptions{Source: p.chats, Cloud: p.cloud, Deliver: func(*key.Key) error { return nil }}); err != nil {
+		p.t.Fatal(err)
+	}
+	return c
+}
+
 // Somebody else with the account does wait: the last answer may be on its way to
 // the owner, who can prove it until then.
 func TestAnotherDeviceWaitsForTheGrace(t *testing.T) {
@@ -110,10 +121,7 @@ func TestAnotherDeviceWaitsForTheGrace(t *testing.T) {
 	p.enable(right)
 	p.burn()
 	phone := p.onPhone("second")
-	c := phone.device()
-	if _, err := c.Enable(ctx, client.EnableOptions{Source: p.chats, Cloud: phone.cloud + "2", Deliver: func(*key.Key) error { return nil }}); err != nil {
-		t.Fatal(err)
-	}
+	c := phone.ownBackup()
 	_, err := c.SetPassword(ctx, phone.access(), typed(right), client.ProtectOptions{})
 	wants(t, err, client.ErrChangeWaits)
 	p.server.Advance(2 * time.Hour)
@@ -236,18 +244,24 @@ func TestProofGoesBeforeTheNextAttempt(t *testing.T) {
 	}
 }
 
+// spendAllButOne tries nine wrong passwords, and waits until the tenth may be tried.
+func (p *person) spendAllButOne() {
+	p.t.Helper()
+	for range 9 {
+		p.server.Advance(48 * time.Hour)
+		if _, err := p.recover(other); left(err) < 1 {
+			p.t.Fatal(err)
+		}
+	}
+	p.server.Advance(48 * time.Hour)
+}
+
 // The last attempt was right and its proof was lost: K is in hand, the device knows that
 // the record is used up, and a new password mends it.
 func TestLastAttemptWithoutProof(t *testing.T) {
 	p := newPerson(t)
 	p.enable(right)
-	for range 9 {
-		p.server.Advance(48 * time.Hour)
-		if _, err := p.recover(other); left(err) < 1 {
-			t.Fatal(err)
-		}
-	}
-	p.server.Advance(48 * time.Hour)
+	p.spendAllButOne()
 	phone := p.onPhone("new")
 	p.server.Fault = faultOn(vaultapi.Prove, clienttest.Lost)
 	r, err := phone.recover(right)
@@ -438,13 +452,7 @@ func TestChangePassword(t *testing.T) {
 func TestLastAttemptRenews(t *testing.T) {
 	p := newPerson(t)
 	p.enable(right)
-	for range 9 {
-		p.server.Advance(48 * time.Hour)
-		if _, err := p.recover(other); left(err) < 1 {
-			t.Fatal(err)
-		}
-	}
-	p.server.Advance(48 * time.Hour)
+	p.spendAllButOne()
 	phone := p.onPhone("new")
 	r, err := phone.recover(right)
 	if err != nil || !r.Renewed || r.NotRenewed != nil || len(r.Past) != 9 {
@@ -475,10 +483,7 @@ func TestTakeOverWaits(t *testing.T) {
 	if p.server.Asked(vaultapi.Propose) != 1 {
 		t.Error("a change was begun")
 	}
-	c := phone.device()
-	if _, err := c.Enable(ctx, client.EnableOptions{Source: p.chats, Cloud: phone.cloud, Deliver: func(*key.Key) error { return nil }}); err != nil {
-		t.Fatal(err)
-	}
+	c := phone.ownBackup()
 	_, err = c.SetPassword(ctx, phone.access(), typed(other), client.ProtectOptions{})
 	wants(t, err, client.ErrForeignRecord)
 	_, err = c.SetPassword(ctx, phone.access(), typed(other), client.ProtectOptions{TakeOver: true})
@@ -504,11 +509,7 @@ func TestCancelChange(t *testing.T) {
 	p := newPerson(t)
 	p.enable(right)
 	phone := p.onPhone("new")
-	phone.cloud += "2"
-	c := phone.device()
-	if _, err := c.Enable(ctx, client.EnableOptions{Source: p.chats, Cloud: phone.cloud, Deliver: func(*key.Key) error { return nil }}); err != nil {
-		t.Fatal(err)
-	}
+	c := phone.ownBackup()
 	_, err := c.SetPassword(ctx, phone.access(), typed(other), client.ProtectOptions{TakeOver: true})
 	wants(t, err, client.ErrChangeWaits)
 	if _, err := c.CancelChange(ctx, phone.access()); !errors.Is(err, client.ErrForeignRecord) {
@@ -644,11 +645,7 @@ func TestOtherKey(t *testing.T) {
 	p := newPerson(t)
 	p.enable(right)
 	phone := p.onPhone("new")
-	phone.cloud += "2"
-	c := phone.device()
-	if _, err := c.Enable(ctx, client.EnableOptions{Source: p.chats, Cloud: phone.cloud, Deliver: func(*key.Key) error { return nil }}); err != nil {
-		t.Fatal(err)
-	}
+	c := phone.ownBackup()
 	_, err := c.TryPassword(ctx, phone.access(), typed(right))
 	wants(t, err, client.ErrOtherKey)
 }

@@ -1,10 +1,8 @@
 package client
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,7 +11,6 @@ import (
 	"time"
 
 	"keepsake.example/fleet"
-	"keepsake.example/internal/durable"
 	"keepsake.example/vaultapi"
 )
 
@@ -71,12 +68,8 @@ type Proof struct {
 // DecodeVaultState reads vault.json strictly. The error is [ErrProfileDamaged].
 func DecodeVaultState(data []byte) (*VaultState, error) {
 	var s VaultState
-	err := decodeStrictly(data, &s)
-	if err == nil {
-		err = s.check()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrProfileDamaged, vaultFile, err)
+	if err := decodeProfile(vaultFile, data, &s); err != nil {
+		return nil, err
 	}
 	return &s, nil
 }
@@ -132,33 +125,14 @@ func textOf(id vaultapi.ID) string { return hex.EncodeToString(id[:]) }
 
 // VaultState reads vault.json. It is ErrNoVault when there is none.
 func (c *Client) VaultState() (*VaultState, error) {
-	data, err := readLimited(c.path(vaultFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrNoVault
-	}
+	data, err := c.readProfile(vaultFile, ErrNoVault)
 	if err != nil {
-		return nil, fmt.Errorf("reading the profile: %w", err)
+		return nil, err
 	}
 	return DecodeVaultState(data)
 }
 
-func (c *Client) writeVaultState(s *VaultState) error {
-	if err := s.check(); err != nil {
-		return fmt.Errorf("client: internal error: %w", err)
-	}
-	data, err := json.MarshalIndent(s, "", "  ")
-	data = append(data, '\n')
-	if old, readErr := readLimited(c.path(vaultFile)); readErr == nil && bytes.Equal(old, data) {
-		return nil
-	}
-	if err == nil {
-		err = durable.WriteFile(c.path(vaultFile), data, 0o600)
-	}
-	if err != nil {
-		return fmt.Errorf("writing the profile: %w", err)
-	}
-	return nil
-}
+func (c *Client) writeVaultState(s *VaultState) error { return c.writeProfile(vaultFile, s) }
 
 // BehindPassword says whether the key of this profile is, or may be, behind a
 // password.
