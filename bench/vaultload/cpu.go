@@ -197,13 +197,18 @@ func (r *cpuResult) add(name string, count int, each time.Duration) {
 // loop is the processor time of one call, made on all processors at once as the
 // recoveries are: two threads of one core slow each other down.
 func loop(n int, f func(i int) error) (time.Duration, error) {
-	threads := runtime.GOMAXPROCS(0)
-	failed := make(chan error, threads)
+	return together(runtime.GOMAXPROCS(0), n, f)
+}
+
+// together is the processor time of one of n calls that so many callers make at once,
+// as many calls each.
+func together(callers, n int, f func(i int) error) (time.Duration, error) {
+	failed := make(chan error, callers)
 	before := cpuTime()
 	var all sync.WaitGroup
-	for range threads {
+	for range callers {
 		all.Go(func() {
-			for i := range n / threads {
+			for i := range n / callers {
 				if err := f(i); err != nil {
 					failed <- err
 					return
@@ -217,7 +222,7 @@ func loop(n int, f func(i int) error) (time.Duration, error) {
 	case err := <-failed:
 		return 0, err
 	default:
-		return spent / time.Duration(n/threads*threads), nil
+		return spent / time.Duration(n/callers*callers), nil
 	}
 }
 
@@ -280,25 +285,12 @@ func commits(ctx context.Context, dir string, n int, entry []byte) (time.Duratio
 		return 0, err
 	}
 	defer r.Close()
-	failed := make(chan error, inFlight)
-	before := cpuTime()
-	var all sync.WaitGroup
-	for range inFlight {
-		all.Go(func() {
-			for range n / inFlight {
-				if _, err := r.Propose(ctx, entry); err != nil {
-					failed <- err
-					return
-				}
-			}
-		})
-	}
-	all.Wait()
-	spent := cpuTime() - before
-	select {
-	case err := <-failed:
+	each, err := together(inFlight, n, func(int) error {
+		_, err := r.Propose(ctx, entry)
+		return err
+	})
+	if err != nil {
 		return 0, err
-	default:
-		return spent / time.Duration(n/inFlight*inFlight), os.RemoveAll(dir)
 	}
+	return each, os.RemoveAll(dir)
 }
