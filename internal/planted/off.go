@@ -1,0 +1,14 @@
+//go:build !planted
+
+package planted
+
+// None of the bugs is there.
+const (
+	SkipAnchor        = false // a batch does not advance the anchor, and a start does not look at it
+	SendBeforeSync    = false // messages and answers leave before the batch is durable and anchored
+	ApplyBeforeCommit = false // an entry is applied as soon as it is in the own log
+	VoteTwice         = false // a vote is not kept over a restart
+	OwnClock          = false // the leader's clock counts, not the quorum's
+	LeaseRead         = false // reads trust the leader's clock, not a quorum (raft's ReadOnlyLeaseBased)
+	OpenWindow        = false // a sealed message is accepted more than once
+)
