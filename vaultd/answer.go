@@ -3,13 +3,11 @@ package vaultd
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/subtle"
 	"errors"
 	"fmt"
 	"time"
 
-	"keepsake.example/oprf"
 	"keepsake.example/replica"
 	"keepsake.example/token"
 	"keepsake.example/vault"
@@ -75,7 +73,11 @@ func (s *Server) decide(ctx context.Context, message []byte) *vaultapi.Answer {
 	if err != nil {
 		return s.refusal(vaultapi.Busy)
 	}
-	return s.conclude(effect, r.Body)
+	a, err := s.door.Conclude(effect, r.Body)
+	if err != nil {
+		return s.refusal(vaultapi.Busy)
+	}
+	return a
 }
 
 // refusal is an answer that says nothing of any record (§10.2).
@@ -116,38 +118,32 @@ func (s *Server) authorise(r *vaultapi.Request) (*vault.Command, error) {
 	return c, nil
 }
 
-// execute decides a command: without a commit where nothing changes, else, and for
-// every Prove, with one. When it returns without an error, what was spent is durable and anchored.
+// execute decides a command within Limits.Commit.
 func (s *Server) execute(ctx context.Context, c *vault.Command) (*vault.Effect, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Commit)
 	defer cancel()
-	if _, isProof := c.Body.(*vaultapi.ProveBody); isProof {
-		// Nearly all change something, and the check would verify a signature only for
-		// Apply to verify it again. One that is refused costs an entry of the log.
-		return s.propose(ctx, c)
-	}
-	var effect *vault.Effect
-	decided := false
-	err := s.commits.Read(ctx, func(m replica.Machine) { effect, decided = m.(*machine).state.Check(c) })
-	if err != nil || decided {
-		return effect, err
-	}
-	return s.propose(ctx, c)
+	return s.door.Execute(ctx, group{s}, c)
 }
 
-// propose commits a command, with random bytes of its own.
-func (s *Server) propose(ctx context.Context, c *vault.Command) (*vault.Effect, error) {
-	rand.Read(c.Random[:])
-	entry := c.Encode()
-	defer clear(entry)
-	began := s.clock.Elapsed()
-	effect, err := s.commits.Propose(ctx, entry)
-	s.tellRoom(err)
-	if err != nil {
-		return nil, fmt.Errorf("committing: %w", err)
+// group is the replica as the door sees it.
+type group struct{ *Server }
+
+func (g group) Time() uint64 { return g.time.now() }
+
+func (g group) Peek(f func(*vault.State)) error { return g.Read(context.Background(), f) }
+
+func (g group) Read(ctx context.Context, f func(*vault.State)) error {
+	return g.commits.Read(ctx, func(m replica.Machine) { f(m.(*machine).state) })
+}
+
+func (g group) Propose(ctx context.Context, entry []byte) (any, error) {
+	began := g.clock.Elapsed()
+	effect, err := g.commits.Propose(ctx, entry)
+	g.tellRoom(err)
+	if err == nil {
+		g.metrics.commit.Observe((g.clock.Elapsed() - began).Seconds())
 	}
-	s.metrics.commit.Observe((s.clock.Elapsed() - began).Seconds())
-	return effect.(*vault.Effect), nil
+	return effect, err
 }
 
 // tellRoom tells the operator, once, that the disk is full: clients are only told
@@ -161,62 +157,4 @@ func (s *Server) tellRoom(err error) {
 	case err == nil && s.full.Load() && s.full.Swap(false):
 		s.log.Info("there is room again")
 	}
-}
-
-// conclude makes the answer of an effect. This is where an evaluation comes into
-// the world: after the commit of the attempt that pays for it (rule 3).
-func (s *Server) conclude(e *vault.Effect, body vaultapi.Body) *vaultapi.Answer {
-	a := e.Answer
-	attempt, isAttempt := body.(*vaultapi.AttemptBody)
-	switch {
-	case e.Evaluate != nil:
-		defer e.Evaluate.Key.Wipe()
-		if err := fill(&a, e.Evaluate); err != nil {
-			return s.refusal(vaultapi.Busy)
-		}
-	case isAttempt:
-		s.nobody.evaluate(attempt.Blinded)
-	}
-	return &a
-}
-
-// fill evaluates, and puts Z and its proof into the answer.
-func fill(a *vaultapi.Answer, e *vault.Evaluation) error {
-	body, ok := a.Body.(*vaultapi.Evaluation)
-	if !ok {
-		return errors.New("vaultd: internal error: an evaluation for an answer that has no room for it")
-	}
-	z, proof, err := e.Key.Evaluate(rand.Reader, e.Blinded)
-	if err != nil {
-		return fmt.Errorf("evaluating: %w", err)
-	}
-	body.Evaluated, body.Proof = z.Bytes(), proof.Bytes()
-	return nil
-}
-
-// nobody is a key that belongs to nobody: a refused attempt costs an evaluation
-// under it, so that it takes as long as one that was not (§12).
-type nobody struct {
-	key   *oprf.PrivateKey
-	other *oprf.Blinded // evaluated when the question is none
-}
-
-func newNobody() (*nobody, error) {
-	key, err := oprf.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	b, err := oprf.Blind(rand.Reader, nil)
-	if err != nil {
-		return nil, err
-	}
-	return &nobody{key, b.Blinded()}, nil
-}
-
-func (n *nobody) evaluate(question [32]byte) {
-	b, err := oprf.ParseBlinded(question[:])
-	if err != nil {
-		b = n.other
-	}
-	n.key.Evaluate(rand.Reader, b)
 }

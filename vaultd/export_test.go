@@ -2,10 +2,12 @@ package vaultd
 
 import (
 	"context"
+	"crypto/rand"
 
 	"keepsake.example/replica"
 	"keepsake.example/token"
 	"keepsake.example/vaultapi"
+	"keepsake.example/vaultd/door"
 )
 
 // Committer is what answering needs of a replica.
@@ -22,7 +24,12 @@ func (s *Server) Decide(ctx context.Context, message []byte) *vaultapi.Answer {
 // NewDoor is a server without a vault behind it: what passes the door is busy.
 func NewDoor(clock Clock, tokens *token.Verifier, fleet [32]byte, behind Committer) *Server {
 	l := DefaultLimits()
+	d, err := door.New(rand.Reader)
+	if err != nil {
+		panic(err)
+	}
 	return &Server{
+		door:  d,
 		clock: clock, time: startTime(clock, 0), tokens: tokens, fleet: fleet, limits: l, gate: newGate(l),
 		ofAccount: newAccounts(l.PerAccount), metrics: newMetrics(), commits: behind,
 	}

@@ -2,6 +2,7 @@ package vaultd
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"keepsake.example/token"
 	"keepsake.example/vault"
 	"keepsake.example/vaultapi"
+	"keepsake.example/vaultd/door"
 )
 
 // committer is what answering needs of a replica.
@@ -34,7 +36,7 @@ type Server struct {
 	replica *replica.Replica
 	commits committer
 	keys    keyring
-	nobody  *nobody
+	door    *door.Door
 	gate    *gate
 	// ofAccount bounds what one account has in work.
 	ofAccount *accounts
@@ -64,7 +66,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		log: c.Log, clock: c.Clock, limits: c.Limits, tokens: c.Tokens, gate: newGate(c.Limits),
 		ofAccount: newAccounts(c.Limits.PerAccount), metrics: newMetrics(), stop: make(chan struct{}),
 	}
-	if s.nobody, err = newNobody(); err != nil {
+	if s.door, err = door.New(rand.Reader); err != nil {
 		return nil, err
 	}
 	s.replica, err = replica.Open(ctx, replica.Config{Dir: c.Dir, Anchor: c.Anchor, Machine: newMachine()})
@@ -215,7 +217,7 @@ func (s *Server) Close() error {
 		}
 		s.closed = s.replica.Close()
 		s.keys.wipe()
-		s.nobody.key.Wipe()
+		s.door.Wipe()
 	})
 	return s.closed
 }

@@ -1,0 +1,207 @@
+// Package door decides requests to the vault, and makes their answers, in the one
+// order that keeps the rules of spec/vault-protocol.md §11.3: what changes anything
+// is committed first, and what is evaluated is evaluated afterwards. It does no I/O
+// and has no clock: package vaultd gives it replicas, the simulator its own.
+//
+// # Which command is committed
+//
+// Nearly all that clients ask for changes something. So a command is first checked
+// against the state as this replica has it, which may be behind: if it would change
+// something there, it is proposed at once, and what the commit says counts. One
+// round of the group is all it costs. Only a command that would change nothing (a
+// refusal, a repetition, a Status) is checked again under a linearizable read,
+// because the state that is behind must not be the one that answers.
+//
+// # Repetitions
+//
+// A proposal whose outcome is not known (the leader was lost) is proposed again. The
+// first may have been committed, or may be later: every command is idempotent by its
+// attempt or record id, so that whichever comes second changes nothing and is
+// answered alike. Each proposal carries fresh random bytes. They make the proof of a
+// last attempt, and the second of two commits uses none: the state repeats the
+// answer of the first.
+package door
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"keepsake.example/oprf"
+	"keepsake.example/vault"
+	"keepsake.example/vaultapi"
+)
+
+// Group is one group of replicas, as a door needs it.
+type Group interface {
+	// Peek calls f with the state as this replica has it, maybe behind the group's.
+	// While f runs nothing is applied.
+	Peek(f func(*vault.State)) error
+	// Read calls f with a state that holds all that was acknowledged before the call.
+	Read(ctx context.Context, f func(*vault.State)) error
+	// Propose commits an encoded command and returns its *vault.Effect. With a nil
+	// error it is durable and anchored on a majority.
+	Propose(ctx context.Context, entry []byte) (effect any, err error)
+	// Time is the group's, milliseconds since 1970. It never goes back.
+	Time() uint64
+}
+
+// Door decides commands and makes answers. Safe for concurrent use if Rand and
+// Retry are; the fields must not change meanwhile.
+type Door struct {
+	// Rand is the source of the random bytes of commands and evaluations.
+	Rand io.Reader
+	// Retry is asked before the n-th repetition (from 1) of a command that failed
+	// with err, and waits as long as is right. An error of its own ends the
+	// command. Nil repeats nothing.
+	Retry func(ctx context.Context, n int, err error) error
+
+	nobody *nobody
+}
+
+// New returns a door that repeats nothing yet. The caller wipes it.
+func New(random io.Reader) (*Door, error) {
+	n, err := newNobody(random)
+	if err != nil {
+		return nil, err
+	}
+	return &Door{Rand: random, nobody: n}, nil
+}
+
+// Wipe overwrites the door's own key, which guards nothing.
+func (d *Door) Wipe() { d.nobody.key.Wipe() }
+
+// Execute decides a command: without a commit where nothing changes, else, and for
+// every Prove, with one. When it returns without an error, what was spent is
+// durable and anchored. It fills in the command's Time and Random. After an error
+// nothing is known but that asking again costs nothing.
+func (d *Door) Execute(ctx context.Context, g Group, c *vault.Command) (*vault.Effect, error) {
+	for n := 1; ; n++ {
+		e, err := d.try(ctx, g, c)
+		if err == nil {
+			return e, nil
+		}
+		if d.Retry == nil {
+			return nil, err
+		}
+		if stop := d.Retry(ctx, n, err); stop != nil {
+			return nil, stop
+		}
+	}
+}
+
+func (d *Door) try(ctx context.Context, g Group, c *vault.Command) (*vault.Effect, error) {
+	// Nearly every Prove changes something, and the check would verify a signature only
+	// for Apply to verify it again. One that is refused costs an entry of the log.
+	if _, isProof := c.Body.(*vaultapi.ProveBody); isProof {
+		return d.propose(ctx, g, c)
+	}
+	var effect *vault.Effect
+	decided := false
+	check := func(s *vault.State) { effect, decided = s.Check(c) }
+	c.Time = g.Time()
+	if err := g.Peek(check); err != nil {
+		return nil, fmt.Errorf("looking at the state: %w", err)
+	}
+	if !decided {
+		return d.propose(ctx, g, c)
+	}
+	drop(effect)
+	effect, decided, c.Time = nil, false, g.Time()
+	if err := g.Read(ctx, check); err != nil {
+		return nil, fmt.Errorf("reading the state: %w", err)
+	}
+	if !decided {
+		return d.propose(ctx, g, c)
+	}
+	return effect, nil
+}
+
+// drop wipes the key of an effect that is not used.
+func drop(e *vault.Effect) {
+	if e != nil && e.Evaluate != nil {
+		e.Evaluate.Key.Wipe()
+	}
+}
+
+var errEffect = errors.New("door: internal error: a commit without the effect of its command")
+
+// propose commits a command, with the newest time and random bytes of its own.
+func (d *Door) propose(ctx context.Context, g Group, c *vault.Command) (*vault.Effect, error) {
+	c.Time = g.Time()
+	if _, err := io.ReadFull(d.Rand, c.Random[:]); err != nil {
+		return nil, fmt.Errorf("drawing random bytes: %w", err)
+	}
+	entry := c.Encode()
+	defer clear(entry) // k may be in it
+	effect, err := g.Propose(ctx, entry)
+	if err != nil {
+		return nil, fmt.Errorf("committing: %w", err)
+	}
+	e, ok := effect.(*vault.Effect)
+	if !ok || e == nil {
+		return nil, errEffect
+	}
+	return e, nil
+}
+
+// Conclude makes the answer of an effect of Execute to a request's body. This is
+// where an evaluation comes into the world: after the commit of the attempt that
+// pays for it (rule 3). A refused attempt costs an evaluation all the same, under
+// a key that belongs to nobody, so that it takes as long as one that was not (§12).
+// After an error the client is told busy. It uses the effect up.
+func (d *Door) Conclude(e *vault.Effect, body vaultapi.Body) (*vaultapi.Answer, error) {
+	a := e.Answer
+	attempt, isAttempt := body.(*vaultapi.AttemptBody)
+	switch {
+	case e.Evaluate != nil:
+		defer e.Evaluate.Key.Wipe()
+		if err := d.fill(&a, e.Evaluate); err != nil {
+			return nil, err
+		}
+	case isAttempt:
+		d.nobody.evaluate(d.Rand, attempt.Blinded)
+	}
+	return &a, nil
+}
+
+// fill evaluates, and puts Z and its proof into the answer.
+func (d *Door) fill(a *vaultapi.Answer, e *vault.Evaluation) error {
+	body, ok := a.Body.(*vaultapi.Evaluation)
+	if !ok {
+		return errors.New("door: internal error: an evaluation for an answer that has no room for it")
+	}
+	z, proof, err := e.Key.Evaluate(d.Rand, e.Blinded)
+	if err != nil {
+		return fmt.Errorf("evaluating: %w", err)
+	}
+	body.Evaluated, body.Proof = z.Bytes(), proof.Bytes()
+	return nil
+}
+
+// nobody is a key that belongs to nobody.
+type nobody struct {
+	key   *oprf.PrivateKey
+	other *oprf.Blinded // evaluated when the question is none
+}
+
+func newNobody(random io.Reader) (*nobody, error) {
+	key, err := oprf.GenerateKey(random)
+	if err != nil {
+		return nil, fmt.Errorf("making the key of nobody: %w", err)
+	}
+	b, err := oprf.Blind(random, nil)
+	if err != nil {
+		return nil, fmt.Errorf("making a question to nobody: %w", err)
+	}
+	return &nobody{key, b.Blinded()}, nil
+}
+
+func (n *nobody) evaluate(random io.Reader, question [32]byte) {
+	b, err := oprf.ParseBlinded(question[:])
+	if err != nil {
+		b = n.other
+	}
+	n.key.Evaluate(random, b)
+}
