@@ -43,7 +43,8 @@ type Recovery struct {
 	// Past are the attempts since the last success before this one, oldest first.
 	Past []Attempt
 	// Unproved says that the vault has not confirmed the proof: attempts stay
-	// counted until the next command reaches it.
+	// counted until the next command reaches it. It is nil when the proof came too
+	// late to be needed: another device's was first. Then this one is not enrolled.
 	Unproved error
 	// Renewed says that this was the last attempt, so that the password was set
 	// anew; NotRenewed why that failed.
@@ -254,7 +255,14 @@ func (l *link) prove(ctx context.Context) ([]Attempt, error) {
 	if err := l.c.writeVaultState(l.st); err != nil {
 		return nil, err
 	}
-	if a.Code != vaultapi.OK {
+	switch a.Code {
+	case vaultapi.OK:
+	case vaultapi.Conflict:
+		// Another device proved the password after this one was answered, which set
+		// the count to zero for this attempt as well, or the record was replaced.
+		// K is in hand and nothing of this attempt stays counted.
+		return nil, nil
+	default:
 		return nil, l.refusal(a)
 	}
 	return l.past(a, a.Body.(*vaultapi.History).Past), nil

@@ -206,10 +206,25 @@ func (r *relay) exchange(ctx context.Context, token string, request []byte, open
 		case http.StatusOK:
 			return open(a.body)
 		case http.StatusNotFound:
-			return errChannelKey
+			// A path that is not there is a 404 as well: of a chatd that relays
+			// nothing, or of another server than the person meant.
+			if a.word() == "key" {
+				return errChannelKey
+			}
 		}
 		return a.refusal()
 	})
+}
+
+// word is what chatd says of a refusal (doc/chatd-openapi.yaml), "" when it says nothing.
+func (a *answer) word() string {
+	var refused struct {
+		Error string `json:"error"`
+	}
+	if err := json.Unmarshal(a.body, &refused); err != nil {
+		return ""
+	}
+	return refused.Error
 }
 
 // bundle fetches what the fleet says of itself; nothing of it is believed here.

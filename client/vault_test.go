@@ -369,6 +369,47 @@ func TestChannelKeyRotates(t *testing.T) {
 	wants(t, err, client.ErrNotCounted)
 }
 
+// A server that knows no such path is not one whose keys have changed: it refuses.
+func TestAnotherServersNotFound(t *testing.T) {
+	p := newPerson(t)
+	p.enable(right)
+	p.server.Fault = faultOn(vaultapi.Attempt, clienttest.Misplaced)
+	_, err := p.recover(right)
+	if refused, ok := errors.AsType[*client.RefusedError](err); !ok || refused.Status != 404 || p.server.Asked(vaultapi.Attempt) != 1 {
+		t.Errorf("asked %d times: %v", p.server.Asked(vaultapi.Attempt), err)
+	}
+}
+
+// Two devices type the right password, and the one that was answered first proves it last: its
+// proof is a conflict by then, and costs nobody anything.
+func TestProofAfterAnotherDevices(t *testing.T) {
+	p := newPerson(t)
+	p.enable(right)
+	first, second := p.onPhone("first"), p.onPhone("second")
+	p.server.Fault = faultOn(vaultapi.Prove, clienttest.Lost)
+	got, err := first.recover(right)
+	if err != nil || got.Unproved == nil {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	p.server.Fault = nil
+	if _, err := second.recover(right); err != nil {
+		t.Fatal(err)
+	}
+	report, err := first.device().VaultStatus(ctx, first.access())
+	if err != nil || report.Left != 10 || report.Mine || report.State.Proof != nil || len(first.warnings) != 0 {
+		t.Fatalf("%+v, %v, warned %q", report, err, first.warnings)
+	}
+	// The same within one command: the other device's proof passes between the two requests.
+	first.during = func() {
+		if _, err := second.recover(right); err != nil {
+			t.Error(err)
+		}
+	}
+	if got, err = first.recover(right); err != nil || got.Unproved != nil || got.Key == nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestInsecureVaultHasToBeAccepted(t *testing.T) {
 	p := newPerson(t)
 	policy := fleet.DefaultPolicy()

@@ -20,6 +20,7 @@ type person struct {
 	server *clienttest.Server
 	codes  int    // one-time codes that were asked for
 	crash  string // the step to crash at
+	during func() // happens once, at the step "opened"
 }
 
 func newPerson(t *testing.T) *person {
@@ -42,6 +43,10 @@ func (p *person) device() *client.Client {
 		KDF:     password.Floor,
 	})
 	c.TestingStep(func(name string) error {
+		if happens := p.during; name == "opened" && happens != nil {
+			p.during = nil
+			happens()
+		}
 		if name == p.crash {
 			return errCrash
 		}

@@ -31,7 +31,8 @@ const (
 	Unanswered        // the vault decides it, and the connection ends before the answer
 	Garbled           // the vault decides it, and one byte of the answer is changed
 	Unavailable       // 503, undecided
-	Stale             // 404: the channel key is said to be gone
+	Stale             // 404 "key": the channel key is said to be gone
+	Misplaced         // 404 "path": the server knows no such path
 	Denied            // 401: the token is said to be refused
 )
 

@@ -58,7 +58,7 @@ func (s *Server) serveVault(w http.ResponseWriter, r *http.Request, block []byte
 	}
 	message, answerer, err := s.key.Open(block)
 	if err != nil {
-		http.Error(w, "refused", http.StatusNotFound)
+		http.Error(w, `{"error":"key"}`, http.StatusNotFound)
 		return
 	}
 	request, err := vaultapi.DecodeRequest(message)
@@ -79,7 +79,10 @@ func (s *Server) serveVault(w http.ResponseWriter, r *http.Request, block []byte
 		http.Error(w, "unavailable", http.StatusServiceUnavailable)
 		return
 	case Stale:
-		http.Error(w, "refused", http.StatusNotFound)
+		http.Error(w, `{"error":"key"}`, http.StatusNotFound)
+		return
+	case Misplaced:
+		http.Error(w, `{"error":"path"}`, http.StatusNotFound)
 		return
 	case Denied:
 		http.Error(w, "refused", http.StatusUnauthorized)
