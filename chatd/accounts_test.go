@@ -20,7 +20,7 @@ func TestLoginThenRelayThenRefresh(t *testing.T) {
 		return k.do(http.MethodPost, "/v1/vault", request, "Content-Type", octets, "Authorization", "Bearer "+raw)
 	}
 	k.expect(send(chatdToken), 200, "")
-	k.clock.pass(20 * time.Minute)
+	k.clock.Pass(20 * time.Minute)
 	k.expect(send(chatdToken), 401, "token")
 	_, chatdToken, vaultToken := k.tokens(k.json("/v1/token", refreshBody(refresh)))
 	k.expect(send(chatdToken), 200, "")
@@ -131,7 +131,7 @@ func TestLogsHoldNoSecretAndNoName(t *testing.T) {
 	k.json("/v1/token", map[string]string{"refresh": refresh, "proof": b64(ed25519.Sign(phone, []byte("x")))})
 	k.expect(k.send("ann-the-subject"), 200, "")
 	k.do(http.MethodPost, "/v1/vault", request, "Content-Type", octets, "Authorization", "Bearer "+vaultToken)
-	claims := must(must(token.NewVerifier(k.c.Relay.Issuers...)).Verify(chatdToken, k.clock.now()))
+	claims := must(must(token.NewVerifier(k.c.Relay.Issuers...)).Verify(chatdToken, k.clock.Now()))
 	_, metrics := k.look("/metrics")
 	all := k.logs.String() + metrics + string(must(os.ReadFile(k.auditLog)))
 	for what, secret := range map[string]string{

@@ -29,6 +29,7 @@ import (
 	"keepsake.example/chatd"
 	"keepsake.example/chatd/audit"
 	"keepsake.example/chatd/issuer"
+	"keepsake.example/internal/clocktest"
 	"keepsake.example/token"
 )
 
@@ -56,24 +57,6 @@ var (
 	reply   = bytes.Repeat([]byte("a"), 4096)
 	phone   = key("p")
 )
-
-// clock is a time that tests move.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
 
 // vaultd is a played vault: real TLS 1.3 and HTTP/2, with a client certificate
 // asked for. What it answers can be exchanged.
@@ -140,7 +123,7 @@ type kit struct {
 	t        testing.TB
 	server   *chatd.Server
 	c        chatd.Config
-	clock    *clock
+	clock    *clocktest.Clock
 	vaults   []*vaultd
 	inbox    *inbox
 	auditLog string
@@ -183,7 +166,7 @@ func newKit(t testing.TB, vaults int, change ...func(*kit)) *kit {
 
 func prepareKit(t testing.TB, vaults int) *kit {
 	dir := t.TempDir()
-	k := &kit{t: t, clock: &clock{t: time.Now().Truncate(time.Second)}, inbox: &inbox{make(chan issuer.Message, 100)}, auditLog: filepath.Join(dir, "audit"), logs: &logs{}}
+	k := &kit{t: t, clock: clocktest.At(time.Now().Truncate(time.Second)), inbox: &inbox{make(chan issuer.Message, 100)}, auditLog: filepath.Join(dir, "audit"), logs: &logs{}}
 	own := must(chatd.MakeCertificate(key("c"), time.Now()))
 	relay := &chatd.Relay{Certificate: own}
 	for range vaults {
@@ -193,7 +176,7 @@ func prepareKit(t testing.TB, vaults int) *kit {
 	}
 	accounts := must(issuer.Open(issuer.Config{
 		Name: name, Chatd: aud, Vault: vault, Key: key("i"), Secret: must(issuer.NewSecret(bytes.Repeat([]byte("s"), 32))),
-		Store: filepath.Join(dir, "issuer.db"), Allow: []string{"*@example.com"}, Sender: k.inbox, Now: k.clock.now,
+		Store: filepath.Join(dir, "issuer.db"), Allow: []string{"*@example.com"}, Sender: k.inbox, Now: k.clock.Now,
 	}))
 	t.Cleanup(func() { accounts.Close(context.Background()) })
 	relay.Issuers = []token.Issuer{{Name: name, Audience: aud, Algorithms: []string{token.EdDSA}, Keys: must(token.Static(accounts.JWKS()))}}
@@ -204,7 +187,7 @@ func prepareKit(t testing.TB, vaults int) *kit {
 		Relay: relay, Issuer: accounts, Audit: lines, Names: must(chatd.NewNameKey(bytes.Repeat([]byte("n"), 32))),
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &front, nil },
 		Limits:      chatd.Limits{DrainDelay: -1, Pause: time.Microsecond},
-		Log:         slog.New(slog.NewJSONHandler(k.logs, nil)), Now: k.clock.now,
+		Log:         slog.New(slog.NewJSONHandler(k.logs, nil)), Now: k.clock.Now,
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(front.Leaf)
@@ -241,7 +224,7 @@ func (k *kit) token(subject string) string { return k.tokenFor(subject, aud) }
 
 func (k *kit) tokenFor(subject, audience string) string {
 	s := must(token.NewSigner(name, key("i")))
-	return must(s.Sign(token.Grant{Subject: subject, Audience: audience, Key: public(phone), Issued: k.clock.now(), Life: 10 * time.Minute}))
+	return must(s.Sign(token.Grant{Subject: subject, Audience: audience, Key: public(phone), Issued: k.clock.Now(), Life: 10 * time.Minute}))
 }
 
 // got is an answer.
@@ -365,7 +348,7 @@ func (k *kit) tokens(g *got) (refresh, chatdToken, vaultToken string) {
 		Expires int64
 	}
 	must(0, json.Unmarshal(g.body, &out))
-	if out.Expires != k.clock.now().Add(10*time.Minute).Unix() {
+	if out.Expires != k.clock.Now().Add(10*time.Minute).Unix() {
 		k.t.Errorf("expires %d", out.Expires)
 	}
 	return out.Refresh, out.Tokens.Chatd, out.Tokens.Vault

@@ -67,7 +67,7 @@ func TestOnlyAGoodTokenIsRelayed(t *testing.T) {
 	k := newKit(t, 1)
 	late := k.token("ann")
 	evil := must(token.NewSigner(name, key("e")))
-	forged := must(evil.Sign(token.Grant{Subject: "ann", Audience: aud, Key: public(phone), Issued: k.clock.now(), Life: time.Minute}))
+	forged := must(evil.Sign(token.Grant{Subject: "ann", Audience: aud, Key: public(phone), Issued: k.clock.Now(), Life: time.Minute}))
 	for what, headers := range map[string][]string{
 		"none":             nil,
 		"empty":            {"Authorization", ""},
@@ -88,7 +88,7 @@ func TestOnlyAGoodTokenIsRelayed(t *testing.T) {
 			}
 		})
 	}
-	k.clock.pass(11*time.Minute + time.Second)
+	k.clock.Pass(11*time.Minute + time.Second)
 	k.expect(k.do(http.MethodPost, "/v1/vault", request, "Content-Type", octets, "Authorization", "Bearer "+late), 401, "token")
 	if k.vaults[0].count() != 0 {
 		t.Error("something was relayed")
@@ -164,18 +164,18 @@ func TestUnknownChannelKeyBringsANewBundle(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	}
-	k.clock.pass(2 * time.Second)
+	k.clock.Pass(2 * time.Second)
 	k.vaults[0].serve(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
 	k.expect(k.send("ann"), 404, "key")
 	if got := bundle(); got != "bundle 2" {
 		t.Errorf("got %q", got)
 	}
-	k.clock.pass(30 * time.Second)
+	k.clock.Pass(30 * time.Second)
 	if got := bundle(); got != "bundle 3" {
 		t.Errorf("got %q", got)
 	}
 	k.vaults[0].Close()
-	k.clock.pass(time.Hour)
+	k.clock.Pass(time.Hour)
 	if got := bundle(); got != "bundle 3" {
 		t.Errorf("without a vault: %q", got)
 	}
@@ -201,7 +201,7 @@ func TestAccountsAreLimitedEach(t *testing.T) {
 		t.Error(g.header)
 	}
 	k.expect(k.send("eve"), 200, "")
-	k.clock.pass(10 * time.Second)
+	k.clock.Pass(10 * time.Second)
 	k.expect(k.send("ann"), 200, "")
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"keepsake.example/chatd"
+	"keepsake.example/internal/clocktest"
 	"keepsake.example/token"
 )
 
@@ -278,20 +279,20 @@ func TestBuiltInIssuerCanBeDiscovered(t *testing.T) {
 func TestCertificateFilesAreReadAgainWhenTheyChange(t *testing.T) {
 	dir := t.TempDir()
 	cert, keyFile := filepath.Join(dir, "crt"), filepath.Join(dir, "key")
-	c := &clock{t: time.Now()}
+	c := clocktest.At(time.Now())
 	write := func(path string, text []byte) {
 		t.Helper()
 		must(0, errors.Join(os.WriteFile(path+".new", text, 0o600), os.Rename(path+".new", path)))
-		c.pass(2 * time.Second)
+		c.Pass(2 * time.Second)
 	}
 	firstCert, firstKey := pemPair("1")
 	secondCert, secondKey := pemPair("2")
-	if _, err := chatd.NewCertificateFiles(cert, keyFile, c.now); err == nil {
+	if _, err := chatd.NewCertificateFiles(cert, keyFile, c.Now); err == nil {
 		t.Fatal("missing files are accepted")
 	}
 	write(cert, firstCert)
 	write(keyFile, firstKey)
-	f := must(chatd.NewCertificateFiles(cert, keyFile, c.now))
+	f := must(chatd.NewCertificateFiles(cert, keyFile, c.Now))
 	shown := func() chatd.Pin {
 		leaf := must(f.Certificate(nil)).Leaf
 		return chatd.PinOf(leaf)

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"keepsake.example/internal/clocktest"
 	"keepsake.example/token"
 )
 
@@ -62,26 +63,8 @@ func FuzzStatic(f *testing.F) {
 	})
 }
 
-// clock is a time that tests move.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
-
 func TestKeyFileIsReadAgainWhenItChanges(t *testing.T) {
-	c := &clock{t: now}
+	c := clocktest.At(now)
 	path := filepath.Join(t.TempDir(), "jwks.json")
 	write := func(text []byte) {
 		t.Helper()
@@ -89,13 +72,13 @@ func TestKeyFileIsReadAgainWhenItChanges(t *testing.T) {
 		if err := errors.Join(os.WriteFile(path+".new", text, 0o600), os.Rename(path+".new", path)); err != nil {
 			t.Fatal(err)
 		}
-		c.pass(2 * time.Second)
+		c.Pass(2 * time.Second)
 	}
-	if _, err := token.File(path, c.now); err == nil {
+	if _, err := token.File(path, c.Now); err == nil {
 		t.Fatal("a missing file is accepted")
 	}
 	write(jwks(edKey.jwk()))
-	keys := must(token.File(path, c.now))
+	keys := must(token.File(path, c.Now))
 	v := must(token.NewVerifier(issuer(ours, keys, token.EdDSA)))
 	accepted(t, v, good(edKey).String())
 
@@ -141,8 +124,8 @@ func (s *keyServer) roots() *x509.CertPool {
 	return pool
 }
 
-func (s *keyServer) source(c *clock) token.KeySource {
-	return must(token.URL(token.Remote{URL: s.URL, Roots: s.roots(), Now: c.now}))
+func (s *keyServer) source(c *clocktest.Clock) token.KeySource {
+	return must(token.URL(token.Remote{URL: s.URL, Roots: s.roots(), Now: c.Now}))
 }
 
 func remote(keys token.KeySource) *token.Verifier {
@@ -150,7 +133,7 @@ func remote(keys token.KeySource) *token.Verifier {
 }
 
 func TestFetchedKeysAreKept(t *testing.T) {
-	s, c := newKeyServer(t), &clock{t: now}
+	s, c := newKeyServer(t), clocktest.At(now)
 	s.publish(edKey.jwk())
 	keys := s.source(c)
 	if keys.Err() == nil {
@@ -168,24 +151,24 @@ func TestFetchedKeysAreKept(t *testing.T) {
 }
 
 func TestNewKeyIsFetchedWhenATokenNamesIt(t *testing.T) {
-	s, c := newKeyServer(t), &clock{t: now}
+	s, c := newKeyServer(t), clocktest.At(now)
 	s.publish(edKey.jwk())
 	v := remote(s.source(c))
 	accepted(t, v, good(edKey).String())
 	s.publish(edKey.jwk(), otherKey.jwk())
-	c.pass(time.Minute)
+	c.Pass(time.Minute)
 	accepted(t, v, good(otherKey).String())
 }
 
 func TestInventedKeyIDsCauseOneFetchAMinute(t *testing.T) {
-	s, c := newKeyServer(t), &clock{t: now}
+	s, c := newKeyServer(t), clocktest.At(now)
 	s.publish(edKey.jwk())
 	v := remote(s.source(c))
 	for range 3 {
 		for range 20 {
 			refused(t, v, good(otherKey).String(), token.BadKey)
 		}
-		c.pass(time.Minute)
+		c.Pass(time.Minute)
 	}
 	if n := s.fetches.Load(); n != 3 {
 		t.Errorf("%d fetches in three minutes", n)
@@ -202,34 +185,34 @@ func TestFailingFetchKeepsTheLastGoodKeysForADay(t *testing.T) {
 	}
 	for name, failure := range failures {
 		t.Run(name, func(t *testing.T) {
-			s, c := newKeyServer(t), &clock{t: now}
+			s, c := newKeyServer(t), clocktest.At(now)
 			s.publish(edKey.jwk())
 			keys := s.source(c)
 			v := remote(keys)
 			accepted(t, v, good(edKey).String())
 			s.serve(failure)
-			c.pass(24 * time.Hour)
+			c.Pass(24 * time.Hour)
 			if token.Refresh(context.Background(), keys) == nil {
 				t.Error("the failure is not told")
 			}
 			accepted(t, v, good(edKey).String())
-			c.pass(time.Second)
+			c.Pass(time.Second)
 			refused(t, v, good(edKey).String(), token.BadKey)
 			s.publish(edKey.jwk())
-			c.pass(time.Minute)
+			c.Pass(time.Minute)
 			accepted(t, v, good(edKey).String())
 		})
 	}
 }
 
 func TestKeysTakenBackAreForgottenAtTheNextFetch(t *testing.T) {
-	s, c := newKeyServer(t), &clock{t: now}
+	s, c := newKeyServer(t), clocktest.At(now)
 	s.publish(edKey.jwk(), otherKey.jwk())
 	keys := s.source(c)
 	v := remote(keys)
 	accepted(t, v, good(otherKey).String())
 	s.publish(edKey.jwk())
-	c.pass(16 * time.Minute)
+	c.Pass(16 * time.Minute)
 	if err := token.Refresh(context.Background(), keys); err != nil {
 		t.Fatal(err)
 	}
@@ -237,9 +220,9 @@ func TestKeysTakenBackAreForgottenAtTheNextFetch(t *testing.T) {
 }
 
 func TestKeysComeFromATrustedServerOnly(t *testing.T) {
-	s, c := newKeyServer(t), &clock{t: now}
+	s, c := newKeyServer(t), clocktest.At(now)
 	s.publish(edKey.jwk())
-	stranger := must(token.URL(token.Remote{URL: s.URL, Roots: x509.NewCertPool(), Now: c.now}))
+	stranger := must(token.URL(token.Remote{URL: s.URL, Roots: x509.NewCertPool(), Now: c.Now}))
 	refused(t, remote(stranger), good(edKey).String(), token.BadKey)
 	for _, r := range []token.Remote{
 		{}, {URL: "http://keys.example"}, {URL: "keys.example"}, {URL: "file:///etc/keys"},
@@ -252,18 +235,18 @@ func TestKeysComeFromATrustedServerOnly(t *testing.T) {
 }
 
 func TestLocatedKeysAreFetchedOverHTTPSOnly(t *testing.T) {
-	s, c := newKeyServer(t), &clock{t: now}
+	s, c := newKeyServer(t), clocktest.At(now)
 	s.publish(edKey.jwk())
 	at := func(where string) token.KeySource {
 		locate := func(context.Context, *http.Client) (string, error) { return where, nil }
-		return must(token.URL(token.Remote{Locate: locate, Roots: s.roots(), Now: c.now}))
+		return must(token.URL(token.Remote{Locate: locate, Roots: s.roots(), Now: c.Now}))
 	}
 	accepted(t, remote(at(s.URL)), good(edKey).String())
 	refused(t, remote(at("http"+strings.TrimPrefix(s.URL, "https"))), good(edKey).String(), token.BadKey)
 }
 
 func TestManyCallersShareOneFetch(t *testing.T) {
-	s, c := newKeyServer(t), &clock{t: now}
+	s, c := newKeyServer(t), clocktest.At(now)
 	release := make(chan struct{})
 	s.serve(func(w http.ResponseWriter, _ *http.Request) { <-release; w.Write(jwks(edKey.jwk())) })
 	v, raw := remote(s.source(c)), good(edKey).String()

@@ -8,11 +8,11 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"keepsake.example/chatd/issuer"
+	"keepsake.example/internal/clocktest"
 	"keepsake.example/token"
 )
 
@@ -31,26 +31,6 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// clock is a time that tests move.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func newClock() *clock { return &clock{t: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)} }
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
-
 // inbox is a Sender that keeps what it is given.
 type inbox struct{ messages chan issuer.Message }
 
@@ -64,7 +44,7 @@ type kit struct {
 	*issuer.Issuer
 	t      *testing.T
 	c      issuer.Config
-	clock  *clock
+	clock  *clocktest.Clock
 	inbox  *inbox
 	closed bool
 }
@@ -77,10 +57,10 @@ func public(k ed25519.PrivateKey) ed25519.PublicKey { return k.Public().(ed25519
 
 func newKit(t *testing.T, change ...func(*issuer.Config)) *kit {
 	t.Helper()
-	k := &kit{t: t, clock: newClock(), inbox: &inbox{make(chan issuer.Message, 1000)}}
+	k := &kit{t: t, clock: clocktest.At(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)), inbox: &inbox{make(chan issuer.Message, 1000)}}
 	k.c = issuer.Config{
 		Name: name, Chatd: chatd, Vault: vault, Key: key("i"), Secret: must(issuer.NewSecret(bytes.Repeat([]byte("s"), 32))),
-		Store: filepath.Join(t.TempDir(), "issuer.db"), Allow: []string{"*@example.com", "bob@example.org"}, Sender: k.inbox, Now: k.clock.now,
+		Store: filepath.Join(t.TempDir(), "issuer.db"), Allow: []string{"*@example.com", "bob@example.org"}, Sender: k.inbox, Now: k.clock.Now,
 	}
 	for _, f := range change {
 		f(&k.c)
@@ -151,7 +131,7 @@ func (k *kit) claims(raw, audience string) *token.Claims {
 	k.t.Helper()
 	keys := must(token.Static(k.JWKS()))
 	v := must(token.NewVerifier(token.Issuer{Name: name, Audience: audience, Algorithms: []string{token.EdDSA}, Keys: keys}))
-	c, err := v.Verify(raw, k.clock.now())
+	c, err := v.Verify(raw, k.clock.Now())
 	if err != nil {
 		k.t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func TestLoginGivesTokensForBothAudiencesBoundToTheDevice(t *testing.T) {
 		if c.Issuer != name || c.Subject != tokens.Subject || !c.Bound || c.Thumbprint != token.Thumbprint(public(phone)) {
 			t.Errorf("%s: %+v", audience, c)
 		}
-		if want := k.clock.now().Add(10 * time.Minute); !c.Expires.Equal(want) || !tokens.Expires.Equal(want) {
+		if want := k.clock.Now().Add(10 * time.Minute); !c.Expires.Equal(want) || !tokens.Expires.Equal(want) {
 			t.Errorf("%s: expires %v, told %v", audience, c.Expires, tokens.Expires)
 		}
 	}
@@ -99,7 +99,7 @@ func TestCodeLeadsToOneLineForManyAtOnce(t *testing.T) {
 func TestCodeExpires(t *testing.T) {
 	k := newKit(t)
 	id, code := k.begin("ann@example.com", phone)
-	k.clock.pass(10 * time.Minute)
+	k.clock.Pass(10 * time.Minute)
 	_, err := k.redeem(id, code, phone)
 	isRefused(t, err)
 }
@@ -260,7 +260,7 @@ func TestLoginsAreLimitedByHandle(t *testing.T) {
 	}
 	_, err := k.Login(context.Background(), home, "ANN@example.com", public(phone))
 	limited(t, err, 12*time.Minute)
-	k.clock.pass(12 * time.Minute)
+	k.clock.Pass(12 * time.Minute)
 	if _, err := k.Login(context.Background(), home, "ann@example.com", public(phone)); err != nil {
 		t.Error(err)
 	}

@@ -18,7 +18,7 @@ import (
 func TestRefreshGivesNewTokensForTheSameAccount(t *testing.T) {
 	k := newKit(t)
 	first := k.login("ann@example.com", phone)
-	k.clock.pass(time.Hour)
+	k.clock.Pass(time.Hour)
 	second := k.mustRefresh(first.Refresh, phone)
 	if second.Refresh == first.Refresh || second.Subject != first.Subject {
 		t.Errorf("%q after %q", second.Refresh, first.Refresh)
@@ -55,7 +55,7 @@ func TestLostAnswerCanBeAskedForAgain(t *testing.T) {
 	k := newKit(t)
 	first := k.login("ann@example.com", phone)
 	second := k.mustRefresh(first.Refresh, phone)
-	k.clock.pass(10 * time.Minute)
+	k.clock.Pass(10 * time.Minute)
 	if again := k.mustRefresh(first.Refresh, phone); again.Refresh != second.Refresh {
 		t.Error("another successor")
 	}
@@ -70,7 +70,7 @@ func TestLostAnswerCanBeAskedForForTenMinutes(t *testing.T) {
 	k := newKit(t)
 	first := k.login("ann@example.com", phone)
 	second := k.mustRefresh(first.Refresh, phone)
-	k.clock.pass(10*time.Minute + time.Millisecond)
+	k.clock.Pass(10*time.Minute + time.Millisecond)
 	if _, err := k.refresh(first.Refresh, phone); !errors.Is(err, issuer.ErrReused) {
 		t.Errorf("got %v", err)
 	}
@@ -125,9 +125,9 @@ func TestMangledRefreshTokensAreRefused(t *testing.T) {
 func TestUnusedLineExpires(t *testing.T) {
 	k := newKit(t)
 	tokens := k.login("ann@example.com", phone)
-	k.clock.pass(89 * 24 * time.Hour)
+	k.clock.Pass(89 * 24 * time.Hour)
 	tokens = k.mustRefresh(tokens.Refresh, phone)
-	k.clock.pass(90 * 24 * time.Hour)
+	k.clock.Pass(90 * 24 * time.Hour)
 	_, err := k.refresh(tokens.Refresh, phone)
 	isRefused(t, err)
 }
@@ -146,11 +146,11 @@ func TestRefreshGoesOnAfterAStart(t *testing.T) {
 func TestDeviceUsedLongestAgoIsLoggedOut(t *testing.T) {
 	k := newKit(t, func(c *issuer.Config) { c.Limits.Devices = 2 })
 	first := k.login("ann@example.com", phone)
-	k.clock.pass(time.Minute)
+	k.clock.Pass(time.Minute)
 	second := k.login("ann@example.com", laptop)
-	k.clock.pass(time.Minute)
+	k.clock.Pass(time.Minute)
 	first = k.mustRefresh(first.Refresh, phone)
-	k.clock.pass(-time.Hour) // a clock set back must not log out the newest
+	k.clock.Pass(-time.Hour) // a clock set back must not log out the newest
 	third := k.login("ann@example.com", key("3"))
 	k.mustRefresh(first.Refresh, phone)
 	k.mustRefresh(third.Refresh, key("3"))

@@ -23,6 +23,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"keepsake.example/chatd/issuer"
+	"keepsake.example/internal/clocktest"
 )
 
 // received is a mail as a server got it.
@@ -96,11 +97,11 @@ func (s *mailSession) Data(r io.Reader) error {
 }
 
 func (m *mailServer) config() issuer.SMTP {
-	return issuer.SMTP{Host: "127.0.0.1", Port: m.port, Roots: m.roots, From: "Example Chat <codes@example.com>", Service: "Example Chat", Now: newClock().now}
+	return issuer.SMTP{Host: "127.0.0.1", Port: m.port, Roots: m.roots, From: "Example Chat <codes@example.com>", Service: "Example Chat", Now: clocktest.At(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)).Now}
 }
 
 func message() issuer.Message {
-	return issuer.Message{Handle: "ann@example.com", Code: "12345678", Expires: newClock().now().Add(10 * time.Minute)}
+	return issuer.Message{Handle: "ann@example.com", Code: "12345678", Expires: clocktest.At(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)).Now().Add(10 * time.Minute)}
 }
 
 func TestMailHasTheCodeAndGoesOverTLS(t *testing.T) {
@@ -189,7 +190,7 @@ func hook(t *testing.T, h http.HandlerFunc) issuer.Webhook {
 	t.Cleanup(s.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
-	return issuer.Webhook{URL: s.URL + "/codes", Secret: webhookSecret, Roots: roots, Now: newClock().now}
+	return issuer.Webhook{URL: s.URL + "/codes", Secret: webhookSecret, Roots: roots, Now: clocktest.At(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)).Now}
 }
 
 func TestWebhookIsSigned(t *testing.T) {
@@ -210,7 +211,7 @@ func TestWebhookIsSigned(t *testing.T) {
 	if err := json.Unmarshal(body, &got); err != nil || got.Handle != "ann@example.com" || got.Code != "12345678" || got.Expires != message().Expires.Unix() {
 		t.Errorf("%s", body)
 	}
-	seconds := strconv.FormatInt(newClock().now().Unix(), 10)
+	seconds := strconv.FormatInt(clocktest.At(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)).Now().Unix(), 10)
 	m := hmac.New(sha256.New, webhookSecret)
 	m.Write([]byte(seconds + "." + string(body)))
 	if want := "t=" + seconds + ",v1=" + hex.EncodeToString(m.Sum(nil)); signature != want {

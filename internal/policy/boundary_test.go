@@ -18,6 +18,7 @@ var rules = []policy.Rule{
 	{Dir: "key", Tests: []string{"vectors/..."}, Why: "K is read by reviewers on its own: standard library only"},
 	{Dir: "internal/cobblestone", Tests: []string{"vectors/..."}, Why: "the AEAD is read by reviewers on its own: standard library only"},
 	{Dir: "internal/mounttest", Why: "where tests mount and are skipped; no program links it"},
+	{Dir: "internal/clocktest", Why: "a clock for tests, which knows nobody; no program links it"},
 	{Dir: "internal/durable", Tests: []string{"internal/mounttest"}, External: []string{"golang.org/x/sys/..."}, Why: "crash-safe files know nothing above them"},
 	{Dir: "internal/sqlitepages", External: []string{"modernc.org/sqlite/...", "golang.org/x/sys/..."}, Why: "reads databases and knows nothing of what becomes of their pages"},
 	{Dir: "cloud", Never: aboveCloud, Why: "the cloud sees ciphertext only"},
@@ -65,7 +66,7 @@ var rules = []policy.Rule{
 		Never:    []string{"client", "backup", "cmd/..."},
 		Why:      "from a password to keys, read on its own: no file, clock or network",
 	},
-	{Dir: "token", External: []string{"github.com/go-jose/go-jose/v4/..."}, Never: []string{"cmd/..."}, Why: "one token, read on its own by both who check it"},
+	{Dir: "token", Tests: []string{"internal/clocktest"}, External: []string{"github.com/go-jose/go-jose/v4/..."}, Never: []string{"cmd/..."}, Why: "one token, read on its own by both who check it"},
 
 	// In the vault.
 	{Dir: "vault/cells", Std: pure, Why: "the vault's memory knows nothing of what is in it"},
@@ -109,12 +110,12 @@ var rules = []policy.Rule{
 		Dir:      "chatd",
 		Local:    []string{"chatd/audit", "chatd/issuer", "chatd/limit", "sealed", "token"},
 		External: []string{"github.com/prometheus/client_golang/prometheus/...", "github.com/coreos/go-oidc/v3/oidc"},
-		Tests:    []string{"github.com/getkin/kin-openapi/..."},
+		Tests:    []string{"internal/clocktest", "github.com/getkin/kin-openapi/..."},
 		Never:    behindChatd, Why: "chatd relays what it cannot read",
 	},
 	{Dir: "chatd/audit", Local: []string{"internal/durable"}, External: []string{"golang.org/x/sys/..."}, Never: behindChatd, Why: "a log knows nothing of what is logged"},
 	{Dir: "chatd/limit", External: []string{"golang.org/x/time/rate"}, Why: "buckets know nobody by name"},
-	{Dir: "chatd/issuer", Local: []string{"chatd/limit", "token"}, External: []string{"github.com/wneessen/go-mail", "modernc.org/sqlite"}, Tests: []string{"github.com/emersion/go-smtp"}, Never: behindChatd, Why: "who makes accounts relays nothing"},
+	{Dir: "chatd/issuer", Local: []string{"chatd/limit", "token"}, External: []string{"github.com/wneessen/go-mail", "modernc.org/sqlite"}, Tests: []string{"internal/clocktest", "github.com/emersion/go-smtp"}, Never: behindChatd, Why: "who makes accounts relays nothing"},
 	{Dir: "cmd/chatd", Local: []string{"chatd/...", "chatd", "token", "internal/durable"}, External: []string{"github.com/BurntSushi/toml"}, Never: behindChatd, Why: "one binary per trust domain: the relay"},
 
 	// Development.
