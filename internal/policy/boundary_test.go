@@ -85,7 +85,7 @@ var rules = []policy.Rule{
 		Why:      "keeps a machine durable and knows nothing of what the machine is",
 	},
 	{Dir: "roster", Planned: true, Std: pure, Tests: []string{"vectors/..."}, Why: "who belongs to a fleet and who may change that: decided inside the state machine, like the vault"},
-	{Dir: "peer", Planned: true, External: []string{"golang.org/x/net/..."}, Never: []string{"vault", "replica", "roster"}, Why: "links carry what they cannot read"},
+	{Dir: "peer", Never: []string{"vault", "replica", "roster"}, Why: "links carry what they cannot read"},
 	{Dir: "vaultd/door", Local: []string{"oprf", "vault", "vaultapi"}, Never: outsideVault, Why: "decides requests without I/O, for vaultd and for the simulator"},
 	{Dir: "vaultd/machine", Planned: true, Local: []string{"replica", "roster", "vault", "vaultapi"}, Never: outsideVault, Why: "what a replica of the vault drives: the records and who keeps them"},
 	{
@@ -108,13 +108,14 @@ var rules = []policy.Rule{
 	// In front.
 	{
 		Dir:      "chatd",
-		Local:    []string{"chatd/audit", "chatd/issuer", "chatd/limit", "sealed", "token"},
+		Local:    []string{"chatd/audit", "chatd/issuer", "chatd/limit", "chatd/nearest", "sealed", "token"},
 		External: []string{"github.com/prometheus/client_golang/prometheus/...", "github.com/coreos/go-oidc/v3/oidc"},
 		Tests:    []string{"internal/clocktest", "github.com/getkin/kin-openapi/..."},
 		Never:    behindChatd, Why: "chatd relays what it cannot read",
 	},
 	{Dir: "chatd/audit", Local: []string{"internal/durable"}, External: []string{"golang.org/x/sys/..."}, Never: behindChatd, Why: "a log knows nothing of what is logged"},
 	{Dir: "chatd/limit", External: []string{"golang.org/x/time/rate"}, Why: "buckets know nobody by name"},
+	{Dir: "chatd/nearest", Why: "which server is nearest, decided without clock, network or goroutine"},
 	{Dir: "chatd/issuer", Local: []string{"chatd/limit", "token"}, External: []string{"github.com/wneessen/go-mail", "modernc.org/sqlite"}, Tests: []string{"internal/clocktest", "github.com/emersion/go-smtp"}, Never: behindChatd, Why: "who makes accounts relays nothing"},
 	{Dir: "cmd/chatd", Local: []string{"chatd/...", "chatd", "token", "internal/durable"}, External: []string{"github.com/BurntSushi/toml"}, Never: behindChatd, Why: "one binary per trust domain: the relay"},
 
