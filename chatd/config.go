@@ -81,8 +81,14 @@ type Limits struct {
 	// IdleTimeout closes connections without a request, 2 min by default.
 	IdleTimeout time.Duration
 	// RelayTimeout bounds all tries of one relayed request, 15 s by default, less
-	// than clients wait; TryTimeout one of them, 5 s by default.
+	// than clients wait; TryTimeout one of them, 6 s by default, more than a vaultd
+	// waits for a commit.
 	RelayTimeout, TryTimeout time.Duration
+	// ProbeEvery is the time between two probes of a vaultd that answers, 500 ms by
+	// default, and ProbeTimeout bounds one, 1 s by default: a vaultd that fell
+	// silent holds requests up for as long as both. PassOver is the first pause of
+	// one that failed, 250 ms by default, doubled up to 64 times.
+	ProbeEvery, ProbeTimeout, PassOver time.Duration
 	// Tries is how often a request is sent to a vaultd, 4 by default; Pause the
 	// time between rounds through all vaults, 50 ms by default, doubled each
 	// time, and up to as much again by chance.
@@ -128,7 +134,10 @@ func (l *Limits) setDefaults() {
 	def(&l.WriteTimeout, 30*time.Second)
 	def(&l.IdleTimeout, 2*time.Minute)
 	def(&l.RelayTimeout, 15*time.Second)
-	def(&l.TryTimeout, 5*time.Second)
+	def(&l.TryTimeout, 6*time.Second)
+	def(&l.ProbeEvery, 500*time.Millisecond)
+	def(&l.ProbeTimeout, time.Second)
+	def(&l.PassOver, 250*time.Millisecond)
 	def(&l.Tries, 4)
 	def(&l.Pause, 50*time.Millisecond)
 	def(&l.Retries, limit.Rate{Burst: 100, Every: 20 * time.Millisecond})
@@ -158,7 +167,8 @@ func (l *Limits) check() error {
 	}
 	for name, d := range map[string]time.Duration{
 		"header timeout": l.HeaderTimeout, "body timeout": l.BodyTimeout, "write timeout": l.WriteTimeout, "idle timeout": l.IdleTimeout,
-		"relay timeout": l.RelayTimeout, "try timeout": l.TryTimeout, "pause": l.Pause, "bundle age": l.BundleEvery, "drain timeout": l.DrainTimeout,
+		"relay timeout": l.RelayTimeout, "try timeout": l.TryTimeout,
+		"probe interval": l.ProbeEvery, "probe timeout": l.ProbeTimeout, "pause of a vaultd that failed": l.PassOver, "pause": l.Pause, "bundle age": l.BundleEvery, "drain timeout": l.DrainTimeout,
 	} {
 		if d <= 0 {
 			return fmt.Errorf("chatd: the %s is not above zero", name)

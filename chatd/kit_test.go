@@ -87,6 +87,9 @@ func newVaultd(t testing.TB) *vaultd {
 func (v *vaultd) serve(h http.HandlerFunc) { v.answer.Store(&h) }
 
 func (v *vaultd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead && r.URL.Path == "/v1/bundle" {
+		return // a probe
+	}
 	if r.URL.Path == "/v1/bundle" {
 		v.bundles.Add(1)
 		fmt.Fprintf(w, "bundle %d", v.bundles.Load())
@@ -186,8 +189,10 @@ func prepareKit(t testing.TB, vaults int) *kit {
 	k.c = chatd.Config{
 		Relay: relay, Issuer: accounts, Audit: lines, Names: must(chatd.NewNameKey(bytes.Repeat([]byte("n"), 32))),
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &front, nil },
-		Limits:      chatd.Limits{DrainDelay: -1, Pause: time.Microsecond},
-		Log:         slog.New(slog.NewJSONHandler(k.logs, nil)), Now: k.clock.Now,
+		// No probes: what a test sends is all that is sent. Those about probes are in
+		// upstream_internal_test.go, with a clock of their own.
+		Limits: chatd.Limits{DrainDelay: -1, Pause: time.Microsecond, ProbeEvery: time.Hour, PassOver: time.Hour},
+		Log:    slog.New(slog.NewJSONHandler(k.logs, nil)), Now: k.clock.Now,
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(front.Leaf)

@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"keepsake.example/chatd/nearest"
 )
 
 // metrics are registered where they are made: one that was made is published.
@@ -19,6 +21,8 @@ type metrics struct {
 	relays   *prometheus.CounterVec   // outcome
 	relaying prometheus.Gauge
 	tries    *prometheus.CounterVec // vault, outcome
+	probes   *prometheus.CounterVec // vault, outcome
+	away     *prometheus.CounterVec // vault
 	audits   *prometheus.CounterVec // outcome
 	auditing prometheus.Histogram
 	bundles  *prometheus.CounterVec // outcome
@@ -51,6 +55,8 @@ func newMetrics() *metrics {
 		relays:   counter("relays_total", "Requests relayed, by how that ended.", "outcome"),
 		relaying: gauge("relays_in_flight", "Requests being relayed."),
 		tries:    counter("tries_total", "Requests sent to a vaultd, by its place in the configuration and how that ended.", "vault", "outcome"),
+		probes:   counter("probes_total", "Probes of a vaultd, by its place in the configuration and how that ended.", "vault", "outcome"),
+		away:     counter("vault_away_total", "Times a vaultd began to be passed over, because it failed or said that it is unavailable.", "vault"),
 		audits:   counter("audit_lines_total", "Audit lines, by whether they became durable.", "outcome"),
 		auditing: f.NewHistogram(prometheus.HistogramOpts{Namespace: "chatd", Name: "audit_seconds", Help: "Time until an audit line was durable.", Buckets: buckets}),
 		bundles:  counter("bundle_fetches_total", "Fetches of the fleet's bundle, by how they ended.", "outcome"),
@@ -64,6 +70,26 @@ func newMetrics() *metrics {
 // watch publishes what is asked at each look.
 func (m *metrics) watch(name, help string, value func() float64) {
 	promauto.With(m.registry).NewGaugeFunc(prometheus.GaugeOpts{Namespace: "chatd", Name: name, Help: help}, value)
+}
+
+// watchVault publishes how one vaultd stands.
+func (m *metrics) watchVault(label string, status func() nearest.Status) {
+	f, labels := promauto.With(m.registry), prometheus.Labels{"vault": label}
+	gauge := func(name, help string, value func(nearest.Status) float64) {
+		f.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "chatd", Name: name, Help: help, ConstLabels: labels}, func() float64 { return value(status()) })
+	}
+	gauge("vault_up", "0 while a vaultd is passed over.", func(s nearest.Status) float64 {
+		if s.Away {
+			return 0
+		}
+		return 1
+	})
+	gauge("vault_probe_seconds", "Smoothed time of a vaultd's probes.", func(s nearest.Status) float64 { return s.Near.Seconds() })
+	gauge("vault_request_seconds", "Smoothed time of a vaultd's answers within the last minute, 0 without one.", func(s nearest.Status) float64 { return s.Took.Seconds() })
+	gauge("vault_requests_in_flight", "Requests under way to a vaultd.", func(s nearest.Status) float64 { return float64(s.Flying) })
+	f.NewCounterFunc(prometheus.CounterOpts{
+		Namespace: "chatd", Name: "vault_passed_over_total", Help: "Requests that went elsewhere because a vaultd was away.", ConstLabels: labels,
+	}, func() float64 { return float64(status().Passed) })
 }
 
 func (m *metrics) handler() http.Handler {

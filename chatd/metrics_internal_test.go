@@ -38,7 +38,7 @@ func touch(t *testing.T, m *metrics) {
 	for _, v := range []struct {
 		c *prometheus.CounterVec
 		n int
-	}{{m.requests, 2}, {m.refused, 1}, {m.relays, 1}, {m.tries, 2}, {m.audits, 1}, {m.bundles, 1}, {m.logins, 2}, {m.turned, 1}} {
+	}{{m.requests, 2}, {m.refused, 1}, {m.relays, 1}, {m.tries, 2}, {m.probes, 2}, {m.away, 1}, {m.audits, 1}, {m.bundles, 1}, {m.logins, 2}, {m.turned, 1}} {
 		if _, err := v.c.GetMetricWithLabelValues(make([]string, v.n)...); err != nil {
 			t.Error(err)
 		}

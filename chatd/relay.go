@@ -27,7 +27,7 @@ func newRelaying(c *Config, m *metrics) (*relaying, error) {
 	if err != nil {
 		return nil, err
 	}
-	up, err := newUpstream(c.Relay, c.Limits, c.Now, m)
+	up, err := newUpstream(c, m)
 	if err != nil {
 		return nil, err
 	}

@@ -135,6 +135,9 @@ func (s *Server) Serve(ctx context.Context, l Listeners) error {
 	background, stop := context.WithCancel(context.Background())
 	defer stop()
 	go s.keepKeys(background)
+	if s.relay != nil {
+		go s.relay.up.watch(background)
+	}
 	var err error
 	select {
 	case err = <-failed:

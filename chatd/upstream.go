@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"keepsake.example/chatd/limit"
+	"keepsake.example/chatd/nearest"
 	"keepsake.example/sealed"
 )
 
@@ -38,12 +40,13 @@ const maxBundle = 65536
 
 // upstream sends requests to the replicas of a fleet.
 type upstream struct {
-	vaults []*peer
-	first  atomic.Int32 // the one that answered last
-	limits Limits
-	now    func() time.Time
-	budget *limit.Table
-	m      *metrics
+	vaults  []*peer
+	nearest *nearest.Servers
+	limits  Limits
+	now     func() time.Time
+	budget  *limit.Table
+	m       *metrics
+	log     *slog.Logger
 }
 
 // peer is one vaultd.
@@ -51,19 +54,24 @@ type peer struct {
 	url    string
 	label  string // its place, for metrics
 	client *http.Client
+
+	tries, failed atomic.Uint64
 }
 
-func newUpstream(r *Relay, l Limits, now func() time.Time, m *metrics) (*upstream, error) {
+func newUpstream(c *Config, m *metrics) (*upstream, error) {
+	r, l := c.Relay, c.Limits
 	if len(r.Vaults) == 0 {
 		return nil, errors.New("chatd: no vaultd to relay to")
 	}
-	u := &upstream{limits: l, now: now, budget: limit.New(l.Retries, 1), m: m}
+	u := &upstream{limits: l, now: c.Now, budget: limit.New(l.Retries, 1), m: m, log: c.Log}
+	u.nearest = nearest.New(len(r.Vaults), nearest.Options{Every: l.ProbeEvery, PassOver: l.PassOver})
 	for i, v := range r.Vaults {
 		where, err := url.Parse(v.URL)
 		if err != nil || where.Scheme != "https" || where.Host == "" || where.Path != "" {
 			return nil, fmt.Errorf("chatd: vaultd %d has no https URL without a path", i)
 		}
-		u.vaults = append(u.vaults, &peer{v.URL, strconv.Itoa(i), newPeerClient(v.Pin, r.Certificate, l)})
+		u.vaults = append(u.vaults, &peer{url: v.URL, label: strconv.Itoa(i), client: newPeerClient(v.Pin, r.Certificate, l)})
+		m.watchVault(strconv.Itoa(i), func() nearest.Status { return u.nearest.Status(i, time.Now()) })
 	}
 	return u, nil
 }
@@ -113,9 +121,13 @@ func (u *upstream) close() {
 func (u *upstream) relay(ctx context.Context, request []byte) (answer []byte, by int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, u.limits.RelayTimeout)
 	defer cancel()
-	return u.each(ctx, func(ctx context.Context, p *peer) ([]byte, error) {
-		return p.ask(ctx, http.MethodPost, "/v1/request", request, sealed.AnswerSize)
-	}, func(b []byte) bool { return len(b) == sealed.AnswerSize })
+	return u.each(ctx, question{
+		ask: func(ctx context.Context, p *peer) ([]byte, error) {
+			return p.ask(ctx, http.MethodPost, "/v1/request", request, sealed.AnswerSize)
+		},
+		good: func(b []byte) bool { return len(b) == sealed.AnswerSize },
+		work: true,
+	})
 }
 
 // bundle fetches the fleet's bundle. Nothing of it is checked here: clients
@@ -123,37 +135,53 @@ func (u *upstream) relay(ctx context.Context, request []byte) (answer []byte, by
 func (u *upstream) bundle(ctx context.Context) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, u.limits.TryTimeout)
 	defer cancel()
-	b, _, err := u.each(ctx, func(ctx context.Context, p *peer) ([]byte, error) {
-		return p.ask(ctx, http.MethodGet, "/v1/bundle", nil, maxBundle)
-	}, func(b []byte) bool { return len(b) > 0 && len(b) <= maxBundle })
+	b, _, err := u.each(ctx, question{
+		ask: func(ctx context.Context, p *peer) ([]byte, error) {
+			return p.ask(ctx, http.MethodGet, bundlePath, nil, maxBundle)
+		},
+		good: func(b []byte) bool { return len(b) > 0 && len(b) <= maxBundle },
+	})
 	u.m.bundles.WithLabelValues(outcome(err)).Inc()
 	return b, err
 }
 
-// each tries one vaultd after the other, beginning with the one that answered
-// last.
-func (u *upstream) each(ctx context.Context, ask func(context.Context, *peer) ([]byte, error), good func([]byte) bool) ([]byte, int, error) {
-	n, first := len(u.vaults), int(u.first.Load())
-	failure := errNoVault
+const bundlePath = "/v1/bundle"
+
+// question is what one vaultd is asked, and which answers are any.
+type question struct {
+	ask  func(context.Context, *peer) ([]byte, error)
+	good func([]byte) bool
+	work bool // its time tells how long a request takes
+}
+
+// each asks the nearest vaultd that answers, then the next: each one once in a
+// round, and at most limits.Tries of them, all in the time that ctx leaves.
+func (u *upstream) each(ctx context.Context, q question) ([]byte, int, error) {
+	failure, by := errNoVault, -1
+	tried := make([]bool, len(u.vaults))
 	for try := range u.limits.Tries {
 		if try > 0 && !u.again(ctx, try) {
 			break
 		}
-		at := (first + try) % n
-		b, err := u.try(ctx, u.vaults[at], ask)
-		if err == nil && !good(b) {
-			err = errAnswer
+		if try%len(tried) == 0 {
+			clear(tried)
 		}
-		u.m.tries.WithLabelValues(u.vaults[at].label, tryOutcome(err)).Inc()
+		b, at, err := u.try(ctx, q, tried)
 		switch {
-		case err == nil, errors.Is(err, errNoChannelKey), errors.Is(err, errNotSealed):
-			u.first.Store(int32(at))
+		case err == nil, errors.Is(err, errNotSealed):
 			return b, at, err
-		case errors.Is(err, errPin), errors.Is(err, errAnswer):
+		case errors.Is(err, errNoChannelKey):
+			// A replica that lags does not know the newest key yet. One more is asked:
+			// two that do not know it mean that the client's is old.
+			if by >= 0 || len(tried) == 1 {
+				return nil, at, err
+			}
+			failure, by = err, at
+		case by < 0 && (errors.Is(err, errPin) || errors.Is(err, errAnswer)):
 			failure = fmt.Errorf("%w: %w", errNoVault, err) // worth telling over a mere silence
 		}
 	}
-	return nil, -1, failure
+	return nil, by, failure
 }
 
 func tryOutcome(err error) string {
@@ -175,7 +203,12 @@ func (u *upstream) again(ctx context.Context, try int) bool {
 		return true // another vaultd: at once
 	}
 	pause := u.limits.Pause << min(try/n-1, 6)
-	timer := time.NewTimer(pause + rand.N(pause))
+	return sleep(ctx, pause+rand.N(pause))
+}
+
+// sleep reports whether ctx lasted as long.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -185,10 +218,34 @@ func (u *upstream) again(ctx context.Context, try int) bool {
 	}
 }
 
-func (u *upstream) try(ctx context.Context, p *peer, ask func(context.Context, *peer) ([]byte, error)) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, u.limits.TryTimeout)
+// try asks one vaultd that was not tried. It ends at once when that vaultd is
+// found to be away meanwhile: a request must not wait for a silent one until its
+// time is over.
+func (u *upstream) try(ctx context.Context, q question, tried []bool) ([]byte, int, error) {
+	t := u.nearest.Take(time.Now(), tried)
+	tried[t.Server] = true
+	p := u.vaults[t.Server]
+	p.tries.Add(1)
+	one, cancel := context.WithTimeout(ctx, u.limits.TryTimeout)
 	defer cancel()
-	return ask(ctx, p)
+	defer context.AfterFunc(t.Life, cancel)()
+	b, err := q.ask(one, p)
+	if err == nil && !q.good(b) {
+		err = errAnswer
+	}
+	u.m.tries.WithLabelValues(p.label, tryOutcome(err)).Inc()
+	switch {
+	case err == nil, errors.Is(err, errNoChannelKey), errors.Is(err, errNotSealed):
+		t.Answered(time.Now(), q.work && err == nil)
+	case ctx.Err() != nil:
+		t.Left() // the client is gone, or out of time; not by this vaultd alone
+	default:
+		p.failed.Add(1)
+		if t.Failed(time.Now(), err.Error()) {
+			u.tellAway(p, err.Error())
+		}
+	}
+	return b, t.Server, err
 }
 
 // ask sends one request and reads at most one byte over most.
