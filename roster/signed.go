@@ -1,0 +1,111 @@
+package roster
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+const (
+	// MaxSignatures is how many signatures a change can carry: of all operators, the
+	// old and the new.
+	MaxSignatures = 2 * MaxOperators
+	// MaxSigned is the longest encoding of a signed change in bytes.
+	MaxSigned = 1 + 2 + MaxText + 1 + MaxSignatures*(ed25519.PublicKeySize+ed25519.SignatureSize)
+
+	signedVersion  = 1
+	labelSignature = "keepsake fleet change signature\x01"
+)
+
+// ErrSigned is bytes that are not a signed change in its one form.
+var ErrSigned = errors.New("roster: not a signed change in its one form")
+
+// Signature is an operator's signature of a text. The key says whose it is.
+type Signature struct {
+	Key       [32]byte
+	Signature [64]byte
+}
+
+// Signed is a change and who signed it, as it travels.
+type Signed struct {
+	Text       string
+	Signatures []Signature // by key, no key twice
+}
+
+// Sign signs a text, which must be a change in its one form, ErrText: nobody signs
+// what the state machine reads otherwise than it was shown.
+func Sign(text string, key ed25519.PrivateKey) (Signature, error) {
+	var s Signature
+	if _, err := ParseChange(text); err != nil {
+		return s, fmt.Errorf("signing: %w", err)
+	}
+	copy(s.Key[:], key.Public().(ed25519.PublicKey))
+	copy(s.Signature[:], ed25519.Sign(key, message(text)))
+	return s, nil
+}
+
+func message(text string) []byte { return []byte(labelSignature + text) }
+
+// holds reports whether the key signed the text.
+func (g *Signature) holds(text string) bool {
+	return ed25519.Verify(g.Key[:], message(text), g.Signature[:])
+}
+
+// Add puts a signature in its place. It refuses one that does not hold, the second
+// of a key, and one too many.
+func (s *Signed) Add(g Signature) error {
+	if !g.holds(s.Text) {
+		return fmt.Errorf("%w: the signature by %x does not hold for this text", ErrSigned, g.Key)
+	}
+	i, found := slices.BinarySearchFunc(s.Signatures, g, byKey)
+	if found || len(s.Signatures) == MaxSignatures {
+		return fmt.Errorf("%w: signed twice by %x, or over %d signatures", ErrSigned, g.Key, MaxSignatures)
+	}
+	s.Signatures = slices.Insert(s.Signatures, i, g)
+	return nil
+}
+
+func byKey(a, b Signature) int { return bytes.Compare(a.Key[:], b.Key[:]) }
+
+// inOrder reports whether no key signed twice.
+func (s *Signed) inOrder() bool {
+	for i := 1; i < len(s.Signatures); i++ {
+		if byKey(s.Signatures[i-1], s.Signatures[i]) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Encode returns the bytes of a signed change, spec/replication.md §15.3. The
+// bytes of one with too long a text, or too many signatures, are never decoded.
+func (s *Signed) Encode() []byte {
+	w := new(wire)
+	s.layout(w)
+	return w.b
+}
+
+// DecodeSigned reads the bytes of [Signed.Encode], and no others: ErrSigned. It
+// looks neither at the text nor at a signature; [Roster.Apply] does.
+func DecodeSigned(b []byte) (*Signed, error) {
+	if len(b) > MaxSigned {
+		return nil, fmt.Errorf("%w: %d bytes", ErrSigned, len(b))
+	}
+	s, w := new(Signed), &wire{b: b, reading: true}
+	s.layout(w)
+	if !w.done() || !s.inOrder() {
+		return nil, ErrSigned
+	}
+	return s, nil
+}
+
+func (s *Signed) layout(w *wire) {
+	w.constant(string(rune(signedVersion)))
+	w.text(&s.Text, MaxText)
+	list(w, &s.Signatures, MaxSignatures, func(g *Signature) {
+		w.bytes(g.Key[:])
+		w.bytes(g.Signature[:])
+	})
+}
