@@ -16,6 +16,7 @@ import (
 	"keepsake.example/chatd"
 	"keepsake.example/chatd/audit"
 	"keepsake.example/chatd/issuer"
+	"keepsake.example/internal/command"
 	"keepsake.example/token"
 )
 
@@ -92,7 +93,7 @@ func (r *relayConfig) build(c *config, own *issuer.Issuer) (*chatd.Relay, error)
 	for _, v := range r.Vaults {
 		pin, err := chatd.ParsePin(v.Pin)
 		if err != nil {
-			return nil, configError(fmt.Sprintf("the pin of %s: %v", v.URL, err), "vaultd init prints it as \"server pin\"")
+			return nil, command.BadConfig(fmt.Sprintf("the pin of %s: %v", v.URL, err), "vaultd init prints it as \"server pin\"")
 		}
 		out.Vaults = append(out.Vaults, chatd.Vault{URL: v.URL, Pin: pin})
 	}
@@ -181,7 +182,7 @@ func (i *issuerConfig) sender(c *config, codes io.Writer) (issuer.Sender, error)
 		}
 		return issuer.NewWebhook(issuer.Webhook{URL: i.Webhook.URL, Secret: secret, Roots: roots})
 	}
-	return nil, configError(fmt.Sprintf("sender is %q", i.Sender), `it is "smtp", "webhook" or, for development, "insecure-terminal"`)
+	return nil, command.BadConfig(fmt.Sprintf("sender is %q", i.Sender), `it is "smtp", "webhook" or, for development, "insecure-terminal"`)
 }
 
 func (s *smtpConfig) sender(c *config) (issuer.Sender, error) {
@@ -191,7 +192,7 @@ func (s *smtpConfig) sender(c *config) (issuer.Sender, error) {
 	}
 	var password []byte
 	if s.PasswordFile != "" {
-		if password, err = readFile(c.path(s.PasswordFile), maxFile); err != nil {
+		if password, err = command.ReadFile(c.path(s.PasswordFile), maxFile); err != nil {
 			return nil, fmt.Errorf("reading the password of the mail server: %w", err)
 		}
 	}
@@ -203,30 +204,30 @@ func (s *smtpConfig) sender(c *config) (issuer.Sender, error) {
 
 // readKey reads an Ed25519 private key: PKCS #8 in PEM.
 func readKey(path string) (ed25519.PrivateKey, error) {
-	text, err := readFile(path, maxFile)
+	text, err := command.ReadFile(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading a key: %w", err)
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, configError(path+" is no key in PEM form", "chatd init makes keys")
+		return nil, command.BadConfig(path+" is no key in PEM form", "chatd init makes keys")
 	}
 	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if ed, ok := k.(ed25519.PrivateKey); ok && err == nil {
 		return ed, nil
 	}
-	return nil, configError(path+" is no Ed25519 key", "chatd init makes keys")
+	return nil, command.BadConfig(path+" is no Ed25519 key", "chatd init makes keys")
 }
 
 // readSecret reads 64 hexadecimal digits.
 func readSecret(path string) ([]byte, error) {
-	text, err := readFile(path, maxFile)
+	text, err := command.ReadFile(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading a secret: %w", err)
 	}
 	b, err := hex.DecodeString(string(bytes.TrimSpace(text)))
 	if err != nil || len(b) != 32 {
-		return nil, configError(path+" is not 64 hexadecimal digits", "")
+		return nil, command.BadConfig(path+" is not 64 hexadecimal digits", "")
 	}
 	return b, nil
 }
@@ -236,13 +237,13 @@ func readRoots(path string) (*x509.CertPool, error) {
 	if path == "" {
 		return nil, nil
 	}
-	text, err := readFile(path, maxFile)
+	text, err := command.ReadFile(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading authorities: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, configError(path+" has no certificate in PEM form", "")
+		return nil, command.BadConfig(path+" has no certificate in PEM form", "")
 	}
 	return pool, nil
 }

@@ -1,15 +1,10 @@
 package main
 
 import (
-	"bytes"
 	_ "embed"
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
-	"strings"
-	"text/template"
 	"time"
 
 	"github.com/BurntSushi/toml"
@@ -17,6 +12,7 @@ import (
 	"keepsake.example/chatd"
 	"keepsake.example/chatd/issuer"
 	"keepsake.example/chatd/limit"
+	"keepsake.example/internal/command"
 )
 
 // config is chatd.toml. The commented template beside it says what each
@@ -50,14 +46,14 @@ type vaultConfig struct {
 
 // trustedIssuer is one whose tokens the relay takes.
 type trustedIssuer struct {
-	Name       string   `toml:"name"`
-	Audience   string   `toml:"audience"`
-	Algorithms []string `toml:"algorithms"`
-	JWKSFile   string   `toml:"jwks_file"`
-	JWKSURL    string   `toml:"jwks_url"`
-	Discover   bool     `toml:"discover"`
-	Roots      string   `toml:"roots"`
-	MaxLife    duration `toml:"max_life"`
+	Name       string           `toml:"name"`
+	Audience   string           `toml:"audience"`
+	Algorithms []string         `toml:"algorithms"`
+	JWKSFile   string           `toml:"jwks_file"`
+	JWKSURL    string           `toml:"jwks_url"`
+	Discover   bool             `toml:"discover"`
+	Roots      string           `toml:"roots"`
+	MaxLife    command.Duration `toml:"max_life"`
 }
 
 // issuerConfig is the built-in issuer.
@@ -95,69 +91,46 @@ type webhookConfig struct {
 }
 
 type issuerLimits struct {
-	CodeLife        duration `toml:"code_life"`
-	TokenLife       duration `toml:"token_life"`
-	RefreshIdle     duration `toml:"refresh_idle"`
-	Repeat          duration `toml:"repeat"`
-	PerHandle       rate     `toml:"per_handle"`
-	PerAddress      rate     `toml:"per_address"`
-	InAll           rate     `toml:"in_all"`
-	TriesPerAddress rate     `toml:"tries_per_address"`
-	Devices         int      `toml:"devices"`
-	Queue           int      `toml:"queue"`
-	Table           int      `toml:"table"`
+	CodeLife        command.Duration `toml:"code_life"`
+	TokenLife       command.Duration `toml:"token_life"`
+	RefreshIdle     command.Duration `toml:"refresh_idle"`
+	Repeat          command.Duration `toml:"repeat"`
+	PerHandle       rate             `toml:"per_handle"`
+	PerAddress      rate             `toml:"per_address"`
+	InAll           rate             `toml:"in_all"`
+	TriesPerAddress rate             `toml:"tries_per_address"`
+	Devices         int              `toml:"devices"`
+	Queue           int              `toml:"queue"`
+	Table           int              `toml:"table"`
 }
 
 type limits struct {
-	Connections           int      `toml:"connections"`
-	ConnectionsPerAddress int      `toml:"connections_per_address"`
-	Streams               int      `toml:"streams"`
-	Relays                int      `toml:"relays"`
-	Header                int      `toml:"header_bytes"`
-	HeaderTimeout         duration `toml:"header_timeout"`
-	BodyTimeout           duration `toml:"body_timeout"`
-	WriteTimeout          duration `toml:"write_timeout"`
-	IdleTimeout           duration `toml:"idle_timeout"`
-	RelayTimeout          duration `toml:"relay_timeout"`
-	TryTimeout            duration `toml:"try_timeout"`
-	Tries                 int      `toml:"tries"`
-	Pause                 duration `toml:"pause"`
-	Retries               rate     `toml:"retries"`
-	PerAccount            rate     `toml:"per_account"`
-	PerAddress            rate     `toml:"per_address"`
-	Table                 int      `toml:"table"`
-	BundleEvery           duration `toml:"bundle_every"`
-	DrainDelay            duration `toml:"drain_delay"`
-	DrainTimeout          duration `toml:"drain_timeout"`
-}
-
-// duration is written with its unit, "20ms": a bare number is refused, so that
-// nobody's seconds are taken for nanoseconds.
-type duration time.Duration
-
-// UnmarshalText reads "20ms", "168h".
-func (d *duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	*d = duration(v)
-	return err
-}
-
-// String writes "10m" and not "10m0s".
-func (d duration) String() string {
-	s := time.Duration(d).String()
-	if cut, ok := strings.CutSuffix(s, "m0s"); ok {
-		s = cut + "m"
-	}
-	if cut, ok := strings.CutSuffix(s, "h0m"); ok {
-		s = cut + "h"
-	}
-	return s
+	Connections           int              `toml:"connections"`
+	ConnectionsPerAddress int              `toml:"connections_per_address"`
+	Streams               int              `toml:"streams"`
+	Relays                int              `toml:"relays"`
+	Header                int              `toml:"header_bytes"`
+	HeaderTimeout         command.Duration `toml:"header_timeout"`
+	BodyTimeout           command.Duration `toml:"body_timeout"`
+	WriteTimeout          command.Duration `toml:"write_timeout"`
+	IdleTimeout           command.Duration `toml:"idle_timeout"`
+	RelayTimeout          command.Duration `toml:"relay_timeout"`
+	TryTimeout            command.Duration `toml:"try_timeout"`
+	Tries                 int              `toml:"tries"`
+	Pause                 command.Duration `toml:"pause"`
+	Retries               rate             `toml:"retries"`
+	PerAccount            rate             `toml:"per_account"`
+	PerAddress            rate             `toml:"per_address"`
+	Table                 int              `toml:"table"`
+	BundleEvery           command.Duration `toml:"bundle_every"`
+	DrainDelay            command.Duration `toml:"drain_delay"`
+	DrainTimeout          command.Duration `toml:"drain_timeout"`
 }
 
 // rate is { burst = 5, every = "12m" }: 5 at once, and one more every 12 minutes.
 type rate struct {
-	Burst int      `toml:"burst"`
-	Every duration `toml:"every"`
+	Burst int              `toml:"burst"`
+	Every command.Duration `toml:"every"`
 }
 
 // String writes the inline table.
@@ -165,16 +138,16 @@ func (r rate) String() string { return fmt.Sprintf(`{ burst = %d, every = "%s" }
 
 func (r rate) rate() limit.Rate { return limit.Rate{Burst: r.Burst, Every: time.Duration(r.Every)} }
 
-func rateOf(r limit.Rate) rate { return rate{r.Burst, duration(r.Every)} }
+func rateOf(r limit.Rate) rate { return rate{r.Burst, command.Duration(r.Every)} }
 
 func defaultLimits() limits {
 	d := chatd.DefaultLimits()
 	return limits{
 		Connections: d.Connections, ConnectionsPerAddress: d.ConnectionsPerAddress, Streams: d.Streams, Relays: d.Relays, Header: d.Header,
-		HeaderTimeout: duration(d.HeaderTimeout), BodyTimeout: duration(d.BodyTimeout), WriteTimeout: duration(d.WriteTimeout), IdleTimeout: duration(d.IdleTimeout),
-		RelayTimeout: duration(d.RelayTimeout), TryTimeout: duration(d.TryTimeout), Tries: d.Tries, Pause: duration(d.Pause),
+		HeaderTimeout: command.Duration(d.HeaderTimeout), BodyTimeout: command.Duration(d.BodyTimeout), WriteTimeout: command.Duration(d.WriteTimeout), IdleTimeout: command.Duration(d.IdleTimeout),
+		RelayTimeout: command.Duration(d.RelayTimeout), TryTimeout: command.Duration(d.TryTimeout), Tries: d.Tries, Pause: command.Duration(d.Pause),
 		Retries: rateOf(d.Retries), PerAccount: rateOf(d.PerAccount), PerAddress: rateOf(d.PerAddress), Table: d.Table,
-		BundleEvery: duration(d.BundleEvery), DrainDelay: duration(d.DrainDelay), DrainTimeout: duration(d.DrainTimeout),
+		BundleEvery: command.Duration(d.BundleEvery), DrainDelay: command.Duration(d.DrainDelay), DrainTimeout: command.Duration(d.DrainTimeout),
 	}
 }
 
@@ -191,7 +164,7 @@ func (l limits) limits() chatd.Limits {
 func defaultIssuerLimits() issuerLimits {
 	d := issuer.DefaultLimits()
 	return issuerLimits{
-		CodeLife: duration(d.CodeLife), TokenLife: duration(d.TokenLife), RefreshIdle: duration(d.RefreshIdle), Repeat: duration(d.Repeat),
+		CodeLife: command.Duration(d.CodeLife), TokenLife: command.Duration(d.TokenLife), RefreshIdle: command.Duration(d.RefreshIdle), Repeat: command.Duration(d.Repeat),
 		PerHandle: rateOf(d.PerHandle), PerAddress: rateOf(d.PerAddress), InAll: rateOf(d.InAll), TriesPerAddress: rateOf(d.TriesPerAddress),
 		Devices: d.Devices, Queue: d.Queue, Table: d.Table,
 	}
@@ -205,22 +178,12 @@ func (l issuerLimits) limits() issuer.Limits {
 	}
 }
 
-// maxConfig is the largest configuration file, in bytes.
-const maxConfig = 1 << 20
-
-// readConfig reads a file strictly: a setting that is not known is refused, for
-// it is one that somebody relies on.
 func readConfig(file string) (*config, error) {
-	text, err := readFile(file, maxConfig)
-	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
+	c, err := command.ReadSettings(file, "chatd init", parseConfig)
+	if err == nil {
+		c.file = file
 	}
-	c, err := parseConfig(text)
-	if err != nil {
-		return nil, configError(file+": "+err.Error(), "what the settings mean is written in the file that chatd init makes")
-	}
-	c.file = file
-	return c, nil
+	return c, err
 }
 
 func parseConfig(text []byte) (*config, error) {
@@ -229,12 +192,8 @@ func parseConfig(text []byte) (*config, error) {
 	if _, err := toml.Decode(string(text), &has); err == nil && has.Issuer != nil {
 		c.Issuer = &issuerConfig{Limits: defaultIssuerLimits()}
 	}
-	meta, err := toml.Decode(string(text), &c)
-	if err != nil {
+	if err := command.DecodeSettings(text, &c); err != nil {
 		return nil, err
-	}
-	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, fmt.Errorf("unknown setting %q", unknown[0].String())
 	}
 	return &c, c.check()
 }
@@ -294,57 +253,19 @@ func (c *config) insecure() (choices []string) {
 }
 
 // path is a file that the configuration names, relative to it; "" stays.
-func (c *config) path(name string) string {
-	if name == "" || filepath.IsAbs(name) {
-		return name
-	}
-	return filepath.Join(filepath.Dir(c.file), name)
-}
-
-func readFile(path string, most int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > most {
-		return nil, fmt.Errorf("%s is over %d bytes", path, most)
-	}
-	return os.ReadFile(path)
-}
+func (c *config) path(name string) string { return command.Beside(c.file, name) }
 
 //go:embed chatd.toml.tmpl
 var templateText string
 
-var configTemplate = template.Must(template.New("chatd.toml").Funcs(template.FuncMap{"quote": quote, "list": list}).Parse(templateText))
+var configTemplate = command.SettingsTemplate("chatd.toml", templateText)
 
 // write makes a commented configuration file, and checks it.
 func (c *config) write() ([]byte, error) {
-	var b bytes.Buffer
-	if err := configTemplate.Execute(&b, c); err != nil {
-		return nil, fmt.Errorf("writing the configuration: %w", err)
-	}
-	if _, err := parseConfig(b.Bytes()); err != nil {
-		return nil, configError(err.Error(), "see: chatd help init")
-	}
-	return b.Bytes(), nil
-}
-
-// quote writes a TOML string.
-func quote(s string) (string, error) {
-	var b bytes.Buffer
-	err := toml.NewEncoder(&b).Encode(map[string]string{"v": s})
-	return string(bytes.TrimSpace(bytes.TrimPrefix(b.Bytes(), []byte("v = ")))), err
-}
-
-// list writes a TOML list of strings.
-func list(all []string) (string, error) {
-	var quoted []string
-	for _, s := range all {
-		q, err := quote(s)
-		if err != nil {
-			return "", err
+	return command.WriteSettings(configTemplate, c, func(text []byte) error {
+		if _, err := parseConfig(text); err != nil {
+			return command.BadConfig(err.Error(), "see: chatd help init")
 		}
-		quoted = append(quoted, q)
-	}
-	return "[" + strings.Join(quoted, ", ") + "]", nil
+		return nil
+	})
 }

@@ -10,12 +10,12 @@ import (
 	"flag"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"keepsake.example/chatd"
+	"keepsake.example/internal/command"
 	"keepsake.example/internal/durable"
 	"keepsake.example/token"
 )
@@ -30,9 +30,9 @@ type setting struct {
 	insecureTerminal  bool
 }
 
-var initCommand = command{
-	name: "init", args: "DIR", most: 1, short: "make keys and a configuration",
-	long: `Makes in DIR, which must not exist or be empty: the keys that chatd needs, and
+var initCommand = command.Command[app, options]{
+	Name: "init", Args: "DIR", Short: "make keys and a configuration",
+	Long: `Makes in DIR, which must not exist or be empty: the keys that chatd needs, and
 DIR/chatd.toml, which explains every setting and limit. Prints
 
   the client pin   for "relays" of vaultd's configuration
@@ -42,11 +42,11 @@ DIR/chatd.toml, which explains every setting and limit. Prints
 With --issuer, accounts come from that issuer: your own, or chatd's built-in one,
 which runs apart (--role issuer) because it can make every account. Both in one
 process (--role insecure-both) let whoever takes over the relay do the same.`,
-	example: `  chatd init /etc/chatd --url https://chat.example.org \
+	Example: `  chatd init /etc/chatd --url https://chat.example.org \
     --vault https://vault1.internal:7443=3f0c...64 hex digits, from vaultd init
   chatd init /etc/chatd --url https://chat.example.org --vault URL=PIN \
     --issuer https://id.example.org --jwks discover`,
-	flags: func(f *flag.FlagSet, o *options) {
+	Flags: func(f *flag.FlagSet, o *options) {
 		s := &o.setting
 		f.StringVar(&s.url, "url", "", "`URL` where clients reach this server, https; the built-in issuer's name")
 		f.StringVar(&s.listen, "listen", "127.0.0.1:8443", "`ADDRESS` where it listens")
@@ -70,7 +70,7 @@ process (--role insecure-both) let whoever takes over the relay do the same.`,
 		f.BoolVar(&s.insecureTerminal, "insecure-terminal", false, "print codes in place of mailing them; development only")
 		f.StringVar(&s.selfSigned, "insecure-self-signed", "", "make a TLS certificate for `HOST` that clients must be given; development only")
 	},
-	run: (*app).init,
+	Run: (*app).init,
 }
 
 func (a *app) init(_ context.Context, o *options) error {
@@ -83,7 +83,7 @@ func (a *app) init(_ context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	dir, err := newFolder(o.args[0])
+	dir, err := command.NewFolder(o.args[0], "nothing was changed; choose another folder")
 	if err != nil {
 		return err
 	}
@@ -95,12 +95,12 @@ func (a *app) init(_ context.Context, o *options) error {
 		return err
 	}
 	for _, choice := range c.insecure() {
-		fmt.Fprintf(a.err, "chatd: warning: insecure: %s\n", choice)
+		a.Warn("insecure: " + choice)
 	}
 	if s.selfSigned == "" {
-		fmt.Fprintf(a.out, "next: put your certificate at %s and its key at %s\n", c.path(c.TLSCertificate), c.path(c.TLSKey))
+		fmt.Fprintf(a.Out, "next: put your certificate at %s and its key at %s\n", c.path(c.TLSCertificate), c.path(c.TLSKey))
 	}
-	fmt.Fprintf(a.out, "then: chatd serve --config %s\n", c.file)
+	fmt.Fprintf(a.Out, "then: chatd serve --config %s\n", c.file)
 	return nil
 }
 
@@ -108,18 +108,18 @@ func (a *app) init(_ context.Context, o *options) error {
 func (s *setting) config() (*config, error) {
 	u, err := url.Parse(s.url)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.Path != "" {
-		return nil, usage("--url is needed: https://HOST, where clients reach this server", "see: chatd help init")
+		return nil, command.Usage("--url is needed: https://HOST, where clients reach this server", "see: chatd help init")
 	}
 	admin, err := nextPort(s.listen)
 	if err != nil {
-		return nil, usage(err.Error(), "--listen 0.0.0.0:443")
+		return nil, command.Usage(err.Error(), "--listen 0.0.0.0:443")
 	}
 	c := &config{
 		Listen: s.listen, Admin: admin, TLSCertificate: "tls.crt", TLSKey: "tls.key", Audit: "audit.jsonl", AuditFileBytes: 256 << 20,
 		NameKey: "name.key", Limits: defaultLimits(),
 	}
 	if s.role != "relay" && s.role != "issuer" && s.role != "insecure-both" {
-		return nil, usage(fmt.Sprintf("the role is %q", s.role), "it is relay, issuer or insecure-both")
+		return nil, command.Usage(fmt.Sprintf("the role is %q", s.role), "it is relay, issuer or insecure-both")
 	}
 	if s.role != "issuer" {
 		if c.Relay, err = s.relay(); err != nil {
@@ -135,15 +135,15 @@ func (s *setting) config() (*config, error) {
 func (s *setting) relay() (*relayConfig, error) {
 	r := &relayConfig{ClientKey: "client.key", Vaults: s.vaults}
 	if len(s.vaults) == 0 {
-		return nil, usage("--vault is needed: a vaultd and its pin", "vaultd init prints the pin")
+		return nil, command.Usage("--vault is needed: a vaultd and its pin", "vaultd init prints the pin")
 	}
 	if s.issuer == "" {
 		if s.role == "relay" {
-			return nil, usage("--issuer is needed for a relay", "for a built-in issuer, its --url; chatd init --role issuer makes one")
+			return nil, command.Usage("--issuer is needed for a relay", "for a built-in issuer, its --url; chatd init --role issuer makes one")
 		}
 		return r, nil
 	}
-	i := trustedIssuer{Name: s.issuer, Audience: "keepsake-chatd", Algorithms: []string{s.alg}, MaxLife: duration(time.Hour)}
+	i := trustedIssuer{Name: s.issuer, Audience: "keepsake-chatd", Algorithms: []string{s.alg}, MaxLife: command.Duration(time.Hour)}
 	switch {
 	case s.jwks == "discover":
 		i.Discover = true
@@ -197,25 +197,6 @@ func nextPort(listen string) (string, error) {
 	return fmt.Sprintf("127.0.0.1:%d", port+1), nil
 }
 
-// newFolder makes dir, or takes it when it is empty.
-func newFolder(dir string) (string, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("making the folder: %w", err)
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return "", fmt.Errorf("looking into the folder: %w", err)
-	}
-	if len(entries) > 0 {
-		return "", &failure{exitExists, dir + " is not empty", "nothing was changed; choose another folder"}
-	}
-	return dir, nil
-}
-
 // makeKeys writes the files that the configuration names.
 func (a *app) makeKeys(s *setting, c *config) error {
 	if err := writeSecret(c.path(c.NameKey)); err != nil {
@@ -230,7 +211,7 @@ func (a *app) makeKeys(s *setting, c *config) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(a.out, "client pin  %s\n", chatd.PinOf(cert.Leaf))
+		fmt.Fprintf(a.Out, "client pin  %s\n", chatd.PinOf(cert.Leaf))
 	}
 	if c.Issuer != nil {
 		if err := a.makeIssuer(c); err != nil {
@@ -238,7 +219,7 @@ func (a *app) makeKeys(s *setting, c *config) error {
 		}
 	}
 	if s.selfSigned != "" {
-		fmt.Fprintln(a.err, "chatd: warning: insecure: the certificate is self-signed: give clients the file tls.crt")
+		fmt.Fprintln(a.Err, "chatd: warning: insecure: the certificate is self-signed: give clients the file tls.crt")
 		return selfSign(c, s.selfSigned)
 	}
 	return nil
@@ -260,7 +241,7 @@ func (a *app) makeIssuer(c *config) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "keys' file  %s\n", c.path("jwks.json"))
+	fmt.Fprintf(a.Out, "keys' file  %s\n", c.path("jwks.json"))
 	return durable.CreateExclusive(c.path("jwks.json"), jwks, 0o644)
 }
 

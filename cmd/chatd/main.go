@@ -12,6 +12,8 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	"keepsake.example/internal/command"
 )
 
 func main() {
@@ -22,6 +24,6 @@ func main() {
 	// after the first.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	a := &app{out: os.Stdout, err: os.Stderr}
+	a := &app{command.Output{Out: os.Stdout, Err: os.Stderr}}
 	os.Exit(a.run(ctx, os.Args[1:]))
 }

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
+
+	"keepsake.example/internal/command"
 )
 
 var pin = strings.Repeat("0", 64)
@@ -44,7 +46,7 @@ func (b *buffer) String() string {
 func chatd_(t *testing.T, want int, args ...string) (out, errs string) {
 	t.Helper()
 	var o, e buffer
-	if code := (&app{&o, &e}).run(context.Background(), args); code != want {
+	if code := (&app{command.Output{Out: &o, Err: &e}}).run(context.Background(), args); code != want {
 		t.Fatalf("chatd %s: exit %d, want %d\n%s%s", strings.Join(args, " "), code, want, o.String(), e.String())
 	}
 	return o.String(), e.String()
@@ -168,7 +170,7 @@ func TestFileExplainsEverySetting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Relay.Issuers = []trustedIssuer{{Name: "https://id.example", Audience: "a", Algorithms: []string{"EdDSA"}, Discover: true, MaxLife: duration(time.Hour)}}
+	c.Relay.Issuers = []trustedIssuer{{Name: "https://id.example", Audience: "a", Algorithms: []string{"EdDSA"}, Discover: true, MaxLife: command.Duration(time.Hour)}}
 	text, err := c.write()
 	if err != nil {
 		t.Fatal(err)
@@ -222,12 +224,12 @@ func compare(t *testing.T, name string, s reflect.Type, file map[string]any) {
 
 func TestHelpTeaches(t *testing.T) {
 	out, _ := chatd_(t, 0, "help")
-	for _, c := range commands() {
-		if !strings.Contains(out, c.name) || !strings.Contains(out, c.short) {
-			t.Errorf("help does not name %s", c.name)
+	for _, c := range program.Commands {
+		if !strings.Contains(out, c.Name) || !strings.Contains(out, c.Short) {
+			t.Errorf("help does not name %s", c.Name)
 		}
-		for _, args := range [][]string{{"help", c.name}, {c.name, "--help"}} {
-			if text, _ := chatd_(t, 0, args...); !strings.Contains(text, c.long) || !strings.Contains(text, "Exit codes:") {
+		for _, args := range [][]string{{"help", c.Name}, {c.Name, "--help"}} {
+			if text, _ := chatd_(t, 0, args...); !strings.Contains(text, c.Long) || !strings.Contains(text, "Exit codes:") {
 				t.Errorf("%v: %s", args, text)
 			}
 		}
@@ -259,7 +261,9 @@ func TestServeUntilTheSignal(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	var out, errs buffer
 	code := make(chan int)
-	go func() { code <- (&app{&out, &errs}).run(ctx, []string{"serve", "--config", file}) }()
+	go func() {
+		code <- (&app{command.Output{Out: &out, Err: &errs}}).run(ctx, []string{"serve", "--config", file})
+	}()
 	listen := served(&errs)
 
 	roots := x509.NewCertPool()

@@ -12,17 +12,18 @@ import (
 
 	"keepsake.example/chatd"
 	"keepsake.example/chatd/audit"
+	"keepsake.example/internal/command"
 )
 
-var serveCommand = command{
-	name: "serve", short: "run the server",
-	long: `Runs the server until a signal comes (SIGINT, SIGTERM). Then /readyz says no, and
+var serveCommand = command.Command[app, options]{
+	Name: "serve", Short: "run the server",
+	Long: `Runs the server until a signal comes (SIGINT, SIGTERM). Then /readyz says no, and
 after the limit drain_delay no more connections are taken; requests under way
 are answered, for at most drain_timeout. A second signal ends it at once.
 Logs are JSON lines on standard error.`,
-	example: "  chatd serve --config /etc/chatd/chatd.toml",
-	flags:   configFlag,
-	run:     (*app).serve,
+	Example: "  chatd serve --config /etc/chatd/chatd.toml",
+	Flags:   configFlag,
+	Run:     (*app).serve,
 }
 
 // closeTime bounds the sending of codes that wait when the server ends.
@@ -33,11 +34,11 @@ func (a *app) serve(ctx context.Context, o *options) (err error) {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(a.err, nil))
+	log := slog.New(slog.NewJSONHandler(a.Err, nil))
 	for _, choice := range c.insecure() {
 		log.Warn("insecure", "choice", choice)
 	}
-	p, err := c.build(log, a.err)
+	p, err := c.build(log, a.Err)
 	if err != nil {
 		return err
 	}
@@ -57,13 +58,13 @@ func (a *app) serve(ctx context.Context, o *options) (err error) {
 	return p.server.Serve(ctx, l)
 }
 
-var checkConfigCommand = command{
-	name: "check-config", short: "read the configuration and every file it names",
-	long: `Reads the configuration and every file it names as serve does, opens nothing to
+var checkConfigCommand = command.Command[app, options]{
+	Name: "check-config", Short: "read the configuration and every file it names",
+	Long: `Reads the configuration and every file it names as serve does, opens nothing to
 the network, and says whether it would run. chatd must not be running there.`,
-	example: "  chatd check-config --config /etc/chatd/chatd.toml",
-	flags:   configFlag,
-	run:     (*app).checkConfig,
+	Example: "  chatd check-config --config /etc/chatd/chatd.toml",
+	Flags:   configFlag,
+	Run:     (*app).checkConfig,
 }
 
 func (a *app) checkConfig(ctx context.Context, o *options) error {
@@ -71,7 +72,7 @@ func (a *app) checkConfig(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	p, err := c.build(slog.New(slog.DiscardHandler), a.err)
+	p, err := c.build(slog.New(slog.DiscardHandler), a.Err)
 	if err != nil {
 		return err
 	}
@@ -79,19 +80,19 @@ func (a *app) checkConfig(ctx context.Context, o *options) error {
 		return err
 	}
 	for _, choice := range c.insecure() {
-		fmt.Fprintf(a.err, "chatd: warning: insecure: %s\n", choice)
+		a.Warn("insecure: " + choice)
 	}
-	fmt.Fprintln(a.out, "ok")
+	fmt.Fprintln(a.Out, "ok")
 	return nil
 }
 
-var checkAuditCommand = command{
-	name: "check-audit", args: "FILE...", most: 1 << 16, short: "check that audit files are one unbroken chain",
-	long: `Checks that the files, oldest first, are one chain: no line changed, missing or
+var checkAuditCommand = command.Command[app, options]{
+	Name: "check-audit", Args: "FILE...", Short: "check that audit files are one unbroken chain",
+	Long: `Checks that the files, oldest first, are one chain: no line changed, missing or
 moved. Prints the number and the hash of the last line. Note it elsewhere now and
 then: lines cut from the end show only to who knows how far the log went.`,
-	example: "  chatd check-audit audit.jsonl-* audit.jsonl",
-	run:     (*app).checkAudit,
+	Example: "  chatd check-audit audit.jsonl-* audit.jsonl",
+	Run:     (*app).checkAudit,
 }
 
 func (a *app) checkAudit(_ context.Context, o *options) error {
@@ -103,7 +104,7 @@ func (a *app) checkAudit(_ context.Context, o *options) error {
 		}
 		head = &h
 	}
-	fmt.Fprintf(a.out, "%d %x\n", head.Seq, head.Hash)
+	fmt.Fprintf(a.Out, "%d %x\n", head.Seq, head.Hash)
 	return nil
 }
 
@@ -115,15 +116,15 @@ func checkFile(path string, after *audit.Head) (audit.Head, error) {
 	defer f.Close()
 	h, err := audit.Verify(f, after)
 	if err != nil {
-		return h, &failure{exitDamaged, fmt.Sprintf("%s: %v", path, err), "files are given oldest first; keep them, they are evidence"}
+		return h, command.Fail(exitDamaged, fmt.Sprintf("%s: %v", path, err), "files are given oldest first; keep them, they are evidence")
 	}
 	return h, nil
 }
 
-var versionCommand = command{
-	name: "version", short: "print the version",
-	long: "Prints the version of this program and of the Go it was built with.",
-	run:  (*app).version,
+var versionCommand = command.Command[app, options]{
+	Name: "version", Short: "print the version",
+	Long: "Prints the version of this program and of the Go it was built with.",
+	Run:  (*app).version,
 }
 
 func (a *app) version(context.Context, *options) error {
@@ -131,6 +132,6 @@ func (a *app) version(context.Context, *options) error {
 	if !ok {
 		return errors.New("this program was built without its version")
 	}
-	fmt.Fprintf(a.out, "chatd %s %s\n", info.Main.Version, info.GoVersion)
+	fmt.Fprintf(a.Out, "chatd %s %s\n", info.Main.Version, info.GoVersion)
 	return nil
 }

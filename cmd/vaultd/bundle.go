@@ -10,26 +10,27 @@ import (
 	"time"
 
 	"keepsake.example/fleet"
+	"keepsake.example/internal/command"
 	"keepsake.example/internal/durable"
 	"keepsake.example/sealed"
 )
 
-var bundleCommand = command{
-	name: "bundle", short: "get the signed bundle, or explain one",
-	long: `Gets the bundle that clients fetch (channel keys, policy, signature) from the vaultd
+var bundleCommand = command.Command[app, options]{
+	Name: "bundle", Short: "get the signed bundle, or explain one",
+	Long: `Gets the bundle that clients fetch (channel keys, policy, signature) from the vaultd
 that runs with this configuration and writes it to a file. With --inspect it
 explains a bundle instead: anybody can do that, no secret is needed. The fleet id
 that the bundle's own key gives is printed; whether it is YOUR fleet is told only
 by comparing it with the one you pinned, which --fleet does.`,
-	example: `  vaultd bundle --config /var/lib/vaultd/vaultd.toml --out bundle
+	Example: `  vaultd bundle --config /var/lib/vaultd/vaultd.toml --out bundle
   vaultd bundle --inspect bundle --fleet 5c0e…64 hex digits…`,
-	flags: func(f *flag.FlagSet, o *options) {
+	Flags: func(f *flag.FlagSet, o *options) {
 		adminFlags(f, o)
 		f.StringVar(&o.inspect, "inspect", "", "explain the bundle in this `FILE`")
 		f.StringVar(&o.fleet, "fleet", "", "refuse another fleet than this `ID`")
 		f.StringVar(&o.out, "out", "bundle", "`FILE` to write")
 	},
-	run: (*app).bundle,
+	Run: (*app).bundle,
 }
 
 type bundleJSON struct {
@@ -89,14 +90,14 @@ func (a *app) inspect(data []byte, pinned string) error {
 		id, err = fleet.ParseID(pinned)
 	}
 	if err != nil {
-		return &failure{exitDamaged, err.Error(), ""}
+		return command.Fail(exitDamaged, err.Error(), "")
 	}
 	b, err := fleet.Open(data, id)
 	if err != nil {
-		return &failure{exitDamaged, err.Error(), "get another copy: vaultd bundle, or chatd's /v1/bundle"}
+		return command.Fail(exitDamaged, err.Error(), "get another copy: vaultd bundle, or chatd's /v1/bundle")
 	}
 	j := describeBundle(b, id)
-	return a.emit(j, func(w io.Writer) { writeBundle(w, j, pinned != "") })
+	return a.Emit(j, func(w io.Writer) { writeBundle(w, j, pinned != "") })
 }
 
 // claimedFleet is the fleet id that a bundle's own identity key gives.
@@ -146,4 +147,4 @@ func writeBundle(w io.Writer, j bundleJSON, pinned bool) {
 
 func date(ms uint64) string { return time.UnixMilli(int64(ms)).UTC().Format(time.RFC3339) }
 
-func period(ms uint64) string { return duration(time.Duration(ms) * time.Millisecond).String() }
+func period(ms uint64) string { return command.Duration(time.Duration(ms) * time.Millisecond).String() }

@@ -4,16 +4,18 @@ import (
 	"context"
 	"fmt"
 	"io"
+
+	"keepsake.example/internal/command"
 )
 
-var checkpointCommand = command{
-	name: "checkpoint", short: "write the state, begin the log anew",
-	long: `Makes the running vaultd write its whole state, sealed under a new key, and begin
+var checkpointCommand = command.Command[app, options]{
+	Name: "checkpoint", Short: "write the state, begin the log anew",
+	Long: `Makes the running vaultd write its whole state, sealed under a new key, and begin
 its log anew. It does that by itself when the log is long enough; this is for
 before an upgrade, or to have what was destroyed unreadable on the disk now.`,
-	example: `  vaultd checkpoint --config /var/lib/vaultd/vaultd.toml`,
-	flags:   adminFlags,
-	run:     (*app).checkpoint,
+	Example: `  vaultd checkpoint --config /var/lib/vaultd/vaultd.toml`,
+	Flags:   adminFlags,
+	Run:     (*app).checkpoint,
 }
 
 func (a *app) checkpoint(ctx context.Context, o *options) error {
@@ -24,5 +26,5 @@ func (a *app) checkpoint(ctx context.Context, o *options) error {
 	if _, err := get(ctx, "POST", admin, "/checkpoint"); err != nil {
 		return err
 	}
-	return a.emit(map[string]bool{"done": true}, func(w io.Writer) { fmt.Fprintln(w, "checkpoint made") })
+	return a.Emit(map[string]bool{"done": true}, func(w io.Writer) { fmt.Fprintln(w, "checkpoint made") })
 }

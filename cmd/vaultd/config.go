@@ -1,17 +1,12 @@
 package main
 
 import (
-	"bytes"
 	_ "embed"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"text/template"
 	"time"
 
-	"github.com/BurntSushi/toml"
-
+	"keepsake.example/internal/command"
 	"keepsake.example/vaultd"
 )
 
@@ -38,47 +33,26 @@ type config struct {
 }
 
 type issuer struct {
-	Name       string   `toml:"name"`
-	Audience   string   `toml:"audience"`
-	Algorithms []string `toml:"algorithms"`
-	JWKSFile   string   `toml:"jwks_file"`
-	JWKSURL    string   `toml:"jwks_url"`
-	MaxLife    duration `toml:"max_life"`
+	Name       string           `toml:"name"`
+	Audience   string           `toml:"audience"`
+	Algorithms []string         `toml:"algorithms"`
+	JWKSFile   string           `toml:"jwks_file"`
+	JWKSURL    string           `toml:"jwks_url"`
+	MaxLife    command.Duration `toml:"max_life"`
 }
 
 type limits struct {
-	Concurrent   int      `toml:"concurrent"`
-	Queue        int      `toml:"queue"`
-	QueueWait    duration `toml:"queue_wait"`
-	PerAccount   int      `toml:"per_account"`
-	Commit       duration `toml:"commit"`
-	Drain        duration `toml:"drain"`
-	Quantum      duration `toml:"quantum"`
-	KeyRotation  duration `toml:"key_rotation"`
-	KeyValidity  duration `toml:"key_validity"`
-	Checkpoint   duration `toml:"checkpoint"`
-	MaxClockJump duration `toml:"max_clock_jump"`
-}
-
-// duration is written with its unit, "20ms": a bare number is refused, so that
-// nobody's seconds are taken for nanoseconds.
-type duration time.Duration
-
-// UnmarshalText reads "20ms", "168h".
-func (d *duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	*d = duration(v)
-	return err
-}
-
-func (d duration) String() string {
-	s := time.Duration(d).String()
-	for _, tail := range []string{"m0s", "h0m"} {
-		if cut, ok := bytes.CutSuffix([]byte(s), []byte(tail)); ok {
-			s = string(cut) + tail[:1]
-		}
-	}
-	return s
+	Concurrent   int              `toml:"concurrent"`
+	Queue        int              `toml:"queue"`
+	QueueWait    command.Duration `toml:"queue_wait"`
+	PerAccount   int              `toml:"per_account"`
+	Commit       command.Duration `toml:"commit"`
+	Drain        command.Duration `toml:"drain"`
+	Quantum      command.Duration `toml:"quantum"`
+	KeyRotation  command.Duration `toml:"key_rotation"`
+	KeyValidity  command.Duration `toml:"key_validity"`
+	Checkpoint   command.Duration `toml:"checkpoint"`
+	MaxClockJump command.Duration `toml:"max_clock_jump"`
 }
 
 // defaults are the settings that a file need not have.
@@ -88,9 +62,9 @@ func defaults() config {
 		Listen: "127.0.0.1:7443", Admin: "127.0.0.1:7444", State: "state", Anchor: "software", AnchorDir: "anchor",
 		TLSKey: "tls.key", LockMemory: true,
 		Limits: limits{
-			Concurrent: d.Concurrent, Queue: d.Queue, QueueWait: duration(d.QueueWait), PerAccount: d.PerAccount,
-			Commit: duration(d.Commit), Drain: duration(d.Drain), Quantum: duration(d.Quantum),
-			KeyRotation: duration(d.KeyRotation), KeyValidity: duration(d.KeyValidity), Checkpoint: duration(d.Checkpoint), MaxClockJump: duration(30 * 24 * time.Hour),
+			Concurrent: d.Concurrent, Queue: d.Queue, QueueWait: command.Duration(d.QueueWait), PerAccount: d.PerAccount,
+			Commit: command.Duration(d.Commit), Drain: command.Duration(d.Drain), Quantum: command.Duration(d.Quantum),
+			KeyRotation: command.Duration(d.KeyRotation), KeyValidity: command.Duration(d.KeyValidity), Checkpoint: command.Duration(d.Checkpoint), MaxClockJump: command.Duration(30 * 24 * time.Hour),
 		},
 	}
 }
@@ -104,39 +78,18 @@ func (l limits) limits() vaultd.Limits {
 	}
 }
 
-// maxConfig is the largest configuration file, in bytes.
-const maxConfig = 1 << 20
-
-// readConfig reads a file strictly: a setting that is not known is refused, for
-// it is one that somebody relies on.
 func readConfig(file string) (*config, error) {
-	info, err := os.Stat(file)
-	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
+	c, err := command.ReadSettings(file, "vaultd init", parseConfig)
+	if err == nil {
+		c.file = file
 	}
-	if info.Size() > maxConfig {
-		return nil, configError(fmt.Sprintf("%s is over %d bytes", file, maxConfig), "")
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
-	}
-	c, err := parseConfig(text)
-	if err != nil {
-		return nil, configError(file+": "+err.Error(), "what the settings mean is written in the file that vaultd init makes")
-	}
-	c.file = file
-	return c, nil
+	return c, err
 }
 
 func parseConfig(text []byte) (*config, error) {
 	c := defaults()
-	meta, err := toml.Decode(string(text), &c)
-	if err != nil {
+	if err := command.DecodeSettings(text, &c); err != nil {
 		return nil, err
-	}
-	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, fmt.Errorf("unknown setting %q", unknown[0].String())
 	}
 	return &c, c.check()
 }
@@ -163,39 +116,25 @@ func (c *config) check() error {
 // pin, since chatd needs the pin of this side first.
 func (c *config) servable() error {
 	if len(c.Relays) == 0 && !c.InsecureAnyRelay {
-		return configError("relays is empty: nobody could connect", "list in it the client pins that chatd init prints")
+		return command.BadConfig("relays is empty: nobody could connect", "list in it the client pins that chatd init prints")
 	}
 	return nil
 }
 
 // path is a file or folder that the configuration names, relative to it.
-func (c *config) path(name string) string {
-	if filepath.IsAbs(name) {
-		return name
-	}
-	return filepath.Join(filepath.Dir(c.file), name)
-}
+func (c *config) path(name string) string { return command.Beside(c.file, name) }
 
 //go:embed vaultd.toml.tmpl
 var templateText string
 
-var configTemplate = template.Must(template.New("vaultd.toml").Funcs(template.FuncMap{"quote": quote}).Parse(templateText))
+var configTemplate = command.SettingsTemplate("vaultd.toml", templateText)
 
 // write makes a commented configuration file.
 func (c config) write() ([]byte, error) {
-	var b bytes.Buffer
-	if err := configTemplate.Execute(&b, c); err != nil {
-		return nil, fmt.Errorf("writing the configuration: %w", err)
-	}
-	if _, err := parseConfig(b.Bytes()); err != nil {
-		return nil, configError(err.Error(), "see: vaultd help init")
-	}
-	return b.Bytes(), nil
-}
-
-// quote writes a TOML string.
-func quote(s string) (string, error) {
-	var b bytes.Buffer
-	err := toml.NewEncoder(&b).Encode(map[string]string{"v": s})
-	return string(bytes.TrimSpace(bytes.TrimPrefix(b.Bytes(), []byte("v = ")))), err
+	return command.WriteSettings(configTemplate, c, func(text []byte) error {
+		if _, err := parseConfig(text); err != nil {
+			return command.BadConfig(err.Error(), "see: vaultd help init")
+		}
+		return nil
+	})
 }

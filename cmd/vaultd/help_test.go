@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"keepsake.example/anchor"
+	"keepsake.example/internal/command"
 	"keepsake.example/replica"
 	"keepsake.example/vaultd"
 )
@@ -22,7 +23,7 @@ var update = flag.Bool("update", false, "write testdata/help.txt anew")
 func TestHelpIsGolden(t *testing.T) {
 	var all strings.Builder
 	for _, args := range [][]string{{"help"}, {"help", "init"}, {"help", "serve"}, {"help", "status"}, {"help", "bundle"}, {"help", "checkpoint"}} {
-		text := vault(t, args...).wants(t, exitDone).out
+		text := vault(t, args...).wants(t, command.Done).out
 		text, _, _ = strings.Cut(text, "\nExit codes:") // the same under each
 		fmt.Fprintf(&all, "$ vaultd %s\n%s\n", strings.Join(args, " "), text)
 	}
@@ -46,43 +47,36 @@ func TestHelpIsGolden(t *testing.T) {
 func TestExitCodes(t *testing.T) {
 	for _, c := range []struct {
 		err  error
-		want exit
+		want command.Exit
 	}{
 		{&replica.RollbackError{}, exitRolledBack},
 		{&replica.DamagedError{File: "log"}, exitDamaged},
 		{&vaultd.ClockError{Host: time.Now()}, exitClock},
-		{vaultd.ErrInsecure, exitConfig},
+		{vaultd.ErrInsecure, command.Config},
 		{fmt.Errorf("%w: %w", vaultd.ErrHalted, syscall.ENOSPC), exitHalted},
 		{replica.ErrInUse, exitBusy},
 		{anchor.ErrInUse, exitBusy},
 		{replica.ErrNewer, exitNewer},
-		{replica.ErrMissing, exitNotFound},
-		{anchor.ErrEmpty, exitNotFound},
-		{anchor.ErrFounded, exitExists},
-		{replica.ErrExists, exitExists},
+		{replica.ErrMissing, command.NotFound},
+		{anchor.ErrEmpty, command.NotFound},
+		{anchor.ErrFounded, command.Exists},
+		{replica.ErrExists, command.Exists},
 		{syscall.ECONNREFUSED, exitUnreachable},
 		{syscall.EADDRINUSE, exitBusy},
-		{syscall.ENOSPC, exitNoRoom},
-		{fs.ErrPermission, exitNoRoom},
-		{fs.ErrNotExist, exitNotFound},
-		{errors.New("anything else"), exitFailed},
+		{syscall.ENOSPC, command.NoRoom},
+		{fs.ErrPermission, command.NoRoom},
+		{fs.ErrNotExist, command.NotFound},
+		{errors.New("anything else"), command.Failed},
 	} {
-		if f := explain(fmt.Errorf("doing this: %w", c.err)); f.exit != c.want {
-			t.Errorf("%v ends with %d, want %d", c.err, f.exit.code, c.want.code)
+		if f := explain(fmt.Errorf("doing this: %w", c.err)); f.Exit != c.want {
+			t.Errorf("%v ends with %d, want %d", c.err, f.Exit.Code, c.want.Code)
 		}
 	}
 	seen := map[int]bool{}
-	for _, e := range exits() {
-		if seen[e.code] {
-			t.Errorf("two exits have the code %d", e.code)
+	for _, e := range exits {
+		if seen[e.Code] {
+			t.Errorf("two exits have the code %d", e.Code)
 		}
-		seen[e.code] = true
-	}
-}
-
-// What an error says cannot make a terminal do anything.
-func TestMessagesAreOneLine(t *testing.T) {
-	if got := oneLine("a\nb\x1b[2Jc\u009b"); got != "a b?[2Jc?" {
-		t.Errorf("printed as %q", got)
+		seen[e.Code] = true
 	}
 }

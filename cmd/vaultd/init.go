@@ -5,13 +5,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"keepsake.example/anchor/software"
 	"keepsake.example/fleet"
+	"keepsake.example/internal/command"
 	"keepsake.example/internal/durable"
 	"keepsake.example/vaultd"
 )
@@ -27,9 +27,9 @@ type founding struct {
 	attempts                          uint
 }
 
-var initCommand = command{
-	name: "init", args: "DIR", short: "found a fleet: keys, policy, configuration",
-	long: `Founds a fleet in DIR, which must not exist or be empty: its identity key, which
+var initCommand = command.Command[app, options]{
+	Name: "init", Args: "DIR", Short: "found a fleet: keys, policy, configuration",
+	Long: `Founds a fleet in DIR, which must not exist or be empty: its identity key, which
 never leaves the vault, its first channel key, its policy, and DIR/vaultd.toml,
 which explains every setting. Prints
 
@@ -39,10 +39,10 @@ which explains every setting. Prints
 and writes DIR/bundle, the signed bundle that clients will fetch through chatd.
 The policy (attempts, waits) is part of the fleet: it is not changed later by
 editing a file.`,
-	example: `  vaultd init /var/lib/vaultd --insecure-software-anchor \
+	Example: `  vaultd init /var/lib/vaultd --insecure-software-anchor \
     --issuer https://id.example.org --audience vault --jwks /etc/vaultd/jwks.json \
     --relay 3f0c…64 hex digits, from chatd…`,
-	flags: func(f *flag.FlagSet, o *options) {
+	Flags: func(f *flag.FlagSet, o *options) {
 		n := &o.founding
 		f.StringVar(&n.issuer, "issuer", "", "`NAME` of the issuer of access tokens, their iss")
 		f.StringVar(&n.audience, "audience", "keepsake-vault", "`NAME` of this vault in tokens, their aud; not chatd's")
@@ -63,7 +63,7 @@ editing a file.`,
 		})
 		f.UintVar(&n.attempts, "attempts", 10, "largest `NUMBER` of attempts of a record, 1 to 10")
 	},
-	run: (*app).init,
+	Run: (*app).init,
 }
 
 type initJSON struct {
@@ -77,9 +77,9 @@ type initJSON struct {
 func (a *app) init(ctx context.Context, o *options) error {
 	n := o.founding
 	if n.issuer == "" || n.jwks == "" {
-		return usage("--issuer and --jwks are missing: without them nobody could prove whose account a request is about", "see: vaultd help init")
+		return command.Usage("--issuer and --jwks are missing: without them nobody could prove whose account a request is about", "see: vaultd help init")
 	}
-	dir, err := newFolder(o.args[0])
+	dir, err := command.NewFolder(o.args[0], "choose a new folder; an existing fleet is never founded anew")
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (a *app) init(ctx context.Context, o *options) error {
 		return fmt.Errorf("writing the configuration: %w", err)
 	}
 	a.warn(result.Insecure)
-	return a.emit(result, func(w io.Writer) {
+	return a.Emit(result, func(w io.Writer) {
 		fmt.Fprintf(w, "fleet id    %s\nserver pin  %s\nbundle      %s\n\n", result.Fleet, result.Server, result.Bundle)
 		if c.servable() != nil {
 			fmt.Fprintf(w, "next: list the client pin that chatd init prints under relays in %s\n", result.Config)
@@ -111,34 +111,15 @@ func (a *app) init(ctx context.Context, o *options) error {
 	})
 }
 
-// newFolder makes dir, or takes it when it is empty.
-func newFolder(dir string) (string, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("making the folder: %w", err)
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return "", fmt.Errorf("looking into the folder: %w", err)
-	}
-	if len(entries) > 0 {
-		return "", &failure{exitExists, fmt.Sprintf("%s is not empty", dir), "choose a new folder; an existing fleet is never founded anew"}
-	}
-	return dir, nil
-}
-
 func (n founding) config() (config, error) {
 	c := defaults()
 	admin, err := nextPort(n.listen)
 	if err != nil {
-		return c, usage(err.Error(), "--listen 127.0.0.1:7443")
+		return c, command.Usage(err.Error(), "--listen 127.0.0.1:7443")
 	}
 	c.Listen, c.Admin, c.Relays = n.listen, admin, n.relays
 	c.InsecureSoftwareAnchor, c.InsecureAnyRelay, c.InsecureWaits = n.softwareAnchor, n.anyRelay, n.weakWaits
-	i := issuer{Name: n.issuer, Audience: n.audience, Algorithms: []string{n.algorithm}, MaxLife: duration(time.Hour)}
+	i := issuer{Name: n.issuer, Audience: n.audience, Algorithms: []string{n.algorithm}, MaxLife: command.Duration(time.Hour)}
 	if strings.HasPrefix(n.jwks, "https://") {
 		i.JWKSURL = n.jwks
 	} else if i.JWKSFile, err = filepath.Abs(n.jwks); err != nil {
@@ -197,6 +178,6 @@ func (a *app) makeTLS(file string) (pin string, err error) {
 // warn tells of insecure choices, which say so in their own names.
 func (a *app) warn(choices []string) {
 	for _, c := range choices {
-		fmt.Fprintf(a.err, "vaultd: warning: insecure: %s\n", oneLine(c))
+		a.Warn("insecure: " + c)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"keepsake.example/internal/command"
 	"keepsake.example/vaultd"
 )
 
@@ -29,8 +30,8 @@ func main() {
 		cancel(errInterrupted)
 		<-signals
 		fmt.Fprintln(os.Stderr, "vaultd: stopped at once; what was acknowledged is on the disk")
-		os.Exit(exitInterrupted.code)
+		os.Exit(exitInterrupted.Code)
 	}()
-	a := &app{out: os.Stdout, err: os.Stderr, hardened: vaultd.Harden()}
+	a := &app{Output: command.Output{Out: os.Stdout, Err: os.Stderr}, hardened: vaultd.Harden()}
 	os.Exit(a.run(ctx, os.Args[1:]))
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"keepsake.example/fleet"
+	"keepsake.example/internal/command"
 	"keepsake.example/token"
 	"keepsake.example/vaultd"
 )
@@ -39,14 +40,14 @@ type result struct {
 func vault(t *testing.T, args ...string) result {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code := (&app{out: &out, err: &errs}).run(t.Context(), args)
+	code := (&app{Output: command.Output{Out: &out, Err: &errs}}).run(t.Context(), args)
 	return result{code, out.String(), errs.String()}
 }
 
-func (r result) wants(t *testing.T, e exit, parts ...string) result {
+func (r result) wants(t *testing.T, e command.Exit, parts ...string) result {
 	t.Helper()
-	if r.code != e.code {
-		t.Fatalf("exit code %d, want %d\n%s%s", r.code, e.code, r.out, r.err)
+	if r.code != e.Code {
+		t.Fatalf("exit code %d, want %d\n%s%s", r.code, e.Code, r.out, r.err)
 	}
 	for _, part := range parts {
 		if !strings.Contains(r.out+r.err, part) {
@@ -106,7 +107,7 @@ func founded(t *testing.T, more ...string) (dir string, made initJSON) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "vault")
 	args := []string{"init", dir, "--issuer", "https://id.example.org", "--jwks", jwks(t), "--listen", freePorts(t), "--insecure-software-anchor", "--insecure-any-relay", "--json"}
-	r := vault(t, append(args, more...)...).wants(t, exitDone, "insecure_software_anchor")
+	r := vault(t, append(args, more...)...).wants(t, command.Done, "insecure_software_anchor")
 	if err := json.Unmarshal([]byte(r.out), &made); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +126,9 @@ func serving(t *testing.T, dir string) (stop func() result) {
 	if err := os.WriteFile(config, bytes.Replace(text, []byte("lock_memory = true"), []byte("lock_memory = false"), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	go func() { code <- (&app{out: &out, err: &errs}).run(ctx, []string{"serve", "--config", config}) }()
+	go func() {
+		code <- (&app{Output: command.Output{Out: &out, Err: &errs}}).run(ctx, []string{"serve", "--config", config})
+	}()
 	awaitReady(t, must(readConfig(config)).Admin, code)
 	return func() result {
 		cancel()
@@ -167,18 +170,18 @@ func TestFoundServeAndAsk(t *testing.T) {
 	}
 	stop := serving(t, dir)
 	config := "--config=" + filepath.Join(dir, "vaultd.toml")
-	vault(t, "status", config).wants(t, exitDone, made.Fleet, "ready         yes", "INSECURE", "insecure_software_anchor", "insecure_any_relay", "memory_unlocked")
+	vault(t, "status", config).wants(t, command.Done, made.Fleet, "ready         yes", "INSECURE", "insecure_software_anchor", "insecure_any_relay", "memory_unlocked")
 	var st vaultd.Status
-	if err := json.Unmarshal([]byte(vault(t, "status", config, "--json").wants(t, exitDone).out), &st); err != nil || st.Fleet != made.Fleet || len(st.Insecure) < 3 {
+	if err := json.Unmarshal([]byte(vault(t, "status", config, "--json").wants(t, command.Done).out), &st); err != nil || st.Fleet != made.Fleet || len(st.Insecure) < 3 {
 		t.Errorf("status --json: %+v, %v", st, err)
 	}
 	file := filepath.Join(t.TempDir(), "bundle")
-	vault(t, "bundle", config, "--out", file, "--fleet", made.Fleet).wants(t, exitDone, "serial", "INSECURE")
-	vault(t, "bundle", "--inspect", file).wants(t, exitDone, "compare it")
+	vault(t, "bundle", config, "--out", file, "--fleet", made.Fleet).wants(t, command.Done, "serial", "INSECURE")
+	vault(t, "bundle", "--inspect", file).wants(t, command.Done, "compare it")
 	vault(t, "bundle", "--inspect", file, "--fleet", strings.Repeat("0", 64)).wants(t, exitDamaged, "another fleet")
-	vault(t, "checkpoint", config).wants(t, exitDone, "checkpoint made")
+	vault(t, "checkpoint", config).wants(t, command.Done, "checkpoint made")
 	vault(t, "serve", config).wants(t, exitBusy)
-	r := stop().wants(t, exitDone)
+	r := stop().wants(t, command.Done)
 	for _, part := range []string{`"msg":"insecure"`, made.Server, made.Fleet, `"msg":"draining"`} {
 		if !strings.Contains(r.err, part) {
 			t.Errorf("no %s in the log:\n%s", part, r.err)
@@ -196,8 +199,8 @@ func TestRolledBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := serving(t, dir)
-	vault(t, "checkpoint", "--config", config).wants(t, exitDone)
-	stop().wants(t, exitDone)
+	vault(t, "checkpoint", "--config", config).wants(t, command.Done)
+	stop().wants(t, command.Done)
 	if err := os.RemoveAll(state); err != nil {
 		t.Fatal(err)
 	}
@@ -212,20 +215,20 @@ func TestRefusals(t *testing.T) {
 	dir, _ := founded(t)
 	keys := jwks(t)
 	good := []string{"init", filepath.Join(t.TempDir(), "x"), "--issuer", "i", "--jwks", keys}
-	vault(t).wants(t, exitDone, "To begin")
-	vault(t, "help", "serve").wants(t, exitDone, "--accept-clock", "Exit codes")
-	vault(t, "fly").wants(t, exitUsage, "unknown command")
-	vault(t, "status", "--fly").wants(t, exitUsage, "vaultd help status")
-	vault(t, "status", "x").wants(t, exitUsage)
-	vault(t, "init", "x").wants(t, exitUsage, "--issuer")
-	vault(t, good...).wants(t, exitConfig, "insecure_software_anchor")
+	vault(t).wants(t, command.Done, "To begin")
+	vault(t, "help", "serve").wants(t, command.Done, "--accept-clock", "Exit codes")
+	vault(t, "fly").wants(t, command.Misused, "unknown command")
+	vault(t, "status", "--fly").wants(t, command.Misused, "vaultd help status")
+	vault(t, "status", "x").wants(t, command.Misused)
+	vault(t, "init", "x").wants(t, command.Misused, "--issuer")
+	vault(t, good...).wants(t, command.Config, "insecure_software_anchor")
 	alone := filepath.Join(t.TempDir(), "alone")
-	vault(t, "init", alone, "--issuer", "i", "--jwks", keys, "--insecure-software-anchor").wants(t, exitDone, "under relays")
-	vault(t, "serve", "--config", filepath.Join(alone, "vaultd.toml")).wants(t, exitConfig, "relays is empty", "chatd init prints")
-	vault(t, append(good, "--insecure-software-anchor", "--insecure-any-relay", "--algorithm", "HS256")...).wants(t, exitConfig)
-	vault(t, append(good, "--insecure-software-anchor", "--insecure-any-relay", "--attempts", "11")...).wants(t, exitFailed)
-	vault(t, "init", dir, "--issuer", "i", "--jwks", keys, "--insecure-software-anchor").wants(t, exitExists)
-	vault(t, "serve", "--config", filepath.Join(dir, "no.toml")).wants(t, exitNotFound)
+	vault(t, "init", alone, "--issuer", "i", "--jwks", keys, "--insecure-software-anchor").wants(t, command.Done, "under relays")
+	vault(t, "serve", "--config", filepath.Join(alone, "vaultd.toml")).wants(t, command.Config, "relays is empty", "chatd init prints")
+	vault(t, append(good, "--insecure-software-anchor", "--insecure-any-relay", "--algorithm", "HS256")...).wants(t, command.Config)
+	vault(t, append(good, "--insecure-software-anchor", "--insecure-any-relay", "--attempts", "11")...).wants(t, command.Failed)
+	vault(t, "init", dir, "--issuer", "i", "--jwks", keys, "--insecure-software-anchor").wants(t, command.Exists)
+	vault(t, "serve", "--config", filepath.Join(dir, "no.toml")).wants(t, command.NotFound)
 	vault(t, "status", "--admin", "127.0.0.1:1").wants(t, exitUnreachable, "hint")
 	vault(t, "bundle", "--inspect", keys).wants(t, exitDamaged)
 	var e struct {
@@ -292,14 +295,6 @@ func TestConfigExplainsEverySetting(t *testing.T) {
 	}
 	if lines := strings.Count(text, "\n#"); lines < 50 {
 		t.Errorf("only %d lines of comments", lines)
-	}
-}
-
-func TestDurationText(t *testing.T) {
-	for in, want := range map[time.Duration]string{20 * time.Millisecond: "20ms", time.Hour: "1h", 168 * time.Hour: "168h", 90 * time.Second: "1m30s", 5 * time.Minute: "5m", 0: "0s"} {
-		if got := duration(in).String(); got != want {
-			t.Errorf("%v is written %q, want %q", in, got, want)
-		}
 	}
 }
 

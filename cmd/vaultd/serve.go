@@ -17,22 +17,23 @@ import (
 
 	"keepsake.example/anchor/software"
 	"keepsake.example/fleet"
+	"keepsake.example/internal/command"
 	"keepsake.example/token"
 	"keepsake.example/vaultd"
 )
 
-var serveCommand = command{
-	name: "serve", short: "run this replica",
-	long: `Runs this replica until a signal comes (SIGINT, SIGTERM): then it answers what it
+var serveCommand = command.Command[app, options]{
+	Name: "serve", Short: "run this replica",
+	Long: `Runs this replica until a signal comes (SIGINT, SIGTERM): then it answers what it
 has begun, for at most the limit "drain", and ends. It refuses to run when its
 files are older than its anchor (exit code 6) or damaged (5). Nothing that it
 acknowledged is lost by a kill at any moment.`,
-	example: `  vaultd serve --config /var/lib/vaultd/vaultd.toml`,
-	flags: func(f *flag.FlagSet, o *options) {
+	Example: `  vaultd serve --config /var/lib/vaultd/vaultd.toml`,
+	Flags: func(f *flag.FlagSet, o *options) {
 		configFlag(f, o)
 		f.BoolVar(&o.accept, "accept-clock", false, "believe the host's date though it is further ahead than max_clock_jump; cannot be taken back")
 	},
-	run: (*app).serve,
+	Run: (*app).serve,
 }
 
 func configFlag(f *flag.FlagSet, o *options) {
@@ -47,7 +48,7 @@ func (a *app) serve(ctx context.Context, o *options) (err error) {
 	if err := c.servable(); err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(a.err, nil))
+	log := slog.New(slog.NewJSONHandler(a.Err, nil))
 	locked := a.protect(c, log)
 	anchor, err := software.Open(c.path(c.AnchorDir))
 	if err != nil {
@@ -111,7 +112,7 @@ func (c *config) listener() (net.Listener, string, error) {
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, "", configError(c.path(c.TLSKey)+" is not a PEM file", "vaultd init makes one")
+		return nil, "", command.BadConfig(c.path(c.TLSKey)+" is not a PEM file", "vaultd init makes one")
 	}
 	certificate, pin, err := vaultd.Certificate(block.Bytes, time.Now())
 	if err != nil {
@@ -132,7 +133,7 @@ func (c *config) pins() (pins []vaultd.Pin, err error) {
 	for _, text := range c.Relays {
 		p, err := vaultd.ParsePin(text)
 		if err != nil {
-			return nil, configError(fmt.Sprintf("relays: %q: %v", text, err), "")
+			return nil, command.BadConfig(fmt.Sprintf("relays: %q: %v", text, err), "")
 		}
 		pins = append(pins, p)
 	}
@@ -165,13 +166,13 @@ func verifier(c *config) (*token.Verifier, error) {
 	for _, i := range c.Issuers {
 		keys, err := i.keys(c)
 		if err != nil {
-			return nil, configError(fmt.Sprintf("the keys of issuer %q: %v", i.Name, err), "check jwks_file or jwks_url")
+			return nil, command.BadConfig(fmt.Sprintf("the keys of issuer %q: %v", i.Name, err), "check jwks_file or jwks_url")
 		}
 		issuers = append(issuers, token.Issuer{Name: i.Name, Audience: i.Audience, Algorithms: i.Algorithms, Keys: keys, MaxLife: time.Duration(i.MaxLife)})
 	}
 	v, err := token.NewVerifier(issuers...)
 	if err != nil {
-		return nil, configError(err.Error(), "check [[issuer]]")
+		return nil, command.BadConfig(err.Error(), "check [[issuer]]")
 	}
 	return v, nil
 }
@@ -206,7 +207,7 @@ func get(ctx context.Context, method, admin, path string) ([]byte, error) {
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, "http://"+admin+path, nil)
 	if err != nil {
-		return nil, configError(fmt.Sprintf("admin address %q: %v", admin, err), "")
+		return nil, command.BadConfig(fmt.Sprintf("admin address %q: %v", admin, err), "")
 	}
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
@@ -218,7 +219,7 @@ func get(ctx context.Context, method, admin, path string) ([]byte, error) {
 		return nil, fmt.Errorf("reading vaultd's answer: %w", err)
 	}
 	if answer.StatusCode >= 300 {
-		return nil, fmt.Errorf("vaultd at %s: %s: %s", admin, answer.Status, oneLine(string(body)))
+		return nil, fmt.Errorf("vaultd at %s: %s: %s", admin, answer.Status, command.OneLine(string(body)))
 	}
 	return body, nil
 }

@@ -7,18 +7,19 @@ import (
 	"fmt"
 	"io"
 
+	"keepsake.example/internal/command"
 	"keepsake.example/vaultd"
 )
 
-var statusCommand = command{
-	name: "status", short: "how a running vaultd stands",
-	long: `Asks the vaultd that runs with this configuration, through its admin address, how
+var statusCommand = command.Command[app, options]{
+	Name: "status", Short: "how a running vaultd stands",
+	Long: `Asks the vaultd that runs with this configuration, through its admin address, how
 it stands: whether it answers, what is insecure, its channel keys, its replica and
 anchor. Exit code 8 when it does not answer, 11 when its replica has halted.`,
-	example: `  vaultd status --config /var/lib/vaultd/vaultd.toml
+	Example: `  vaultd status --config /var/lib/vaultd/vaultd.toml
   vaultd status --admin 127.0.0.1:7444 --json`,
-	flags: adminFlags,
-	run:   (*app).status,
+	Flags: adminFlags,
+	Run:   (*app).status,
 }
 
 func adminFlags(f *flag.FlagSet, o *options) {
@@ -51,18 +52,18 @@ func (a *app) status(ctx context.Context, o *options) error {
 	if err := json.Unmarshal(text, &st); err != nil {
 		return fmt.Errorf("reading vaultd's answer: %w", err)
 	}
-	if err := a.emit(st, func(w io.Writer) { writeStatus(w, st) }); err != nil {
+	if err := a.Emit(st, func(w io.Writer) { writeStatus(w, st) }); err != nil {
 		return err
 	}
 	if st.Halted != "" {
-		return &failure{exitHalted, "the replica has halted: " + st.Halted, "restart vaultd; if it halts again, look at the disk"}
+		return command.Fail(exitHalted, "the replica has halted: "+st.Halted, "restart vaultd; if it halts again, look at the disk")
 	}
 	return nil
 }
 
 func writeStatus(w io.Writer, st vaultd.Status) {
 	row := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-13s %s\n", name, oneLine(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(w, "%-13s %s\n", name, command.OneLine(fmt.Sprintf(format, args...)))
 	}
 	row("fleet", "%s", st.Fleet)
 	row("ready", "%s", yesNo(st.Ready))
