@@ -15,7 +15,9 @@ func (u *upstream) watch(ctx context.Context) {
 	for i := range u.vaults {
 		all.Go(func() {
 			for sleep(ctx, u.nearest.Wait(i, time.Now())) {
-				u.probe(ctx, i)
+				if u.nearest.Due(i, time.Now()) { // or it failed a request since, and pauses
+					u.probe(ctx, i)
+				}
 			}
 		})
 	}

@@ -256,7 +256,15 @@ func (s *Servers) lose(v *server, now time.Time, why string) (news bool) {
 
 func (v *server) back(now time.Time) { v.away, v.since, v.why = false, now, "" }
 
-// Wait tells how long until a server is probed.
+// Due tells whether a server may be probed: it answers, or its pause is over.
+func (s *Servers) Due(i int, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := &s.all[i]
+	return !v.away || !now.Before(v.until)
+}
+
+// Wait tells how long to wait before asking whether a server is due.
 func (s *Servers) Wait(i int, now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

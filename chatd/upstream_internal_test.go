@@ -1,0 +1,484 @@
+package chatd
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"keepsake.example/chatd/limit"
+	"keepsake.example/sealed"
+)
+
+// These tests play a fleet in a bubble: TLS and HTTP/2 as always, over pipes, and
+// time that passes only when everybody waits. A vaultd that takes 70 ms takes 70
+// ms, on any machine.
+
+var block = bytes.Repeat([]byte("q"), sealed.RequestSize)
+
+// replica is a played vaultd.
+type replica struct {
+	t    *testing.T
+	cert tls.Certificate
+
+	mu      sync.Mutex
+	far     time.Duration // of every answer
+	work    time.Duration // of a request, besides
+	status  int           // of every answer, when not 200
+	refuses int           // status of requests alone
+	silent  chan struct{} // answers nothing until it is closed
+	server  *http.Server  // nil: nobody listens
+	dial    chan net.Conn
+
+	got    int // requests that arrived
+	probed int
+	busy   int // requests under way
+	most   int // of them at once
+}
+
+// set changes how the replica behaves.
+func (r *replica) set(f func(*replica)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(r)
+}
+
+func (r *replica) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.got
+}
+
+// ServeHTTP answers as a vaultd does.
+func (r *replica) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	body, err := io.ReadAll(req.Body)
+	r.mu.Lock()
+	pause, status, silent := r.far, r.status, r.silent
+	if req.Method == http.MethodPost {
+		if err == nil && !bytes.Equal(body, block) {
+			r.t.Errorf("not the bytes that were sent: %d of them", len(body))
+		}
+		r.got++
+		r.busy++
+		r.most = max(r.most, r.busy)
+		defer r.set(func(r *replica) { r.busy-- })
+		pause += r.work
+		if r.refuses != 0 {
+			status = r.refuses
+		}
+	} else {
+		r.probed++
+	}
+	r.mu.Unlock()
+	if silent != nil {
+		select {
+		case <-silent:
+		case <-req.Context().Done():
+		}
+		return
+	}
+	if !sleep(req.Context(), pause) {
+		return
+	}
+	if status != 0 {
+		w.WriteHeader(status)
+		return
+	}
+	if req.Method == http.MethodPost {
+		w.Write(make([]byte, sealed.AnswerSize))
+	}
+}
+
+// up begins to listen.
+func (r *replica) up() {
+	server := &http.Server{
+		Handler:   r,
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{r.cert}, MinVersion: tls.VersionTLS13, NextProtos: []string{"h2"}},
+		ErrorLog:  quiet(),
+	}
+	r.set(func(r *replica) { r.server = server })
+	go server.ServeTLS(&pipes{conns: r.dial, end: make(chan struct{})}, "", "")
+}
+
+// down breaks every connection, and refuses new ones.
+func (r *replica) down() {
+	r.mu.Lock()
+	server := r.server
+	r.server = nil
+	r.mu.Unlock()
+	if server != nil {
+		server.Close()
+	}
+}
+
+func (r *replica) connect(context.Context, string, string) (net.Conn, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.server == nil {
+		return nil, errors.New("connection refused")
+	}
+	here, there := net.Pipe()
+	r.dial <- there
+	return here, nil
+}
+
+// pipes is a listener without a network.
+type pipes struct {
+	conns chan net.Conn
+	end   chan struct{}
+	once  sync.Once
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.end:
+		return nil, net.ErrClosed
+	}
+}
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.end) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+// inFleet runs a test with replicas, which are up and at the given distances.
+func inFleet(t *testing.T, limits Limits, test func(*testing.T, *upstream, []*replica), far ...time.Duration) {
+	synctest.Test(t, func(t *testing.T) {
+		own, err := MakeCertificate(ed25519.NewKeyFromSeed(make([]byte, 32)), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		limits.setDefaults()
+		c := &Config{Limits: limits, Now: time.Now, Log: slog.New(slog.DiscardHandler), Relay: &Relay{Certificate: own}}
+		var fleet []*replica
+		for _, d := range far {
+			fleet = append(fleet, &replica{t: t, cert: own, far: d, dial: make(chan net.Conn, 64)})
+			c.Relay.Vaults = append(c.Relay.Vaults, Vault{URL: "https://vault.internal", Pin: PinOf(own.Leaf)})
+		}
+		u, err := newUpstream(c, newMetrics())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, p := range u.vaults {
+			p.client.Transport.(*http.Transport).DialContext = fleet[i].connect
+			fleet[i].up()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var watching sync.WaitGroup
+		watching.Go(func() { u.watch(ctx) })
+		time.Sleep(2 * time.Second) // probes
+		test(t, u, fleet)
+		cancel()
+		watching.Wait()
+		u.close()
+		for _, r := range fleet {
+			r.down()
+		}
+	})
+}
+
+// send relays one request, which has to be answered, and gives the replica and
+// the time it took.
+func send(t *testing.T, u *upstream) (by int, took time.Duration) {
+	t.Helper()
+	began := time.Now()
+	answer, by, err := u.relay(t.Context(), block)
+	if err != nil || len(answer) != sealed.AnswerSize {
+		t.Fatalf("%d bytes, %v", len(answer), err)
+	}
+	return by, time.Since(began)
+}
+
+func total(fleet []*replica) (n int) {
+	for _, r := range fleet {
+		n += r.count()
+	}
+	return n
+}
+
+const ms = time.Millisecond
+
+func TestTheNearestIsAsked(t *testing.T) {
+	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
+		for range 20 {
+			if by, took := send(t, u); by != 2 || took != 10*ms {
+				t.Fatalf("%d answered, after %v", by, took)
+			}
+		}
+		if n := total(fleet); n != 20 {
+			t.Errorf("%d requests arrived of 20", n)
+		}
+	}, 80*ms, 120*ms, 10*ms, 30*ms, 90*ms)
+}
+
+func TestOrderDecidesBetweenEquals(t *testing.T) {
+	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
+		for range 20 {
+			if by, _ := send(t, u); by != 0 {
+				t.Fatalf("%d answered", by)
+			}
+		}
+	}, 20*ms, 20*ms, 18*ms)
+}
+
+// The replica next door has to ask a leader far away; the leader itself is asked
+// a little farther, and answers sooner.
+func TestTheTimeOfTheWorkCounts(t *testing.T) {
+	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
+		fleet[0].set(func(r *replica) { r.work = 150 * ms })
+		send(t, u)
+		for range 20 {
+			if by, took := send(t, u); by != 1 || took != 40*ms {
+				t.Fatalf("%d answered, after %v", by, took)
+			}
+		}
+		// The leader moves next door. That is found out within a minute or so, at
+		// the cost of a request that takes longer.
+		fleet[0].set(func(r *replica) { r.work = 0 })
+		fleet[1].set(func(r *replica) { r.work = 150 * ms })
+		for range 150 {
+			send(t, u)
+			time.Sleep(time.Second)
+		}
+		for range 20 {
+			if by, took := send(t, u); by != 0 || took != 10*ms {
+				t.Fatalf("%d answered, after %v", by, took)
+			}
+		}
+	}, 10*ms, 40*ms)
+}
+
+func TestUnavailableIsPassedOverUntilItIsBack(t *testing.T) {
+	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
+		send(t, u)
+		fleet[0].set(func(r *replica) { r.status = http.StatusServiceUnavailable }) // it drains
+		time.Sleep(2 * time.Second)
+		before := fleet[0].count()
+		for range 10 {
+			if by, took := send(t, u); by != 1 || took != 30*ms {
+				t.Fatalf("%d answered, after %v", by, took)
+			}
+		}
+		if fleet[0].count() != before {
+			t.Error("who says that it is unavailable is sent requests")
+		}
+		fleet[0].set(func(r *replica) { r.status = 0 })
+		time.Sleep(40 * time.Second)
+		if by, _ := send(t, u); by != 0 {
+			t.Errorf("%d answered: the nearest is back", by)
+		}
+	}, 10*ms, 30*ms)
+}
+
+func TestLostConnectionIsRepeatedElsewhereAtOnce(t *testing.T) {
+	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
+		fleet[0].set(func(r *replica) { r.work = time.Second })
+		go func() {
+			time.Sleep(500 * ms)
+			fleet[0].down()
+		}()
+		if by, took := send(t, u); by != 1 || took != 530*ms {
+			t.Errorf("%d answered, after %v", by, took)
+		}
+		if fleet[0].count() != 1 || fleet[1].count() != 1 {
+			t.Errorf("%d and %d requests arrived", fleet[0].count(), fleet[1].count())
+		}
+	}, 10*ms, 30*ms)
+}
+
+// A host that is cut off, or a process that was stopped: connections stay, and
+// nothing comes back. The probes notice, and requests do not wait for the end of
+// their time.
+func TestSilenceIsFoundByProbes(t *testing.T) {
+	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
+		send(t, u)
+		silent := make(chan struct{})
+		fleet[0].set(func(r *replica) { r.silent = silent })
+		if by, took := send(t, u); by != 1 || took > 1700*ms {
+			t.Errorf("%d answered, after %v", by, took)
+		}
+		if by, took := send(t, u); by != 1 || took != 30*ms {
+			t.Errorf("%d answered, after %v", by, took)
+		}
+		close(silent)
+		fleet[0].set(func(r *replica) { r.silent = nil })
+		time.Sleep(40 * time.Second)
+		if by, _ := send(t, u); by != 0 {
+			t.Errorf("%d answered: the nearest is back", by)
+		}
+	}, 10*ms, 30*ms)
+}
+
+// Its probes are answered, its requests are not: each return costs one request a
+// second try, and returns get rare.
+func TestWhoFailsRequestsOnlyComesBackMoreAndMoreSeldom(t *testing.T) {
+	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
+		fleet[0].set(func(r *replica) { r.refuses = http.StatusInternalServerError })
+		for range 600 {
+			if by, _ := send(t, u); by != 1 {
+				t.Fatalf("%d answered", by)
+			}
+			time.Sleep(100 * ms)
+		}
+		// Pauses of 0.25 to 0.5 s, 0.5 to 1 s, …: seven in the first 32 to 64 s.
+		if n := fleet[0].count(); n < 5 || n > 9 {
+			t.Errorf("%d requests were tried in a minute", n)
+		}
+	}, 10*ms, 30*ms)
+}
+
+// Who comes back gets one request, then two: not all that went elsewhere.
+func TestNoHerdAtTheReturn(t *testing.T) {
+	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
+		fleet[0].set(func(r *replica) { r.status, r.work = http.StatusServiceUnavailable, 40*ms })
+		time.Sleep(2 * time.Second)
+		load := func(clients, each int) {
+			var all sync.WaitGroup
+			for range clients {
+				all.Go(func() {
+					for range each {
+						send(t, u)
+					}
+				})
+			}
+			all.Wait()
+		}
+		load(50, 4)
+		fleet[0].set(func(r *replica) { r.status = 0 })
+		time.Sleep(40 * time.Second)
+		load(50, 1)
+		if fleet[0].most != 1 || fleet[0].count() != 1 {
+			t.Errorf("%d requests, %d at once, to who came back", fleet[0].count(), fleet[0].most)
+		}
+		load(50, 30)
+		if fleet[0].most != 50 {
+			t.Errorf("%d at once when it had proved itself", fleet[0].most)
+		}
+	}, 10*ms, 200*ms)
+}
+
+// The fall of one replica puts no more on the others than the requests there
+// are and the budget.
+func TestFailureIsNotMultiplied(t *testing.T) {
+	inFleet(t, Limits{Retries: limit.Rate{Burst: 10, Every: time.Hour}}, func(t *testing.T, u *upstream, fleet []*replica) {
+		for range 100 {
+			send(t, u) // it is proven
+		}
+		fleet[0].set(func(r *replica) { r.work = time.Second })
+		before := total(fleet)
+		failed := make(chan error, 100)
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				_, _, err := u.relay(t.Context(), block)
+				failed <- err
+			})
+		}
+		time.Sleep(500 * ms)
+		fleet[0].down()
+		all.Wait()
+		close(failed)
+		n := 0
+		for err := range failed {
+			if err != nil {
+				n++
+			}
+		}
+		if n != 90 {
+			t.Errorf("%d of 100 were told to come again, with a budget of 10", n)
+		}
+		if got := total(fleet) - before; got != 110 {
+			t.Errorf("%d requests arrived", got)
+		}
+	}, 10*ms, 30*ms, 50*ms)
+}
+
+func TestAllAwayAreAskedAllTheSame(t *testing.T) {
+	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
+		for _, r := range fleet {
+			r.set(func(r *replica) { r.status = http.StatusServiceUnavailable })
+		}
+		time.Sleep(time.Minute)
+		if _, _, err := u.relay(t.Context(), block); !errors.Is(err, errNoVault) {
+			t.Fatal(err)
+		}
+		counts := []int{fleet[0].count(), fleet[1].count(), fleet[2].count()}
+		if !slices.Equal(counts, []int{2, 1, 1}) {
+			t.Errorf("tries %v: in turn, the nearest first", counts)
+		}
+		fleet[2].set(func(r *replica) { r.status = 0 })
+		if by, _ := send(t, u); by != 2 {
+			t.Errorf("%d answered", by)
+		}
+		if by, took := send(t, u); by != 2 || took != 50*ms {
+			t.Errorf("%d answered, after %v: who has answered is not away", by, took)
+		}
+	}, 10*ms, 30*ms, 50*ms)
+}
+
+// A replica that lags behind does not know the newest channel key. One more is
+// asked, and no third.
+func TestKeyUnknownToOneIsAskedOfAnother(t *testing.T) {
+	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
+		fleet[0].set(func(r *replica) { r.refuses = http.StatusNotFound })
+		if by, _ := send(t, u); by != 1 {
+			t.Errorf("%d answered", by)
+		}
+		fleet[1].set(func(r *replica) { r.refuses = http.StatusNotFound })
+		if _, _, err := u.relay(t.Context(), block); !errors.Is(err, errNoChannelKey) {
+			t.Errorf("%v", err)
+		}
+		if fleet[2].count() != 0 {
+			t.Error("a third was asked")
+		}
+		for i := range fleet {
+			if u.nearest.Status(i, time.Now()).Away {
+				t.Errorf("%d is passed over for an answer", i)
+			}
+		}
+	}, 10*ms, 30*ms, 50*ms)
+}
+
+// A client that goes says nothing of the vaultd.
+func TestClientThatLeavesBlamesNobody(t *testing.T) {
+	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
+		fleet[0].set(func(r *replica) { r.work = time.Second })
+		ctx, cancel := context.WithTimeout(t.Context(), 100*ms)
+		defer cancel()
+		if _, _, err := u.relay(ctx, block); err == nil {
+			t.Fatal("answered")
+		}
+		synctest.Wait()
+		if st := u.nearest.Status(0, time.Now()); st.Away || st.Flying != 0 {
+			t.Errorf("%+v", st)
+		}
+		if fleet[1].count() != 0 {
+			t.Error("another was asked for nobody")
+		}
+	}, 10*ms, 30*ms)
+}
+
+// All tries together end within the deadline of the request.
+func TestTriesEndInTime(t *testing.T) {
+	inFleet(t, Limits{RelayTimeout: 3500 * ms, TryTimeout: time.Second, ProbeTimeout: time.Hour}, func(t *testing.T, u *upstream, fleet []*replica) {
+		silent := make(chan struct{})
+		for _, r := range fleet {
+			r.set(func(r *replica) { r.silent = silent })
+		}
+		began := time.Now()
+		_, _, err := u.relay(t.Context(), block)
+		if took := time.Since(began); !errors.Is(err, errNoVault) || took != 3500*ms {
+			t.Errorf("%v after %v", err, took)
+		}
+		close(silent)
+	}, 10*ms, 10*ms, 10*ms, 10*ms)
+}
