@@ -2,6 +2,7 @@ package chatd_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -122,6 +123,34 @@ func TestTriesEndAndTellTheClientToRepeat(t *testing.T) {
 	}
 	if n := k.vaults[0].count() + k.vaults[1].count(); n != 4 {
 		t.Errorf("%d tries", n)
+	}
+}
+
+func TestStatusShowsEveryVault(t *testing.T) {
+	k := newKit(t, 2)
+	k.vaults[0].Close()
+	k.expect(k.send("ann"), 200, "")
+	code, text := k.look("/status")
+	var st chatd.Status
+	if err := json.Unmarshal([]byte(text), &st); err != nil || code != 200 {
+		t.Fatalf("%d %s: %v", code, text, err)
+	}
+	if !st.Relay || !st.Issuer || len(st.Vaults) != 2 {
+		t.Fatalf("%+v", st)
+	}
+	gone, good := st.Vaults[0], st.Vaults[1]
+	if !gone.Away || gone.Why == "" || gone.Current || gone.Since.IsZero() || gone.Tries != 1 || gone.Failed != 1 || gone.URL != k.vaults[0].URL {
+		t.Errorf("%+v", gone)
+	}
+	if good.Away || good.Why != "" || !good.Current || good.Tries == 0 || good.Failed != 0 || good.Request <= 0 {
+		t.Errorf("%+v", good)
+	}
+	k.expect(k.send("ann"), 200, "")
+	_, text = k.look("/metrics")
+	for _, want := range []string{`chatd_vault_up{vault="0"} 0`, `chatd_vault_up{vault="1"} 1`, `chatd_vault_away_total{vault="0"} 1`, `chatd_tries_total{outcome="failed",vault="0"} 1`, `chatd_relays_total{outcome="answered"} 2`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s", want)
+		}
 	}
 }
 

@@ -98,7 +98,7 @@ func (s *Server) Ready() error {
 	return nil
 }
 
-// Admin serves the operator: GET /healthz, /readyz, /metrics. It has no
+// Admin serves the operator: GET /healthz, /readyz, /status, /metrics. It has no
 // password and belongs on the loopback or a network of the operator's own.
 func (s *Server) Admin() http.Handler {
 	mux := http.NewServeMux()
@@ -110,6 +110,7 @@ func (s *Server) Admin() http.Handler {
 		}
 		io.WriteString(w, "ready\n")
 	})
+	mux.HandleFunc("GET /status", s.serveStatus)
 	mux.Handle("GET /metrics", s.m.handler())
 	return mux
 }

@@ -271,6 +271,9 @@ func TestUnavailableIsPassedOverUntilItIsBack(t *testing.T) {
 		if fleet[0].count() != before {
 			t.Error("who says that it is unavailable is sent requests")
 		}
+		if st := u.status(time.Now()); !st[0].Away || st[0].PassedOver != 10 || st[0].Probe != 10 || !st[1].Current || st[1].Request != 30 {
+			t.Errorf("%+v", st)
+		}
 		fleet[0].set(func(r *replica) { r.status = 0 })
 		time.Sleep(40 * time.Second)
 		if by, _ := send(t, u); by != 0 {
