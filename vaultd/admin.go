@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,7 +25,7 @@ import (
 //	GET  /metrics     for Prometheus
 //	GET  /status      Status as JSON
 //	GET  /bundle      as Handler has it
-//	POST /checkpoint  204 when the state is written and the log begun anew
+//	POST /checkpoint  204 when the state is written and the log begun anew, 507 when the disk is full
 func (s *Server) Admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { s.say(w, s.halted() == nil) })
@@ -51,7 +53,11 @@ func (s *Server) serveStatus(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serveCheckpoint(w http.ResponseWriter, r *http.Request) {
 	if err := s.Checkpoint(r.Context()); err != nil {
 		s.log.Error("making a checkpoint", "error", err)
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		status := http.StatusInternalServerError
+		if errors.Is(err, syscall.ENOSPC) {
+			status = http.StatusInsufficientStorage // so that the command can say what to do
+		}
+		http.Error(w, err.Error(), status)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
