@@ -50,7 +50,11 @@ func (b *batch) append(to []byte) []byte {
 	to = be.AppendUint64(to, b.hard.vote)
 	to = be.AppendUint64(to, b.hard.commit)
 	to = be.AppendUint32(to, uint32(len(b.entries)))
-	for _, e := range b.entries {
+	return appendEntries(to, b.entries)
+}
+
+func appendEntries(to []byte, entries []*raftpb.Entry) []byte {
+	for _, e := range entries {
 		to = be.AppendUint64(to, e.GetIndex())
 		to = be.AppendUint64(to, e.GetTerm())
 		to = append(to, byte(e.GetType()))

@@ -13,6 +13,9 @@ type Disk interface {
 	Open(name string) (File, error)
 	// Create starts a file without a name.
 	Create() (Draft, error)
+	// Scratch makes a file that only its maker sees, without a name: it is gone
+	// when it is closed, and after a crash.
+	Scratch() (File, error)
 	// Remove removes files, none of which has to be there. They stay removed
 	// after a power cut.
 	Remove(names ...string) error

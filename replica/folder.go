@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -78,6 +79,18 @@ func (f *folder) Open(name string) (File, error) {
 }
 
 func (f *folder) Create() (Draft, error) { return durable.Create(f.root, 0o600) }
+
+func (f *folder) Scratch() (File, error) {
+	name := durable.TempPrefix + rand.Text() // swept at the next start, if we crash here
+	file, err := f.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.root.Remove(name); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return openFile{file}, nil
+}
 
 func (f *folder) Remove(names ...string) error {
 	var errs error

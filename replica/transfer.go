@@ -1,0 +1,242 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// spec/replication.md §14.
+const (
+	maxTransfers = 2   // members that fetch at a time
+	maxSpools    = 2   // pictures kept at a time: one that is fetched, and a newer one
+	patience     = 100 // ticks after which a member that asks for nothing is given up
+)
+
+// transfers is the leader's side of catching up: pictures of the machine, each
+// written once to a spool, and who fetches them. It has no clock and reads from
+// disk only what it is asked for.
+type transfers struct {
+	disk       Disk
+	random     io.Reader
+	background func(func())
+
+	wanted  bool       // raft asked and there was nothing
+	making  *offered   // being spooled
+	offers  []*offered // ready, oldest first
+	readers map[uint64]*reader
+	failed  error // of the last spool
+}
+
+// offered is one picture.
+type offered struct {
+	snapshot *raftpb.Snapshot
+	ticket   ticket
+	spool    *spool
+	stop     atomic.Bool // nobody wants it any more
+	done     chan error  // of the background's part
+	idle     int         // ticks since anybody fetched it
+}
+
+// reader is a member that fetches.
+type reader struct {
+	from *offered
+	idle int // ticks since it asked
+}
+
+func newTransfers(disk Disk, random io.Reader, background func(func())) *transfers {
+	return &transfers{disk: disk, random: random, background: background, readers: make(map[uint64]*reader)}
+}
+
+// offer returns what raft sends to a member that is behind the log: a picture
+// taken at index first or later, after which the log goes on. If there is none, wants
+// says so from now on.
+func (t *transfers) offer(first uint64) (*raftpb.Snapshot, bool) {
+	if n := len(t.offers); n > 0 && t.offers[n-1].snapshot.GetMetadata().GetIndex() >= first {
+		return t.offers[n-1].snapshot, len(t.readers) < maxTransfers
+	}
+	t.wanted = true
+	return nil, false
+}
+
+// wants says that a picture should be taken, and begin called.
+func (t *transfers) wants() bool { return t.wanted && t.making == nil && len(t.offers) < maxSpools }
+
+// begin writes a picture that was taken at index, an entry of that term, to a spool
+// in the background. The picture is released when that is done, whatever comes of it.
+func (t *transfers) begin(index, term uint64, voters, learners []uint64, picture Checkpoint) error {
+	o := &offered{done: make(chan error, 1)}
+	o.snapshot = &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{
+		Index: new(index), Term: new(term), ConfState: &raftpb.ConfState{Voters: voters, Learners: learners},
+	}}
+	t.wanted = false
+	err := readSalt(t.random, o.ticket.id[:])
+	if err == nil {
+		o.spool, err = newSpool(t.disk, t.random)
+	}
+	if err != nil {
+		picture.Release()
+		return err
+	}
+	t.making = o
+	t.background(func() { o.done <- o.write(picture) })
+	return nil
+}
+
+// write runs in the background.
+func (o *offered) write(picture Checkpoint) (err error) {
+	defer picture.Release()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("replica: internal error: %v", p)
+		}
+		if err != nil {
+			err = errors.Join(err, o.spool.close())
+		}
+	}()
+	w := newSpoolWriter(o.spool, o.stop.Load)
+	defer w.wipe()
+	if _, err = picture.WriteTo(w); err != nil {
+		return err
+	}
+	if o.ticket.size, o.ticket.digest, err = w.finish(); err == nil && o.stop.Load() {
+		err = errStopped
+	}
+	return err
+}
+
+// poll looks whether a spool is done. An error says why there is none: raft will
+// ask again.
+func (t *transfers) poll() error {
+	if t.making == nil {
+		return nil
+	}
+	select {
+	case err := <-t.making.done:
+		o := t.making
+		t.making = nil
+		if err != nil {
+			return fmt.Errorf("spooling a picture for another member: %w", err)
+		}
+		o.snapshot.Data = o.ticket.bytes()
+		t.offers = append(t.offers, o)
+	default:
+	}
+	return nil
+}
+
+// start says whether a MsgSnap may leave: a place to fetch is free, and what it
+// offers is still there.
+func (t *transfers) start(to uint64, s *raftpb.Snapshot) bool {
+	id, err := ticketOf(s)
+	o := t.find(id.id)
+	if err != nil || o == nil || t.readers[to] == nil && len(t.readers) >= maxTransfers {
+		return false
+	}
+	t.readers[to] = &reader{from: o}
+	return true
+}
+
+func (t *transfers) find(id [idSize]byte) *offered {
+	for _, o := range t.offers {
+		if o.ticket.id == id {
+			return o
+		}
+	}
+	return nil
+}
+
+// request answers a request for a chunk; nil: there is nothing to send. Only who was offered
+// the picture gets it.
+func (t *transfers) request(from uint64, q *chunkRequest) (*chunk, error) {
+	r := t.readers[from]
+	if r == nil || r.from.ticket.id != q.id {
+		return nil, nil
+	}
+	r.idle = 0
+	if q.index >= r.from.ticket.chunks() {
+		return nil, nil // it has all of it, and is at work
+	}
+	data, err := r.from.spool.get(q.index, r.from.ticket.length(q.index))
+	if err != nil {
+		t.discard(r.from)
+		return nil, err
+	}
+	return &chunk{id: q.id, index: q.index, data: data}, nil
+}
+
+// tick returns the members that are given up: raft then looks where they are,
+// and begins again. A picture that nobody fetches is thrown away after a while.
+func (t *transfers) tick() (gone []uint64) {
+	for _, member := range sortedKeys(t.readers) {
+		r := t.readers[member]
+		r.from.idle = 0
+		if r.idle++; r.idle >= patience || t.find(r.from.ticket.id) == nil {
+			delete(t.readers, member)
+			gone = append(gone, member)
+		}
+	}
+	for _, o := range append([]*offered(nil), t.offers...) {
+		if o.idle++; o.idle >= patience {
+			t.discard(o)
+		}
+	}
+	return gone
+}
+
+// finished says that a member needs its picture no more: it follows the log again.
+func (t *transfers) finished(member uint64) { delete(t.readers, member) }
+
+// least is the lowest index of what is offered: the entries after it must stay in
+// the log, or who fetched it is behind once more.
+func (t *transfers) least() (index uint64, ok bool) {
+	for _, o := range append([]*offered{t.making}, t.offers...) {
+		if o == nil {
+			continue
+		}
+		if i := o.snapshot.GetMetadata().GetIndex(); !ok || i < index {
+			index, ok = i, true
+		}
+	}
+	return index, ok
+}
+
+// discard throws a picture away.
+func (t *transfers) discard(o *offered) {
+	for i, other := range t.offers {
+		if other == o {
+			t.offers = append(t.offers[:i:i], t.offers[i+1:]...)
+			o.spool.close() // a file without a name: nothing is lost
+			return
+		}
+	}
+}
+
+// stop ends everything: this member leads no more, or is closed. A part in the
+// background ends by itself.
+func (t *transfers) stop() {
+	if o := t.making; o != nil {
+		o.stop.Store(true)
+		t.making = nil
+		o.settle()
+	}
+	for len(t.offers) > 0 {
+		t.discard(t.offers[0])
+	}
+	clear(t.readers)
+	t.wanted = false
+}
+
+// settle closes the spool of a part that was done before it heard of the stop.
+func (o *offered) settle() {
+	select {
+	case err := <-o.done:
+		if err == nil {
+			o.spool.close()
+		}
+	default:
+	}
+}
