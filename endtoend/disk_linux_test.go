@@ -47,7 +47,7 @@ func TestVaultsDiskIsFull(t *testing.T) {
 	filler := fill(t, state)
 	thief.guess(owner, "sofa number two").wants(11, `"left": 8`)
 	code, out := oneShot(t, "vaultd", "checkpoint", "--admin", s.vault.admin)
-	if code == 0 || !bytes.Contains([]byte(out), []byte("no space left on device")) {
+	if code != 10 || !bytes.Contains([]byte(out), []byte("no space left on device")) || !bytes.Contains([]byte(out), []byte("hint: make room")) {
 		t.Errorf("a checkpoint without room ended with %d\n%s", code, out)
 	}
 	check(t, os.Remove(filler))

@@ -33,14 +33,16 @@ var errInterrupted = errors.New("interrupted")
 
 const rejoin = "do not delete or replace anything: the replica would give again what it gave already. Find out who put the old state back. If the newest state is truly lost, the records of this single replica are lost with it: found a new fleet (vaultd init) and let people register anew. doc/vaultd.md, \"Rolled back\""
 
+const notHere = "neither the replica's files nor its anchor are there: mount their folders, or set state and anchor_dir to where they are. On a new machine: vaultd init"
+
 // explanations are tried in this order.
 var explanations = []command.Explanation{
 	{Is: vaultd.ErrInsecure, Exit: command.Config, Hint: "accept it by name in vaultd.toml (insecure_software_anchor, insecure_waits), for development only"},
 	{Is: replica.ErrInUse, Exit: exitBusy, Hint: "is vaultd running already? see: vaultd status"},
 	{Is: anchor.ErrInUse, Exit: exitBusy, Hint: "is vaultd running already? see: vaultd status"},
 	{Is: replica.ErrNewer, Exit: exitNewer, Hint: "run the newer version; it cannot be taken back"},
-	{Is: replica.ErrMissing, Exit: command.NotFound, Hint: "found a fleet first: vaultd init DIR"},
-	{Is: anchor.ErrEmpty, Exit: command.NotFound, Hint: "found a fleet first: vaultd init DIR"},
+	{Is: replica.ErrMissing, Exit: command.NotFound, Hint: notHere},
+	{Is: anchor.ErrEmpty, Exit: command.NotFound, Hint: notHere},
 	{Is: replica.ErrExists, Exit: command.Exists, Hint: "choose a new folder; an existing fleet is never founded anew"},
 	{Is: anchor.ErrFounded, Exit: command.Exists, Hint: "choose a new folder; an existing fleet is never founded anew"},
 	{Is: vaultd.ErrHalted, Exit: exitHalted, Hint: "look into the log for the reason"},

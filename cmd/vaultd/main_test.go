@@ -5,8 +5,11 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -208,6 +211,43 @@ func TestRolledBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	vault(t, "serve", "--config", config).wants(t, exitRolledBack, "do not delete or replace anything", "doc/vaultd.md")
+}
+
+// A folder that is not mounted is no reason to found anything: the hint says what is missing.
+func TestMissingFolders(t *testing.T) {
+	dir, _ := founded(t)
+	config := "--config=" + filepath.Join(dir, "vaultd.toml")
+	anchor, aside := filepath.Join(dir, "anchor"), filepath.Join(dir, "aside")
+	without := func(folder string, make bool, parts ...string) {
+		t.Helper()
+		if err := os.Rename(folder, aside); err != nil {
+			t.Fatal(err)
+		}
+		if make {
+			if err := os.Mkdir(folder, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r := vault(t, "serve", config).wants(t, command.NotFound, parts...); strings.Contains(r.err, "found a fleet") {
+			t.Errorf("advised to found anew: %s", r.err)
+		}
+		if err := errors.Join(os.RemoveAll(folder), os.Rename(aside, folder)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	without(anchor, false, "the anchor is missing", "mount")
+	without(anchor, true, "the anchor is missing", "mount") // the mount point alone
+	serving(t, dir)().wants(t, command.Done)
+}
+
+// A disk that is full says so in the answer to a checkpoint.
+func TestCheckpointOnAFullDisk(t *testing.T) {
+	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "making a checkpoint: no space left on device", http.StatusInsufficientStorage)
+	}))
+	defer admin.Close()
+	address := strings.TrimPrefix(admin.URL, "http://")
+	vault(t, "checkpoint", "--admin", address).wants(t, command.NoRoom, "no space left", "hint: make room")
 }
 
 // Every refusal has its own exit code and says what to do.

@@ -8,11 +8,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"keepsake.example/anchor/software"
@@ -50,9 +53,9 @@ func (a *app) serve(ctx context.Context, o *options) (err error) {
 	}
 	log := slog.New(slog.NewJSONHandler(a.Err, nil))
 	locked := a.protect(c, log)
-	anchor, err := software.Open(c.path(c.AnchorDir))
+	anchor, err := c.openAnchor()
 	if err != nil {
-		return fmt.Errorf("opening the anchor: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, anchor.Close()) }()
 	tokens, err := verifier(c)
@@ -74,6 +77,27 @@ func (a *app) serve(ctx context.Context, o *options) (err error) {
 		log.Warn("insecure", "choice", w)
 	}
 	return errors.Join(a.listen(ctx, c, s, log), s.Close())
+}
+
+// openAnchor opens the anchor that init made. One that is not there is not made: an empty
+// anchor beside a replica's files is a disk that is not mounted, or a path that is wrong.
+func (c *config) openAnchor() (*software.Anchor, error) {
+	dir := c.path(c.AnchorDir)
+	if _, err := os.Stat(filepath.Join(dir, "anchor")); errors.Is(err, fs.ErrNotExist) && c.founded() {
+		return nil, command.Fail(command.NotFound, "the anchor is missing: nothing in "+dir,
+			"mount the folder of the anchor, or set anchor_dir to where it is. The replica's files are there: init would not bring them back, and nothing replaces the anchor that belongs to them")
+	}
+	a, err := software.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the anchor: %w", err)
+	}
+	return a, nil
+}
+
+// founded says whether the replica's files are there, or something that may be.
+func (c *config) founded() bool {
+	entries, err := os.ReadDir(c.path(c.State))
+	return len(entries) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist)
 }
 
 // protect keeps the memory from other processes and out of swap, as far as it
@@ -219,9 +243,18 @@ func get(ctx context.Context, method, admin, path string) ([]byte, error) {
 		return nil, fmt.Errorf("reading vaultd's answer: %w", err)
 	}
 	if answer.StatusCode >= 300 {
-		return nil, fmt.Errorf("vaultd at %s: %s: %s", admin, answer.Status, command.OneLine(string(body)))
+		return nil, refused(admin, answer, string(body))
 	}
 	return body, nil
+}
+
+// refused is what an answer of the admin listener says that is no success.
+func refused(admin string, answer *http.Response, body string) error {
+	message := fmt.Sprintf("vaultd at %s: %s: %s", admin, answer.Status, strings.TrimSpace(body))
+	if answer.StatusCode == http.StatusInsufficientStorage {
+		return command.Fail(command.NoRoom, message, "make room on the disk of the replica's files; a checkpoint needs as much again as the last one, until it is whole")
+	}
+	return errors.New(message)
 }
 
 // adminTimeout bounds a question to the admin listener; a checkpoint of ten
