@@ -3,6 +3,8 @@ package roster
 import (
 	"errors"
 	"fmt"
+
+	"keepsake.example/internal/wire"
 )
 
 const (
@@ -19,9 +21,9 @@ var ErrRoster = errors.New("roster: not a roster in its one form")
 // Encode returns the roster's bytes, spec/replication.md §15.5. Nothing in them is
 // secret. The roster is one that Check accepts.
 func (r *Roster) Encode() []byte {
-	w := new(wire)
+	w := wire.Append(nil)
 	r.layout(w)
-	return w.b
+	return w.Written()
 }
 
 // Decode reads the bytes of [Roster.Encode] of a roster that [Roster.Check]
@@ -30,9 +32,9 @@ func Decode(b []byte) (*Roster, error) {
 	if len(b) > MaxRoster {
 		return nil, fmt.Errorf("%w: %d bytes", ErrRoster, len(b))
 	}
-	r, w := new(Roster), &wire{b: b, reading: true}
+	r, w := new(Roster), wire.Read(b)
 	r.layout(w)
-	if !w.done() {
+	if !w.Done() {
 		return nil, ErrRoster
 	}
 	if err := r.Check(); err != nil {
@@ -41,51 +43,51 @@ func Decode(b []byte) (*Roster, error) {
 	return r, nil
 }
 
-func (r *Roster) layout(w *wire) {
-	w.constant(rosterName)
-	w.bytes(r.Fleet[:])
-	w.u32(&r.Groups)
-	w.u64(&r.Serial)
-	w.bytes(r.Last[:])
-	w.u8(&r.Quorum)
-	list(w, &r.Operators, MaxOperators, func(o *Operator) {
-		w.text(&o.Name, MaxName)
-		w.bytes(o.Key[:])
+func (r *Roster) layout(w *wire.Codec) {
+	w.Constant(rosterName)
+	w.Bytes(r.Fleet[:])
+	w.U32(&r.Groups)
+	w.U64(&r.Serial)
+	w.Bytes(r.Last[:])
+	w.U8(&r.Quorum)
+	wire.List(w, &r.Operators, MaxOperators, func(o *Operator) {
+		w.Text(&o.Name, 1, MaxName)
+		w.Bytes(o.Key[:])
 	})
-	w.u8(&r.Tolerate)
-	w.u32(&r.MinVersion)
+	w.U8(&r.Tolerate)
+	w.U32(&r.MinVersion)
 	r.Policy.layoutWire(w)
-	w.u64(&r.Highest)
-	list(w, &r.Members, MaxMembers, func(m *Member) { m.layoutWire(w) })
-	list(w, &r.Placement, MaxGroups-1, func(p *Place) { p.layoutWire(w) })
+	w.U64(&r.Highest)
+	wire.List(w, &r.Members, MaxMembers, func(m *Member) { m.layoutWire(w) })
+	wire.List(w, &r.Placement, MaxGroups-1, func(p *Place) { p.layoutWire(w) })
 }
 
-func (o *Policy) layoutWire(w *wire) {
-	w.u8(&o.MaxAttempts)
-	list(w, &o.Waits, maxAttempts-1, w.u64)
-	w.u64(&o.CoolDown)
-	w.u64(&o.Grace)
-	w.flag(&o.Insecure)
+func (o *Policy) layoutWire(w *wire.Codec) {
+	w.U8(&o.MaxAttempts)
+	wire.List(w, &o.Waits, maxAttempts-1, w.U64)
+	w.U64(&o.CoolDown)
+	w.U64(&o.Grace)
+	w.Flag(&o.Insecure)
 }
 
-func (m *Member) layoutWire(w *wire) {
-	w.u64(&m.Number)
-	w.flag(&m.Learner)
-	w.text(&m.Name, MaxName)
-	w.text(&m.DataCenter, MaxName)
-	w.text(&m.Address, MaxAddress)
-	w.bytes(m.Identity[:])
-	if w.reading {
+func (m *Member) layoutWire(w *wire.Codec) {
+	w.U64(&m.Number)
+	w.Flag(&m.Learner)
+	w.Text(&m.Name, 1, MaxName)
+	w.Text(&m.DataCenter, 1, MaxName)
+	w.Text(&m.Address, 1, MaxAddress)
+	w.Bytes(m.Identity[:])
+	if w.Reading() {
 		m.Sealing = make([]byte, SealingSize)
 	}
-	w.bytes(m.Sealing)
+	w.Bytes(m.Sealing)
 }
 
-func (p *Place) layoutWire(w *wire) {
-	w.u32(&p.Group)
-	list(w, &p.Members, MaxMembers, func(m *Placed) {
-		w.u64(&m.Number)
-		w.flag(&m.Learner)
+func (p *Place) layoutWire(w *wire.Codec) {
+	w.U32(&p.Group)
+	wire.List(w, &p.Members, MaxMembers, func(m *Placed) {
+		w.U64(&m.Number)
+		w.Flag(&m.Learner)
 	})
-	list(w, &p.Left, MaxMembers, w.u64)
+	wire.List(w, &p.Left, MaxMembers, w.U64)
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"keepsake.example/internal/wire"
 )
 
 const (
@@ -15,7 +17,7 @@ const (
 	// MaxSigned is the longest encoding of a signed change in bytes.
 	MaxSigned = 1 + 2 + MaxText + 1 + MaxSignatures*(ed25519.PublicKeySize+ed25519.SignatureSize)
 
-	signedVersion  = 1
+	signedVersion  = "\x01"
 	labelSignature = "keepsake fleet change signature\x01"
 )
 
@@ -82,9 +84,9 @@ func (s *Signed) inOrder() bool {
 // Encode returns the bytes of a signed change, spec/replication.md §15.3. The
 // bytes of one with too long a text, or too many signatures, are never decoded.
 func (s *Signed) Encode() []byte {
-	w := new(wire)
+	w := wire.Append(nil)
 	s.layout(w)
-	return w.b
+	return w.Written()
 }
 
 // DecodeSigned reads the bytes of [Signed.Encode], and no others: ErrSigned. It
@@ -93,19 +95,19 @@ func DecodeSigned(b []byte) (*Signed, error) {
 	if len(b) > MaxSigned {
 		return nil, fmt.Errorf("%w: %d bytes", ErrSigned, len(b))
 	}
-	s, w := new(Signed), &wire{b: b, reading: true}
+	s, w := new(Signed), wire.Read(b)
 	s.layout(w)
-	if !w.done() || !s.inOrder() {
+	if !w.Done() || !s.inOrder() {
 		return nil, ErrSigned
 	}
 	return s, nil
 }
 
-func (s *Signed) layout(w *wire) {
-	w.constant(string(rune(signedVersion)))
-	w.text(&s.Text, MaxText)
-	list(w, &s.Signatures, MaxSignatures, func(g *Signature) {
-		w.bytes(g.Key[:])
-		w.bytes(g.Signature[:])
+func (s *Signed) layout(w *wire.Codec) {
+	w.Constant(signedVersion)
+	w.Text(&s.Text, 0, MaxText)
+	wire.List(w, &s.Signatures, MaxSignatures, func(g *Signature) {
+		w.Bytes(g.Key[:])
+		w.Bytes(g.Signature[:])
 	})
 }

@@ -78,14 +78,11 @@ func (t *turn) attempt(b *vaultapi.AttemptBody) (*Effect, error) {
 		return t.absent(), nil
 	}
 	seen := t.try(b.Attempt)
-	isLast := t.phase == spent && seen == &t.tries[len(t.tries)-1]
 	switch {
-	case t.phase == spent && !isLast:
+	case t.phase == spent && seen != &t.tries[len(t.tries)-1]:
 		return t.absent(), nil
 	case seen != nil && (seen.other || seen.blinded != b.Blinded):
 		return t.say(vaultapi.Conflict, nil), nil
-	case isLast:
-		return t.say(vaultapi.OK, t.evaluation(b)), nil
 	case seen != nil:
 		return t.evaluate(b, question), nil
 	case t.next > t.now:
@@ -107,22 +104,29 @@ func (t *turn) spend(b *vaultapi.AttemptBody, question *oprf.Blinded) (*Effect, 
 	t.next = t.now + t.fleet.Policy.wait(t.owed)
 	t.tries = append(t.tries, try{id: b.Attempt, blinded: b.Blinded, time: t.now, who: t.by.Who})
 	t.trim()
-	if t.account.spent < t.record.limit {
-		return t.evaluate(b, question), nil
+	if t.account.spent == t.record.limit {
+		if err := t.finish(question); err != nil {
+			return nil, err
+		}
 	}
-	err := t.finish(question)
-	return t.say(vaultapi.OK, t.evaluation(b)), err
+	return t.evaluate(b, question), nil
 }
 
-// evaluate lets the shell evaluate an attempt that has been paid for.
+// evaluate answers an attempt that has been paid for. Z and its proof are of the
+// last attempt, or zeros for the shell to fill in.
 func (t *turn) evaluate(b *vaultapi.AttemptBody, question *oprf.Blinded) *Effect {
-	t.question = question
-	return t.say(vaultapi.OK, t.evaluation(b))
+	if t.phase == live {
+		t.question = question
+	}
+	return t.say(vaultapi.OK, &vaultapi.Evaluation{
+		Record: t.record.id, Attempt: b.Attempt, Evaluated: t.last.evaluated, Proof: t.last.proof,
+		Envelope: bytes.Clone(t.record.envelope),
+	})
 }
 
 // grant adds what the shell evaluates with, once it is sure: it costs k·G.
 func (t *turn) grant(e *Effect) (err error) {
-	if t.question != nil {
+	if t.question != nil && !t.by.Unasked {
 		e.Evaluate = &Evaluation{Blinded: t.question}
 		e.Evaluate.Key, err = oprf.ParsePrivateKey(t.record.key[:])
 	}
@@ -149,15 +153,6 @@ func (t *turn) finish(question *oprf.Blinded) error {
 	t.phase, t.when, t.next = spent, t.now, 0
 	t.last = last{evaluated: z.Bytes(), proof: proof.Bytes(), until: t.now + t.fleet.Policy.Grace}
 	return nil
-}
-
-// evaluation answers an attempt. Z and its proof are zeros where the shell is to
-// fill them in.
-func (t *turn) evaluation(b *vaultapi.AttemptBody) *vaultapi.Evaluation {
-	return &vaultapi.Evaluation{
-		Record: t.record.id, Attempt: b.Attempt, Evaluated: t.last.evaluated, Proof: t.last.proof,
-		Envelope: bytes.Clone(t.record.envelope),
-	}
 }
 
 // prove is the one way for a client to set the count to zero without replacing the record.

@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 
+	"keepsake.example/internal/wire"
 	"keepsake.example/vaultapi"
 )
 
 const (
 	// MaxCommand is the longest command in bytes. Those of today have under 2 KiB.
 	MaxCommand     = 8 << 10
-	commandVersion = 1
+	commandVersion = "\x01"
 )
 
 // ErrCommand is a command that is not in the one form of spec/replication.md, or
@@ -27,6 +28,7 @@ const (
 	AddChannelKey                 // adds a channel key
 	Request                       // does what a client asked for
 	Tick                          // lets time pass
+	Restrict                      // makes the policy stricter: only for a change that operators signed
 )
 
 // Command is one entry of the replicated log. The fields that its kind does not
@@ -35,7 +37,7 @@ type Command struct {
 	Kind Kind
 	Time uint64 // the proposer's, milliseconds since 1970-01-01 UTC; until the year 2246
 
-	// Of Genesis.
+	// Of Genesis, and Policy of Restrict too.
 	Fleet        [32]byte // must be the fleet id that follows from IdentitySeed
 	IdentitySeed Seed     // Ed25519, RFC 8032
 	NamingKey    Seed
@@ -49,6 +51,7 @@ type Command struct {
 	Who     [8]byte // whom the history names
 	Body    vaultapi.Body
 	Random  [32]byte // fresh random bytes, for the proof of a last attempt
+	Unasked bool     // nobody waits here for the effect: no key is copied into it. Not in the bytes
 }
 
 // Encode returns the command's bytes, for the caller to clear: most kinds hold
@@ -58,9 +61,9 @@ func (c *Command) Encode() []byte {
 	if err := c.check(); err != nil {
 		panic("vault: internal error: encoding a command: " + err.Error())
 	}
-	w := &wire{b: make([]byte, 0, MaxCommand/4)} // one that grows leaves copies behind
+	w := wire.Append(make([]byte, 0, MaxCommand/4)) // one that grows leaves copies behind
 	c.layout(w)
-	return w.b
+	return w.Written()
 }
 
 // DecodeCommand reads the bytes of [Command.Encode], and no others: ErrCommand.
@@ -69,50 +72,50 @@ func DecodeCommand(b []byte) (*Command, error) {
 	if len(b) > MaxCommand {
 		return nil, fmt.Errorf("%w: %d bytes", ErrCommand, len(b))
 	}
-	c, w := new(Command), &wire{b: b, reading: true}
+	c, w := new(Command), wire.Read(b)
 	c.layout(w)
-	if !w.done() {
+	if !w.Done() {
 		return nil, fmt.Errorf("%w: kind %d, %d bytes", ErrCommand, c.Kind, len(b))
 	}
 	return c, c.check()
 }
 
-func (c *Command) layout(w *wire) {
-	version := uint8(commandVersion)
-	w.u8(&version)
-	w.bad = w.bad || version != commandVersion
-	w.u8((*uint8)(&c.Kind))
-	w.u64(&c.Time)
+func (c *Command) layout(w *wire.Codec) {
+	w.Constant(commandVersion)
+	w.U8((*uint8)(&c.Kind))
+	w.U64(&c.Time)
 	switch c.Kind {
 	case Genesis:
-		w.bytes(c.Fleet[:])
-		w.bytes(c.IdentitySeed[:])
-		w.bytes(c.NamingKey[:])
+		w.Bytes(c.Fleet[:])
+		w.Bytes(c.IdentitySeed[:])
+		w.Bytes(c.NamingKey[:])
+		c.Policy.layout(w)
+	case Restrict:
 		c.Policy.layout(w)
 	case AddChannelKey:
 		c.ChannelKey.layout(w)
 	case Request:
-		w.bytes(c.Account[:])
-		w.bytes(c.Who[:])
-		w.bytes(c.Random[:])
+		w.Bytes(c.Account[:])
+		w.Bytes(c.Who[:])
+		w.Bytes(c.Random[:])
 		c.layoutBody(w)
 	}
 }
 
 // layoutBody is the type of the request and its body, which is the rest.
-func (c *Command) layoutBody(w *wire) {
+func (c *Command) layoutBody(w *wire.Codec) {
 	var t uint8
-	if w.reading {
+	if w.Reading() {
 		var err error
-		w.u8(&t)
-		c.Body, err = vaultapi.DecodeBody(vaultapi.Type(t), w.b)
-		w.b, w.bad = nil, w.bad || err != nil
+		w.U8(&t)
+		c.Body, err = vaultapi.DecodeBody(vaultapi.Type(t), w.Rest())
+		w.Must(err == nil)
 		return
 	}
 	t, body := uint8(c.Body.Type()), vaultapi.EncodeBody(c.Body)
 	defer clear(body) // k may be in it
-	w.u8(&t)
-	w.bytes(body)
+	w.U8(&t)
+	w.Bytes(body)
 }
 
 // check refuses a value out of its range.
@@ -122,8 +125,8 @@ func (c *Command) check() error {
 		return fmt.Errorf("%w: time %d", ErrCommand, c.Time)
 	case c.Kind == Genesis && c.Fleet != fleetID(&c.IdentitySeed):
 		return fmt.Errorf("%w: a fleet id of another identity key", ErrCommand)
-	case c.Kind == Genesis:
-		return c.Policy.check()
+	case c.Kind == Genesis || c.Kind == Restrict:
+		return c.Policy.check(c.Policy.MaxAttempts)
 	case c.Kind == AddChannelKey:
 		return c.ChannelKey.check()
 	case c.Kind == Tick || c.Kind == Request && c.Body != nil:

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"keepsake.example/internal/wire"
 	"keepsake.example/vaultapi"
 )
 
@@ -33,18 +34,19 @@ type Policy struct {
 	Insecure    bool     // a development anchor, or weaker limits than the default
 }
 
-func (p *Policy) layout(w *wire) {
-	w.u8(&p.MaxAttempts)
-	list(w, &p.Waits, vaultapi.MaxAttempts, w.u64)
-	w.u64(&p.CoolDown)
-	w.u64(&p.Grace)
-	w.flag(&p.Insecure)
+func (p *Policy) layout(w *wire.Codec) {
+	w.U8(&p.MaxAttempts)
+	wire.List(w, &p.Waits, vaultapi.MaxAttempts, w.U64)
+	w.U64(&p.CoolDown)
+	w.U64(&p.Grace)
+	w.Flag(&p.Insecure)
 }
 
-func (p *Policy) check() error {
+// check takes the largest limit of a record: it has waits for that many attempts.
+func (p *Policy) check(limit uint8) error {
 	times := append([]uint64{p.CoolDown, p.Grace}, p.Waits...)
 	switch {
-	case p.MaxAttempts < 1 || p.MaxAttempts > vaultapi.MaxAttempts || len(p.Waits) != int(p.MaxAttempts)-1:
+	case p.MaxAttempts < 1 || p.MaxAttempts > limit || limit > vaultapi.MaxAttempts || len(p.Waits) != int(limit)-1:
 		return fmt.Errorf("%w: policy: %d attempts, %d waits", ErrCommand, p.MaxAttempts, len(p.Waits))
 	case !slices.IsSorted(p.Waits) || slices.Max(times) > maxDuration:
 		return fmt.Errorf("%w: policy: waits that fall, or a time over 366 days", ErrCommand)
@@ -88,10 +90,10 @@ type ChannelKey struct {
 	NotBefore, NotAfter uint64 // milliseconds since 1970-01-01 UTC
 }
 
-func (k *ChannelKey) layout(w *wire) {
-	w.bytes(k.Seed[:])
-	w.u64(&k.NotBefore)
-	w.u64(&k.NotAfter)
+func (k *ChannelKey) layout(w *wire.Codec) {
+	w.Bytes(k.Seed[:])
+	w.U64(&k.NotBefore)
+	w.U64(&k.NotAfter)
 }
 
 func (k *ChannelKey) check() error {
@@ -130,15 +132,16 @@ type fleet struct {
 // newFleet has room for all keys, so that adding one leaves no copy of the others.
 func newFleet() *fleet { return &fleet{FleetView: FleetView{Keys: make([]ChannelKey, 0, maxKeys)}} }
 
-func (f *fleet) layout(w *wire) {
-	w.u64(&f.Time)
-	w.bytes(f.ID[:])
-	w.bytes(f.IdentitySeed[:])
-	w.bytes(f.naming[:])
+func (f *fleet) layout(w *wire.Codec) {
+	w.Constant(stateName)
+	w.U64(&f.Time)
+	w.Bytes(f.ID[:])
+	w.Bytes(f.IdentitySeed[:])
+	w.Bytes(f.naming[:])
 	f.Policy.layout(w)
-	w.u64(&f.Serial)
-	w.u64(&f.Changed)
-	list(w, &f.Keys, maxKeys, func(k *ChannelKey) { k.layout(w) })
+	w.U64(&f.Serial)
+	w.U64(&f.Changed)
+	wire.List(w, &f.Keys, maxKeys, func(k *ChannelKey) { k.layout(w) })
 }
 
 // check refuses what no sequence of commands leads to.
@@ -151,7 +154,7 @@ func (f *fleet) check() error {
 			return errState
 		}
 	}
-	return f.Policy.check()
+	return f.Policy.check(uint8(len(f.Policy.Waits) + 1)) // at most 11
 }
 
 func (k *ChannelKey) same(o ChannelKey) bool { return hmac.Equal(k.Seed[:], o.Seed[:]) }
@@ -168,6 +171,24 @@ func (f *fleet) add(k *ChannelKey) vaultapi.Code {
 	f.Keys = append(f.Keys, *k)
 	f.Serial, f.Changed = f.Serial+1, f.Time
 	return vaultapi.OK
+}
+
+// restrict takes over a policy that is nowhere weaker. A record keeps its limit, and
+// for it the waits past the new one; waits and cool-downs that began keep their end.
+func (f *fleet) restrict(to *Policy) error {
+	p := &f.Policy
+	if to.MaxAttempts > p.MaxAttempts || to.CoolDown < p.CoolDown || to.Grace > p.Grace || to.Insecure != p.Insecure {
+		return errWeaker
+	}
+	for i, w := range p.Waits {
+		p.Waits[i] = max(w, to.wait(uint8(i+1)))
+		if i < len(to.Waits) && to.Waits[i] < w {
+			return errWeaker
+		}
+	}
+	p.MaxAttempts, p.CoolDown, p.Grace = to.MaxAttempts, to.CoolDown, to.Grace
+	f.Serial, f.Changed = f.Serial+1, f.Time
+	return nil
 }
 
 // expired reports whether a channel key has expired at a time.

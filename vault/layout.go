@@ -1,15 +1,18 @@
 package vault
 
-import "keepsake.example/vaultapi"
+import (
+	"keepsake.example/internal/wire"
+	"keepsake.example/vaultapi"
+)
 
 // encode appends the account's bytes, spec/replication.md: none for an empty one.
 func (a *account) encode(b []byte) []byte {
 	if a.empty() {
 		return b
 	}
-	w := &wire{b: b}
+	w := wire.Append(b)
 	a.layout(w)
-	return w.b
+	return w.Written()
 }
 
 // decode reads the bytes of encode, and no others. Its envelopes share memory with b.
@@ -17,75 +20,75 @@ func (a *account) decode(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
-	w := &wire{b: b, reading: true}
+	w := wire.Read(b)
 	a.layout(w)
-	if !w.done() || a.empty() {
+	if !w.Done() || a.empty() {
 		return errState
 	}
 	return a.check()
 }
 
-func (a *account) layout(w *wire) {
-	w.bytes(a.rid[:])
-	w.u8((*uint8)(&a.phase))
-	w.u8(&a.owed)
-	w.u64(&a.next)
+func (a *account) layout(w *wire.Codec) {
+	w.Bytes(a.rid[:])
+	w.U8((*uint8)(&a.phase))
+	w.U8(&a.owed)
+	w.U64(&a.next)
 	if a.hasRecord() {
 		a.record.layout(w)
-		w.u8(&a.spent)
-		w.u64(&a.registered)
-		w.u64(&a.success)
+		w.U8(&a.spent)
+		w.U64(&a.registered)
+		w.U64(&a.success)
 	}
 	if a.phase == live {
-		w.bytes(a.record.key[:])
+		w.Bytes(a.record.key[:])
 	}
 	if a.phase == spent {
-		w.bytes(a.last.evaluated[:])
-		w.bytes(a.last.proof[:])
-		w.u64(&a.last.until)
+		w.Bytes(a.last.evaluated[:])
+		w.Bytes(a.last.proof[:])
+		w.U64(&a.last.until)
 	}
 	if a.phase == spent || a.phase == destroyed {
-		w.u64(&a.when)
+		w.U64(&a.when)
 	}
 	a.pending.layout(w)
-	list(w, &a.gone, maxGone, func(g *gone) {
-		w.bytes(g.id[:])
-		w.u64(&g.until)
+	wire.List(w, &a.gone, maxGone, func(g *gone) {
+		w.Bytes(g.id[:])
+		w.U64(&g.until)
 	})
-	list(w, &a.tries, 2*maxTries, func(t *try) { t.layout(w) })
+	wire.List(w, &a.tries, 2*maxTries, func(t *try) { t.layout(w) })
 }
 
 // layout is a record without its key.
-func (r *record) layout(w *wire) {
-	w.bytes(r.id[:])
-	w.bytes(r.proposal[:])
-	w.u8(&r.limit)
-	w.bytes(r.unlock[:])
-	w.bytes(r.device[:])
-	w.counted(&r.envelope, vaultapi.MaxEnvelope)
+func (r *record) layout(w *wire.Codec) {
+	w.Bytes(r.id[:])
+	w.Bytes(r.proposal[:])
+	w.U8(&r.limit)
+	w.Bytes(r.unlock[:])
+	w.Bytes(r.device[:])
+	w.Counted(&r.envelope, 1, vaultapi.MaxEnvelope)
 }
 
-func (p *pending) layout(w *wire) {
-	w.u8((*uint8)(&p.kind))
+func (p *pending) layout(w *wire.Codec) {
+	w.U8((*uint8)(&p.kind))
 	if p.kind == vaultapi.NoPending {
 		return
 	}
-	w.u64(&p.ripens)
-	w.u64(&p.ends)
+	w.U64(&p.ripens)
+	w.U64(&p.ends)
 	if p.kind == vaultapi.PendingReplacement {
 		p.record.layout(w)
-		w.bytes(p.record.key[:])
+		w.Bytes(p.record.key[:])
 	}
 }
 
-func (t *try) layout(w *wire) {
-	w.bytes(t.id[:])
-	w.bytes(t.blinded[:])
-	w.u64(&t.time)
-	w.bytes(t.who[:])
-	w.flag(&t.other)
-	w.u64(&t.until)
-	w.bytes(t.proof[:])
+func (t *try) layout(w *wire.Codec) {
+	w.Bytes(t.id[:])
+	w.Bytes(t.blinded[:])
+	w.U64(&t.time)
+	w.Bytes(t.who[:])
+	w.Flag(&t.other)
+	w.U64(&t.until)
+	w.Bytes(t.proof[:])
 }
 
 // check refuses what no sequence of commands leads to. The state relies on it:

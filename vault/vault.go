@@ -15,8 +15,8 @@
 //
 // The state takes an account out of its store and lets one request decide it.
 // [State.Apply] puts it back. [State.Check] puts nothing back: it calls decided what
-// changed no byte, so that it cannot disagree with Apply. layout.go and wire.go are
-// the bytes, package cells the memory, command.go and fleet.go the rest.
+// changed no byte, so that it cannot disagree with Apply. layout.go is the
+// bytes, package cells the memory, command.go and fleet.go the rest.
 //
 // # Secrets
 //
@@ -36,7 +36,10 @@ import (
 	"keepsake.example/vaultapi"
 )
 
-var errOrder = errors.New("vault: a command before Genesis, or a second Genesis")
+var (
+	errOrder  = errors.New("vault: a command before Genesis, or a second Genesis")
+	errWeaker = errors.New("vault: a policy that is weaker than the present one")
+)
 
 // State is the vault's state. Not safe for concurrent use.
 type State struct {
@@ -123,8 +126,11 @@ func (s *State) apply(c *Command) (*Effect, error) {
 		return e, errors.Join(t.grant(e), s.put(t.account))
 	}
 	e := &Effect{Answer: vaultapi.Answer{Time: s.fleet.Time}}
-	if c.Kind == AddChannelKey {
+	switch c.Kind {
+	case AddChannelKey:
 		e.Answer.Code = s.fleet.add(&c.ChannelKey)
+	case Restrict:
+		return e, s.fleet.restrict(&c.Policy)
 	}
 	return e, nil
 }
@@ -146,7 +152,7 @@ func (s *State) Check(c *Command) (effect *Effect, decided bool) {
 	switch c.Kind {
 	case Tick:
 		return &Effect{Answer: vaultapi.Answer{Time: now}}, true
-	case AddChannelKey:
+	case AddChannelKey, Restrict:
 		return nil, false
 	}
 	t, e, err := s.turn(c, now)
@@ -167,7 +173,7 @@ func (s *State) Fleet() *FleetView {
 		return nil
 	}
 	v := s.fleet.FleetView
-	v.Keys, v.Policy.Waits = slices.Clone(v.Keys), slices.Clone(v.Policy.Waits)
+	v.Keys, v.Policy.Waits = slices.Clone(v.Keys), slices.Clone(v.Policy.Waits[:v.Policy.MaxAttempts-1])
 	return &v
 }
 
