@@ -116,6 +116,9 @@ type limits struct {
 	IdleTimeout           command.Duration `toml:"idle_timeout"`
 	RelayTimeout          command.Duration `toml:"relay_timeout"`
 	TryTimeout            command.Duration `toml:"try_timeout"`
+	ProbeEvery            command.Duration `toml:"probe_every"`
+	ProbeTimeout          command.Duration `toml:"probe_timeout"`
+	PassOver              command.Duration `toml:"pass_over"`
 	Tries                 int              `toml:"tries"`
 	Pause                 command.Duration `toml:"pause"`
 	Retries               rate             `toml:"retries"`
@@ -145,7 +148,8 @@ func defaultLimits() limits {
 	return limits{
 		Connections: d.Connections, ConnectionsPerAddress: d.ConnectionsPerAddress, Streams: d.Streams, Relays: d.Relays, Header: d.Header,
 		HeaderTimeout: command.Duration(d.HeaderTimeout), BodyTimeout: command.Duration(d.BodyTimeout), WriteTimeout: command.Duration(d.WriteTimeout), IdleTimeout: command.Duration(d.IdleTimeout),
-		RelayTimeout: command.Duration(d.RelayTimeout), TryTimeout: command.Duration(d.TryTimeout), Tries: d.Tries, Pause: command.Duration(d.Pause),
+		RelayTimeout: command.Duration(d.RelayTimeout), TryTimeout: command.Duration(d.TryTimeout),
+		ProbeEvery: command.Duration(d.ProbeEvery), ProbeTimeout: command.Duration(d.ProbeTimeout), PassOver: command.Duration(d.PassOver), Tries: d.Tries, Pause: command.Duration(d.Pause),
 		Retries: rateOf(d.Retries), PerAccount: rateOf(d.PerAccount), PerAddress: rateOf(d.PerAddress), Table: d.Table,
 		BundleEvery: command.Duration(d.BundleEvery), DrainDelay: command.Duration(d.DrainDelay), DrainTimeout: command.Duration(d.DrainTimeout),
 	}
@@ -155,7 +159,8 @@ func (l limits) limits() chatd.Limits {
 	return chatd.Limits{
 		Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress, Streams: l.Streams, Relays: l.Relays, Header: l.Header,
 		HeaderTimeout: time.Duration(l.HeaderTimeout), BodyTimeout: time.Duration(l.BodyTimeout), WriteTimeout: time.Duration(l.WriteTimeout), IdleTimeout: time.Duration(l.IdleTimeout),
-		RelayTimeout: time.Duration(l.RelayTimeout), TryTimeout: time.Duration(l.TryTimeout), Tries: l.Tries, Pause: time.Duration(l.Pause),
+		RelayTimeout: time.Duration(l.RelayTimeout), TryTimeout: time.Duration(l.TryTimeout),
+		ProbeEvery: time.Duration(l.ProbeEvery), ProbeTimeout: time.Duration(l.ProbeTimeout), PassOver: time.Duration(l.PassOver), Tries: l.Tries, Pause: time.Duration(l.Pause),
 		Retries: l.Retries.rate(), PerAccount: l.PerAccount.rate(), PerAddress: l.PerAddress.rate(), Table: l.Table,
 		BundleEvery: time.Duration(l.BundleEvery), DrainDelay: time.Duration(l.DrainDelay), DrainTimeout: time.Duration(l.DrainTimeout),
 	}

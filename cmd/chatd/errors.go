@@ -7,9 +7,12 @@ import (
 	"keepsake.example/internal/command"
 )
 
-var exitDamaged = command.Exit{Code: 5, Name: "damaged", Meaning: "the audit log is damaged"}
+var (
+	exitDamaged     = command.Exit{Code: 5, Name: "damaged", Meaning: "the audit log is damaged"}
+	exitUnreachable = command.Exit{Code: 8, Name: "unreachable", Meaning: "chatd does not answer"}
+)
 
-var exits = []command.Exit{command.Done, command.Failed, command.Misused, command.Config, command.NotFound, exitDamaged, command.NoRoom, command.Exists}
+var exits = []command.Exit{command.Done, command.Failed, command.Misused, command.Config, command.NotFound, exitDamaged, exitUnreachable, command.NoRoom, command.Exists}
 
 // explanations are tried in this order.
 var explanations = []command.Explanation{

@@ -255,6 +255,30 @@ func served(errs *buffer) (listen string) {
 	return listen
 }
 
+// status asks the running server how it stands. There is no vaultd.
+func status(t *testing.T, errs *buffer) {
+	t.Helper()
+	admin := regexp.MustCompile(`"admin":"([^"]+)"`).FindStringSubmatch(errs.String())[1]
+	table, _ := chatd_(t, 0, "status", "--admin", admin)
+	for _, want := range []string{"ready     NO: ", "requests  0 being relayed", "https://127.0.0.1:7443", "AWAY"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("no %q in\n%s", want, table)
+		}
+	}
+	text, _ := chatd_(t, 0, "status", "--admin", admin, "--json")
+	var st struct{ Vaults []struct{ Away bool } }
+	if err := json.Unmarshal([]byte(text), &st); err != nil || len(st.Vaults) != 1 || !st.Vaults[0].Away {
+		t.Errorf("%s: %v", text, err)
+	}
+}
+
+func TestNobodyAnswersStatus(t *testing.T) {
+	_, errs := chatd_(t, 8, "status", "--admin", "127.0.0.1:1")
+	if !strings.Contains(errs, "chatd: hint: ") {
+		t.Error(errs)
+	}
+}
+
 func TestServeUntilTheSignal(t *testing.T) {
 	dir := newDir(t)
 	file := edit(t, dir, `listen = "127.0.0.1:8443"`, `listen = "127.0.0.1:0"`, `admin = "127.0.0.1:8444"`, `admin = "127.0.0.1:0"`, `drain_delay   = "5s"`, `drain_delay = "-1s"`)
@@ -294,6 +318,7 @@ func TestServeUntilTheSignal(t *testing.T) {
 	}
 	res.Body.Close()
 	client.CloseIdleConnections()
+	status(t, &errs)
 	stop()
 	if c := <-code; c != 0 {
 		t.Errorf("exit %d: %s", c, errs.String())

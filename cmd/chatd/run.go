@@ -13,6 +13,8 @@ type app struct{ command.Output }
 // options are the flags of all commands; each command defines those it has.
 type options struct {
 	config  string
+	admin   string
+	json    bool
 	args    []string
 	setting setting
 }
@@ -25,11 +27,12 @@ proves an address with a one-time code.
 To begin:
   chatd init DIR ...                        keys, and DIR/chatd.toml, explained
   chatd check-config --config DIR/chatd.toml
-  chatd serve --config DIR/chatd.toml       run it`
+  chatd serve --config DIR/chatd.toml       run it
+  chatd status --config DIR/chatd.toml      see how it stands`
 
 var program = command.Program[app, options]{
 	Name: "chatd", Help: rootHelp, Exits: exits, Explain: explain, Flags: command.Lines,
-	Commands:  []command.Command[app, options]{initCommand, serveCommand, checkConfigCommand, checkAuditCommand, versionCommand},
+	Commands:  []command.Command[app, options]{initCommand, serveCommand, statusCommand, checkConfigCommand, checkAuditCommand, versionCommand},
 	Arguments: func(o *options, args []string) { o.args = args },
 }
 
