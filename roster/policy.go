@@ -7,7 +7,7 @@ func (r *Roster) setPolicy(to Policy) error {
 	if what := r.Policy.weakened(&to); what != "" {
 		return refuse(Weaker, "found a new fleet: nothing makes the limits of this one weaker", "%s", what)
 	}
-	if r.Policy.equal(&to) {
+	if r.Policy.Equal(&to) {
 		return unchanged()
 	}
 	r.Policy = to
@@ -40,7 +40,8 @@ func (o *Policy) weakened(to *Policy) string {
 	return ""
 }
 
-func (o *Policy) equal(to *Policy) bool {
+// Equal reports whether two policies say the same.
+func (o *Policy) Equal(to *Policy) bool {
 	return o.MaxAttempts == to.MaxAttempts && o.CoolDown == to.CoolDown && o.Grace == to.Grace &&
 		o.Insecure == to.Insecure && slices.Equal(o.Waits, to.Waits)
 }

@@ -177,6 +177,15 @@ func (s *State) Fleet() *FleetView {
 	return &v
 }
 
+// Name is what the state calls an account (spec/vault-protocol.md §8): whoever does
+// not have the fleet's naming key cannot look an account up. Zeros before Genesis.
+func (s *State) Name(a vaultapi.Account) [16]byte {
+	if s.fleet == nil {
+		return rid{}
+	}
+	return s.fleet.rid(a)
+}
+
 // Counts returns how much there is.
 func (s *State) Counts() Counts {
 	c := s.counts
