@@ -151,7 +151,7 @@ func flag(b bool) byte {
 // memory with b. The bytes were authenticated: the checks are there for what another
 // version wrote, and keep raft from what makes it panic.
 func decodeMessage(b []byte, from, to uint64) (*peerMessage, error) {
-	if len(b) < messageHead || len(b) > maxMessage {
+	if len(b) < messageHead || len(b) > maxMessage-sealedOver {
 		return nil, fmt.Errorf("%w: %d bytes", errMessage, len(b))
 	}
 	m := &peerMessage{reading: be.Uint64(b[1:]), told: be.Uint64(b[9:]), version: be.Uint32(b[17:])}
