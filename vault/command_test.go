@@ -20,7 +20,7 @@ func commands() []*vault.Command {
 	w := &world{fleet: genesis(policy()).Fleet, now: start}
 	p := w.person("alice")
 	all := []*vault.Command{
-		genesis(policy()), {Kind: vault.Tick, Time: start}, channelKey(1, start, start+21*day),
+		genesis(policy()), {Kind: vault.Tick, Time: start}, {Kind: vault.Restrict, Time: start, Policy: strict()}, channelKey(1, start, start+21*day),
 	}
 	s, g := password("password", 10), newGuess(1)
 	for _, body := range []vaultapi.Body{
@@ -116,7 +116,8 @@ func TestCommandRefuses(t *testing.T) {
 	wrongFleet.Fleet[0] ^= 1
 	for name, c := range map[string]*vault.Command{
 		"no kind":                  {Time: start},
-		"unknown kind":             {Kind: 5, Time: start},
+		"unknown kind":             {Kind: 6, Time: start},
+		"restricted to nothing":    {Kind: vault.Restrict, Time: start},
 		"no body":                  {Kind: vault.Request, Time: start},
 		"year 2248":                {Kind: vault.Tick, Time: vaultapi.MaxTime},
 		"fleet id of another key":  wrongFleet,

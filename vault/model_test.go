@@ -15,6 +15,7 @@ import (
 // the vault must find out, and has no store, no expiry and no order of cases.
 type model struct {
 	policy  vault.Policy
+	past    []vault.Policy // all there were, the first as founded
 	live    *secret // nil: none
 	dead    bool    // the last attempt of live was made
 	graceTo uint64
@@ -26,11 +27,21 @@ type model struct {
 	since   map[vaultapi.ID]bool     // those without a proof since
 	ever    map[string]bool          // record and element of every evaluation there was
 	fresh   int                      // evaluations without a proof since that were of a new element
-	asked   map[string]uint64        // when a change without authority was first answered wait
+	ripens  map[string]uint64        // when a change without authority, first answered wait, may take effect
 }
 
 func newModel(p vault.Policy) *model {
-	return &model{policy: p, forget: map[vaultapi.ID]uint64{}, ever: map[string]bool{}, asked: map[string]uint64{}}
+	return &model{policy: p, past: []vault.Policy{p}, forget: map[vaultapi.ID]uint64{}, ever: map[string]bool{}, ripens: map[string]uint64{}}
+}
+
+// wait is the longest that any policy ever asked for after the n-th attempt.
+func (m *model) wait(n int) (longest uint64) {
+	for _, p := range m.past {
+		if len(p.Waits) > 0 {
+			longest = max(longest, p.Waits[min(n, len(p.Waits))-1])
+		}
+	}
+	return longest
 }
 
 // charge is one attempt that was answered: rules 1, 2, 4 and 5.
@@ -44,14 +55,12 @@ func (m *model) charge(b *vaultapi.AttemptBody, now uint64) string {
 	m.tried[b.Attempt], m.since[b.Attempt] = b.Blinded, true
 	delete(m.forget, b.Attempt)
 	m.left, m.owed, m.dead, m.graceTo = m.left-1, m.owed+1, m.left == 1, now+m.policy.Grace
-	if m.owed <= len(m.policy.Waits) {
-		m.next = now + m.policy.Waits[m.owed-1]
-	}
+	m.next = now + m.wait(m.owed)
 	if what := fmt.Sprint(m.live.name, b.Blinded); !m.ever[what] {
 		m.ever[what] = true
 		m.fresh++
 	}
-	return unless(m.fresh <= int(m.policy.MaxAttempts), "more than m evaluations without a proof")
+	return unless(m.fresh <= int(m.past[0].MaxAttempts), "more than m evaluations without a proof")
 }
 
 // known reports whether an attempt is known, and with which element (§11.5).
@@ -85,7 +94,7 @@ func (m *model) reset() { m.since, m.owed, m.fresh, m.next = map[vaultapi.ID]boo
 // change is a Confirm or Delete that took effect: rule 6.
 func (m *model) change(next *secret, what string, authorised bool, now uint64) string {
 	gone := m.live == nil || m.dead && now >= m.graceTo
-	asked, waited := m.asked[what]
+	ripens, waited := m.ripens[what]
 	switch {
 	case next != nil && next == m.live && !m.dead:
 		return "" // it is live already
@@ -93,7 +102,7 @@ func (m *model) change(next *secret, what string, authorised bool, now uint64) s
 		m.reset() // its tombstone has no count
 	case authorised && !gone:
 		m.reset()
-	case !gone && (!waited || now < asked+m.policy.CoolDown):
+	case !gone && (!waited || now < ripens):
 		return "a change took effect without authority or cool-down"
 	}
 	m.live, m.dead, m.tried = next, false, map[vaultapi.ID][32]byte{}
@@ -129,6 +138,8 @@ func (m *model) saw(v move, a *vaultapi.Answer, now uint64) string {
 	authorised := v.by != nil && v.by == m.live && v.of == m.live
 	wrong := ""
 	switch b := v.body.(type) {
+	case *vaultapi.ProposeBody:
+		wrong = unless(a.Code != vaultapi.OK || b.Limit <= m.policy.MaxAttempts, "a limit over the cap was accepted")
 	case *vaultapi.AttemptBody:
 		_, known := m.known(b.Attempt, now)
 		allowed := m.live != nil && !m.dead && now >= m.next
@@ -158,8 +169,8 @@ func (m *model) saw(v move, a *vaultapi.Answer, now uint64) string {
 }
 
 func (m *model) changed(a *vaultapi.Answer, next *secret, what string, authorised bool, now uint64) string {
-	if _, waits := m.asked[what]; a.Code == vaultapi.Wait && !waits {
-		m.asked[what] = now
+	if _, waits := m.ripens[what]; a.Code == vaultapi.Wait && !waits {
+		m.ripens[what] = now + m.policy.CoolDown
 	}
 	if a.Code != vaultapi.OK {
 		return ""
@@ -330,6 +341,24 @@ func (c *crowd) elapse(r *rapid.T) {
 	}
 }
 
+// restrict makes the policy stricter, in some way or none.
+func (c *crowd) restrict(r *rapid.T) {
+	p := c.models[c.people[0]].policy
+	p.MaxAttempts = uint8(rapid.IntRange(1, int(p.MaxAttempts)).Draw(r, "m"))
+	p.Waits = slices.Clone(p.Waits[:p.MaxAttempts-1])
+	for i := range p.Waits {
+		p.Waits[i] += rapid.SampledFrom([]uint64{0, second, hour}).Draw(r, "longer")
+	}
+	slices.Sort(p.Waits)
+	p.CoolDown += rapid.SampledFrom([]uint64{0, hour}).Draw(r, "cool-down")
+	p.Grace -= rapid.SampledFrom([]uint64{0, p.Grace / 2}).Draw(r, "grace")
+	c.apply(&vault.Command{Kind: vault.Restrict, Time: c.now, Policy: p})
+	c.time = c.state.Fleet().Time
+	for _, m := range c.models {
+		m.policy, m.past = p, append(m.past, p)
+	}
+}
+
 // back sets the proposer's clock back: the vault's does not go.
 func (c *crowd) back(r *rapid.T, p *person) {
 	now := c.now
@@ -351,7 +380,7 @@ func TestModel(t *testing.T) {
 			"propose": on(c.propose), "confirm": on(c.confirm), "confirm again": on(c.confirm),
 			"attempt": on(c.attempt), "attempt again": on(c.attempt), "prove": on(c.prove), "remove": on(c.remove),
 			"cancel": on(c.cancel), "take over": on(c.takeOver), "prove again": on(c.prove), "replay": on(c.replay), "back": on(c.back), "elapse": c.elapse,
-			"reload": func(*rapid.T) { c.reload() },
+			"restrict": c.restrict, "reload": func(*rapid.T) { c.reload() },
 		})
 	})
 }
