@@ -51,7 +51,7 @@ func (c *Client) vault(ctx context.Context, a Access, f func(*link) error) error
 	if code := a.Code; code != nil {
 		l.access.Code = func(ctx context.Context, handle string) (string, error) { l.fresh = true; return code(ctx, handle) }
 	}
-	l.relay = newRelay(l.st.Server, c.s.Pause)
+	l.relay = newRelay(l.st.Server, l.st.Near, c.s.Pause)
 	defer l.relay.close()
 	if err := l.fetchBundle(ctx); err != nil {
 		return err
@@ -110,18 +110,32 @@ func (l *link) loadSecrets() (err error) {
 
 // fetchBundle takes the fleet's bundle from the relay and believes the fleet's
 // signature. Its serial is on the disk before it is used.
+//
+// One that is older than what was seen is asked for again, and elsewhere: a relay
+// keeps its copy for some seconds, and a replica can lag. Nothing but old ones is a
+// lie.
 func (l *link) fetchBundle(ctx context.Context) error {
-	data, err := l.relay.bundle(ctx)
+	var b *fleet.Bundle
+	var changed bool
+	var stale error
+	err := l.relay.bundle(ctx, func(data []byte) (err error) {
+		if b, err = fleet.Open(data, l.st.Server.Fleet); err == nil {
+			changed, err = l.st.sawBundle(b)
+		}
+		if errors.Is(err, fleet.ErrStale) {
+			stale = err
+			return &again{cause: err}
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", password.ErrDishonest, err)
+		}
+		return nil
+	})
+	if stale != nil && errors.Is(err, ErrNotCounted) {
+		return fmt.Errorf("%w: %w", password.ErrDishonest, stale)
+	}
 	if err != nil {
 		return err
-	}
-	b, err := fleet.Open(data, l.st.Server.Fleet)
-	if err != nil {
-		return fmt.Errorf("%w: %w", password.ErrDishonest, err)
-	}
-	changed, err := l.st.sawBundle(b)
-	if err != nil {
-		return fmt.Errorf("%w: %w", password.ErrDishonest, err)
 	}
 	if b.Policy.Insecure && !l.st.AcceptInsecure {
 		return ErrInsecureVault
@@ -160,6 +174,9 @@ func (l *link) use(t *Tokens) error {
 		return ErrOtherAccount
 	}
 	l.token, l.st.Account = t, text
+	if len(l.st.Server.Others) > 0 {
+		l.st.Near = l.relay.near()
+	}
 	return l.c.writeVaultState(l.st)
 }
 
@@ -236,13 +253,13 @@ func (l *link) askOnce(ctx context.Context, body vaultapi.Body) (a *vaultapi.Ans
 		plain, err := pending.Open(sealedAnswer)
 		if err != nil {
 			// The relay can break every answer. That says nothing of the vault.
-			return &again{errors.New("what came back is not from the vault")}
+			return &again{cause: errors.New("what came back is not from the vault")}
 		}
 		if a, err = vaultapi.DecodeAnswer(body.Type(), plain); err != nil {
 			return fmt.Errorf("%w: %w", password.ErrDishonest, err)
 		}
 		if a.Code == vaultapi.Busy {
-			return &again{errors.New("the vault is busy")}
+			return &again{cause: errors.New("the vault is busy"), here: true}
 		}
 		return nil
 	})

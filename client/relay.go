@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,12 +20,18 @@ import (
 	"keepsake.example/sealed"
 )
 
-// How long the server is waited for.
+// How long the servers are waited for.
 const (
 	requestTime = 20 * time.Second // one request, from the first byte out to the last in
-	maxTries    = 4
-	firstPause  = 250 * time.Millisecond // doubled after each try, plus up to as much by chance
-	maxJSON     = 64 << 10               // bytes of a JSON answer that are read
+	// connectTime is for a connection, and again for its TLS: a server that is cut
+	// off must not keep a device from the next one.
+	connectTime = 5 * time.Second
+	// maxTries is how often one server is asked. Of several, each is asked at least
+	// minTries times.
+	maxTries   = 4
+	minTries   = 2
+	firstPause = 250 * time.Millisecond // when all were asked; doubled each time, plus up to as much by chance
+	maxJSON    = 64 << 10               // bytes of a JSON answer that are read
 	// maxPause is the longest wait that a server can ask for and that is waited
 	// for without telling the person.
 	maxPause = 5 * time.Second
@@ -37,14 +44,24 @@ var errChannelKey = errors.New("client: the vault's keys have changed")
 var errToken = fmt.Errorf("%w: the access token was refused", ErrLogin)
 
 // relay speaks to chatd. It trusts chatd with nothing but the way: what matters is
-// sealed, or signed by the fleet.
+// sealed, or signed by the fleet. That is why any of an operator's chatds will do,
+// and the same bytes are sent to one after the other.
 type relay struct {
 	server *Server
+	relays servers
+	issuer servers
 	http   *http.Client
 	pause  func(context.Context, time.Duration) error
 }
 
-func newRelay(s *Server, pause func(context.Context, time.Duration) error) *relay {
+// servers are URLs that do the same, and which of them answered last.
+type servers struct {
+	urls  []string
+	first int
+}
+
+// newRelay asks the server at the URL near first, where there is such a one.
+func newRelay(s *Server, near string, pause func(context.Context, time.Duration) error) *relay {
 	config := &tls.Config{MinVersion: tls.VersionTLS13}
 	if s.CA != "" {
 		config.RootCAs = x509.NewCertPool()
@@ -53,21 +70,28 @@ func newRelay(s *Server, pause func(context.Context, time.Duration) error) *rela
 	if pause == nil {
 		pause = pauseFor
 	}
-	return &relay{s, &http.Client{
+	r := &relay{server: s, relays: servers{urls: s.relays()}, issuer: servers{urls: []string{s.issuer()}}, pause: pause}
+	r.relays.first = max(slices.Index(r.relays.urls, near), 0)
+	r.http = &http.Client{
 		Timeout: requestTime,
 		// Whoever is sent elsewhere is not where the person said.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
+			DialContext:            (&net.Dialer{Timeout: connectTime}).DialContext,
 			TLSClientConfig:        config,
 			ForceAttemptHTTP2:      true,
-			TLSHandshakeTimeout:    10 * time.Second,
+			TLSHandshakeTimeout:    connectTime,
 			ResponseHeaderTimeout:  requestTime,
 			MaxResponseHeaderBytes: 16 << 10,
 			MaxIdleConnsPerHost:    1,
 			IdleConnTimeout:        30 * time.Second,
 		},
-	}, pause}
+	}
+	return r
 }
+
+// near is the URL of the relay that answered last.
+func (r *relay) near() string { return r.relays.urls[r.relays.first] }
 
 func pauseFor(ctx context.Context, d time.Duration) error {
 	select {
@@ -82,10 +106,11 @@ func (r *relay) close() { r.http.CloseIdleConnections() }
 
 // A call is one request, which can be sent again and again.
 type call struct {
-	method, url, kind string
-	token             string
-	body              []byte
-	limit             int64 // of the answer, in bytes
+	to                 *servers
+	method, path, kind string
+	token              string
+	body               []byte
+	limit              int64 // of the answer, in bytes
 }
 
 // answer is what came back.
@@ -96,23 +121,23 @@ type answer struct {
 }
 
 // again says that a try did not settle it.
-type again struct{ cause error }
+type again struct {
+	cause error
+	after time.Duration // not before this time
+	here  bool          // another server would say the same
+}
 
 func (e *again) Error() string { return e.cause.Error() }
 func (e *again) Unwrap() error { return e.cause }
 
 // repeat sends the same bytes until use is content with the answer: it returns an
-// *again otherwise. After maxTries the error is a NotCountedError.
+// *again otherwise. When all servers were asked often enough the error is a
+// NotCountedError.
 func (r *relay) repeat(ctx context.Context, c call, use func(*answer) error) error {
-	sent := false
-	for try, pause := 1, firstPause; ; try, pause = try+1, 2*pause {
-		got, err := r.send(ctx, c)
-		if err == nil {
-			sent = true
-			err = use(got)
-		} else {
-			sent = sent || !neverLeft(err)
-		}
+	n := len(c.to.urls)
+	most, asked, sent := max(maxTries, minTries*n), 0, false
+	for pause := firstPause; ; pause *= 2 {
+		err := r.round(ctx, c, &asked, &sent, use)
 		retry, ok := errors.AsType[*again](err)
 		if !ok {
 			return err
@@ -120,25 +145,56 @@ func (r *relay) repeat(ctx context.Context, c call, use func(*answer) error) err
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if try == maxTries {
-			return &NotCountedError{Sent: sent, Cause: retry.cause}
+		if asked >= most || retry.after > maxPause {
+			if n > 1 && !retry.here {
+				err = fmt.Errorf("none of %d servers answers; the last: %w", n, retry.cause)
+			} else {
+				err = retry.cause
+			}
+			return &NotCountedError{Sent: sent, Cause: err}
 		}
 		// By chance as well: a thousand phones that lost one server must not come
 		// back to it in step.
-		wait := pause + rand.N(pause)
-		if got != nil && got.after > wait {
-			wait = got.after
-		}
-		if err := r.pause(ctx, wait); err != nil {
+		if err := r.pause(ctx, max(pause+rand.N(pause), retry.after)); err != nil {
 			return err
 		}
 	}
 }
 
+// round asks the servers one after the other, beginning with the one that answered
+// last, until one settles it or says that all would say the same. It counts them in
+// asked, and sets sent when something may have arrived.
+func (r *relay) round(ctx context.Context, c call, asked *int, sent *bool, use func(*answer) error) (err error) {
+	first := c.to.first
+	for i := range c.to.urls {
+		at := (first + i) % len(c.to.urls)
+		*asked++
+		got, failed := r.send(ctx, c, c.to.urls[at])
+		if failed == nil {
+			failed = use(got)
+			*sent = true
+		} else {
+			*sent = *sent || !neverLeft(failed)
+		}
+		retry, ok := errors.AsType[*again](failed)
+		if !ok || retry.here {
+			c.to.first = at
+			return failed
+		}
+		if soonest, ok := errors.AsType[*again](err); !ok || retry.after <= soonest.after {
+			err = failed
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
+
 // send sends once. The error is an *again, for the server was not reached, or the
 // context's.
-func (r *relay) send(ctx context.Context, c call) (*answer, error) {
-	req, err := http.NewRequestWithContext(ctx, c.method, c.url, bytes.NewReader(c.body))
+func (r *relay) send(ctx context.Context, c call, to string) (*answer, error) {
+	req, err := http.NewRequestWithContext(ctx, c.method, to+c.path, bytes.NewReader(c.body))
 	if err != nil {
 		return nil, fmt.Errorf("asking the server: %w", err)
 	}
@@ -150,16 +206,16 @@ func (r *relay) send(ctx context.Context, c call) (*answer, error) {
 	}
 	resp, err := r.http.Do(req)
 	if err != nil {
-		return nil, &again{err}
+		return nil, &again{cause: err}
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, c.limit+1))
 	if err != nil {
-		return nil, &again{err}
+		return nil, &again{cause: err}
 	}
 	got := &answer{status: resp.StatusCode, after: retryAfter(resp.Header), body: body}
 	if int64(len(body)) > c.limit {
-		return nil, &again{errors.New("the answer is too long")}
+		return nil, &again{cause: errors.New("the answer is too long")}
 	}
 	return got, nil
 }
@@ -188,11 +244,11 @@ func (a *answer) refusal() error {
 	switch {
 	case a.status == http.StatusUnauthorized:
 		return errToken
-	case a.status == http.StatusTooManyRequests && a.after > 0 && a.after <= maxPause,
-		a.status == http.StatusRequestTimeout, a.status >= 500 && a.after <= maxPause:
-		return &again{fmt.Errorf("HTTP %d", a.status)}
-	case a.status >= 500:
-		return &NotCountedError{Sent: true, Cause: fmt.Errorf("HTTP %d", a.status)}
+	case a.status == http.StatusTooManyRequests && a.after > 0 && a.after <= maxPause:
+		// The limit is the person's. It is not got round by asking the next server.
+		return &again{cause: fmt.Errorf("HTTP %d", a.status), after: a.after, here: true}
+	case a.status == http.StatusRequestTimeout, a.status >= 500:
+		return &again{cause: fmt.Errorf("HTTP %d", a.status), after: a.after}
 	}
 	return &RefusedError{Status: a.status, After: a.after}
 }
@@ -200,7 +256,7 @@ func (a *answer) refusal() error {
 // exchange sends a sealed request, the same bytes until open is content with the
 // answer.
 func (r *relay) exchange(ctx context.Context, token string, request []byte, open func(answer []byte) error) error {
-	c := call{method: http.MethodPost, url: r.server.URL + "/v1/vault", kind: "application/octet-stream", token: token, body: request, limit: sealed.AnswerSize}
+	c := call{to: &r.relays, method: http.MethodPost, path: "/v1/vault", kind: "application/octet-stream", token: token, body: request, limit: sealed.AnswerSize}
 	return r.repeat(ctx, c, func(a *answer) error {
 		switch a.status {
 		case http.StatusOK:
@@ -227,16 +283,15 @@ func (a *answer) word() string {
 	return refused.Error
 }
 
-// bundle fetches what the fleet says of itself; nothing of it is believed here.
-func (r *relay) bundle(ctx context.Context) (data []byte, err error) {
-	err = r.repeat(ctx, call{method: http.MethodGet, url: r.server.URL + "/v1/bundle", limit: fleet.MaxSize}, func(a *answer) error {
+// bundle fetches what the fleet says of itself; believe decides about it.
+func (r *relay) bundle(ctx context.Context, believe func(data []byte) error) error {
+	c := call{to: &r.relays, method: http.MethodGet, path: "/v1/bundle", limit: fleet.MaxSize}
+	return nothingSent(r.repeat(ctx, c, func(a *answer) error {
 		if a.status != http.StatusOK {
 			return a.refusal()
 		}
-		data = a.body
-		return nil
-	})
-	return data, nothingSent(err)
+		return believe(a.body)
+	}))
 }
 
 // nothingSent is err of a call that asks nothing of the vault: it left the device
@@ -255,7 +310,7 @@ func (r *relay) post(ctx context.Context, path string, want int, request, result
 		return fmt.Errorf("asking the server: %w", err)
 	}
 	defer clear(body)
-	return nothingSent(r.repeat(ctx, call{method: http.MethodPost, url: r.server.issuer() + path, kind: "application/json", body: body, limit: maxJSON}, func(a *answer) error {
+	return nothingSent(r.repeat(ctx, call{to: &r.issuer, method: http.MethodPost, path: path, kind: "application/json", body: body, limit: maxJSON}, func(a *answer) error {
 		if a.status != want {
 			return a.refusal()
 		}

@@ -12,8 +12,13 @@ import (
 	"keepsake.example/sealed"
 )
 
-// maxCard bounds a server card in bytes: a URL, an id and a few certificates.
-const maxCard = 64 << 10
+const (
+	// maxCard bounds a server card in bytes: URLs, an id and a few certificates.
+	maxCard = 64 << 10
+	// maxOthers bounds the chatds of a card besides the first, and so how long a
+	// device tries before it says that none is there.
+	maxOthers = 7
+)
 
 // ErrServer is a server card or URL that cannot be used.
 var ErrServer = errors.New("client: not a server card")
@@ -24,8 +29,11 @@ var ErrServer = errors.New("client: not a server card")
 // Whoever changes the URL or the certificates can keep a device from its vault, and
 // no more; whoever changes the fleet id has the device ask his own vault.
 type Server struct {
-	URL   string         // of chatd: https://host[:port][/path]
-	Fleet sealed.FleetID // the pinned fleet
+	URL string // of chatd: https://host[:port][/path]
+	// Others are more chatds of the same operator, in other data centers: the one
+	// that answered last is asked first, then the next. At most maxOthers.
+	Others []string
+	Fleet  sealed.FleetID // the pinned fleet
 	// Issuer is the URL where one logs in, when it is not URL: an operator runs the
 	// issuer apart from the relays, since it can make every account.
 	Issuer string
@@ -34,12 +42,13 @@ type Server struct {
 	CA string
 }
 
-// cardJSON is a server card: {"url", "issuer", "fleet", "ca"}.
+// cardJSON is a server card (doc/chatd.md, "The server card").
 type cardJSON struct {
-	URL    string `json:"url"`
-	Issuer string `json:"issuer,omitempty"`
-	Fleet  string `json:"fleet"` // 64 hexadecimal digits
-	CA     string `json:"ca,omitempty"`
+	URL    string   `json:"url"`
+	Others []string `json:"others,omitempty"`
+	Issuer string   `json:"issuer,omitempty"`
+	Fleet  string   `json:"fleet"` // 64 hexadecimal digits
+	CA     string   `json:"ca,omitempty"`
 }
 
 // ParseServer reads a server card. The error is [ErrServer].
@@ -52,8 +61,20 @@ func ParseServer(card []byte) (*Server, error) {
 		return nil, fmt.Errorf("%w: %w", ErrServer, err)
 	}
 	s, err := NewServer(c.URL, c.Fleet, c.CA)
-	if err != nil || c.Issuer == "" {
-		return s, err
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Others) > maxOthers {
+		return nil, fmt.Errorf("%w: more than %d others", ErrServer, maxOthers)
+	}
+	for _, address := range c.Others {
+		if err := checkAddress(address); err != nil {
+			return nil, err
+		}
+		s.Others = append(s.Others, strings.TrimRight(address, "/"))
+	}
+	if c.Issuer == "" {
+		return s, nil
 	}
 	if err := checkAddress(c.Issuer); err != nil {
 		return nil, err
@@ -86,6 +107,9 @@ func checkAddress(address string) error {
 	return nil
 }
 
+// relays are the URLs of all chatds.
+func (s *Server) relays() []string { return append([]string{s.URL}, s.Others...) }
+
 // issuer is the URL where one logs in.
 func (s *Server) issuer() string {
 	if s.Issuer != "" {
@@ -107,12 +131,14 @@ func (s *Server) Host() string {
 func (s *Server) Card() []byte {
 	b, err := json.MarshalIndent(s.card(), "", "  ")
 	if err != nil {
-		panic("client: internal error: " + err.Error()) // three strings
+		panic("client: internal error: " + err.Error()) // strings
 	}
 	return append(b, '\n')
 }
 
-func (s *Server) card() cardJSON { return cardJSON{s.URL, s.Issuer, fleet.FormatID(s.Fleet), s.CA} }
+func (s *Server) card() cardJSON {
+	return cardJSON{s.URL, s.Others, s.Issuer, fleet.FormatID(s.Fleet), s.CA}
+}
 
 // MarshalJSON writes the card.
 func (s *Server) MarshalJSON() ([]byte, error) { return json.Marshal(s.card()) }

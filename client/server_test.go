@@ -3,6 +3,7 @@ package client_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -26,14 +27,14 @@ func TestLogsInWithTheIssuerAndNotThroughTheRelay(t *testing.T) {
 	a := p.access()
 	a.Server.Issuer, a.Server.URL = a.Server.URL, relay.URL
 	again, err := client.ParseServer(a.Server.Card())
-	if err != nil || *again != *a.Server {
+	if err != nil || !reflect.DeepEqual(again, a.Server) {
 		t.Fatalf("%+v, %v", again, err)
 	}
 	st, err := p.device().Login(ctx, a)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *st.Server != *a.Server {
+	if !reflect.DeepEqual(st.Server, a.Server) {
 		t.Errorf("the profile keeps %+v", st.Server)
 	}
 	for _, bad := range []string{"http://issuer.example", "https://", "issuer"} {

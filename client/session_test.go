@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -173,7 +174,7 @@ func TestServerCard(t *testing.T) {
 	p := newPerson(t)
 	card := p.server.Card()
 	again, err := client.ParseServer(card.Card())
-	if err != nil || *again != *card {
+	if err != nil || !reflect.DeepEqual(again, card) {
 		t.Errorf("%+v, %v", again, err)
 	}
 	id := strings.Repeat("ab", 32)

@@ -28,6 +28,9 @@ const (
 type VaultState struct {
 	Version int     `json:"version"`
 	Server  *Server `json:"server"`
+	// Near is the URL of the server that answered last, where there are several: it
+	// is asked first. It is a hint, and need not be one of them.
+	Near string `json:"near,omitempty"`
 	// AcceptInsecure is the person's word that a fleet may be one that does not
 	// protect as it should.
 	AcceptInsecure bool   `json:"accept_insecure,omitempty"`
