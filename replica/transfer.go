@@ -36,10 +36,17 @@ type offered struct {
 	snapshot *raftpb.Snapshot
 	ticket   ticket
 	spool    *spool
-	stop     atomic.Bool // nobody wants it any more
-	done     chan error  // of the background's part
-	idle     int         // ticks since anybody fetched it
+	state    atomic.Int32 // of writing it
+	done     chan error   // of the background's part
+	idle     int          // ticks since anybody fetched it
 }
+
+// What of a picture is done. Who makes the last of these steps closes the spool.
+const (
+	spooling int32 = iota
+	spooled
+	unwanted
+)
 
 // reader is a member that fetches.
 type reader struct {
@@ -97,12 +104,12 @@ func (o *offered) write(picture Checkpoint) (err error) {
 			err = errors.Join(err, o.spool.close())
 		}
 	}()
-	w := newSpoolWriter(o.spool, o.stop.Load)
+	w := newSpoolWriter(o.spool, func() bool { return o.state.Load() == unwanted })
 	defer w.wipe()
 	if _, err = picture.WriteTo(w); err != nil {
 		return err
 	}
-	if o.ticket.size, o.ticket.digest, err = w.finish(); err == nil && o.stop.Load() {
+	if o.ticket.size, o.ticket.digest, err = w.finish(); err == nil && !o.state.CompareAndSwap(spooling, spooled) {
 		err = errStopped
 	}
 	return err
@@ -218,25 +225,13 @@ func (t *transfers) discard(o *offered) {
 // stop ends everything: this member leads no more, or is closed. A part in the
 // background ends by itself.
 func (t *transfers) stop() {
-	if o := t.making; o != nil {
-		o.stop.Store(true)
-		t.making = nil
-		o.settle()
+	if o := t.making; o != nil && o.state.Swap(unwanted) == spooled {
+		o.spool.close()
 	}
+	t.making = nil
 	for len(t.offers) > 0 {
 		t.discard(t.offers[0])
 	}
 	clear(t.readers)
 	t.wanted = false
-}
-
-// settle closes the spool of a part that was done before it heard of the stop.
-func (o *offered) settle() {
-	select {
-	case err := <-o.done:
-		if err == nil {
-			o.spool.close()
-		}
-	default:
-	}
 }

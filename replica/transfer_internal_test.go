@@ -1,0 +1,508 @@
+package replica
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"go.etcd.io/raft/v3/raftpb"
+	"pgregory.net/rapid"
+)
+
+// A shelf is a disk that knows scratch files only.
+type shelf struct {
+	Disk
+	files []*shelved
+	fault error
+}
+
+type shelved struct {
+	s      *shelf
+	data   []byte
+	closed bool
+}
+
+func (s *shelf) Scratch() (File, error) {
+	if s.fault != nil {
+		return nil, s.fault
+	}
+	f := &shelved{s: s}
+	s.files = append(s.files, f)
+	return f, nil
+}
+
+// open counts the files that are not closed.
+func (s *shelf) open() (n int) {
+	for _, f := range s.files {
+		if !f.closed {
+			n++
+		}
+	}
+	return n
+}
+
+func (f *shelved) WriteAt(p []byte, at int64) (int, error) {
+	if f.s.fault != nil {
+		return 0, f.s.fault
+	}
+	f.data = append(f.data, make([]byte, max(0, at+int64(len(p))-int64(len(f.data))))...)
+	return copy(f.data[at:], p), nil
+}
+
+func (f *shelved) ReadAt(p []byte, at int64) (int, error) {
+	if at > int64(len(f.data)) {
+		return 0, io.EOF
+	}
+	n := copy(p, f.data[at:])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (f *shelved) Size() (int64, error) { return int64(len(f.data)), nil }
+func (f *shelved) Sync() error          { return nil }
+func (f *shelved) Close() error         { f.closed = true; return nil }
+
+// A blob is a machine that is some bytes, and its own picture.
+type blob struct {
+	Machine
+	data     []byte
+	leave    int // bytes that Restore leaves unread
+	err      error
+	released int
+	writing  func()
+}
+
+func (b *blob) WriteTo(w io.Writer) (n int64, err error) {
+	if b.writing != nil {
+		b.writing()
+	}
+	for left := b.data; len(left) > 0 && err == nil; {
+		var m int
+		m, err = w.Write(left[:min(100_000, len(left))])
+		left, n = left[m:], n+int64(m)
+	}
+	return n, errors.Join(err, b.err)
+}
+
+func (b *blob) Release() { b.released++ }
+
+func (b *blob) Restore(r io.Reader) (err error) {
+	b.data, err = io.ReadAll(r)
+	if b.leave > 0 {
+		b.data = b.data[:len(b.data)-b.leave]
+	}
+	return errors.Join(err, b.err)
+}
+
+// A sender is one side of a transfer.
+type sender struct {
+	*transfers
+	shelf *shelf
+	later []func()
+}
+
+func newSender() *sender {
+	s := &sender{shelf: &shelf{}}
+	s.transfers = newTransfers(s.shelf, rand.NewChaCha8([32]byte{2}), func(f func()) { s.later = append(s.later, f) })
+	return s
+}
+
+func (s *sender) background() {
+	for _, f := range s.later {
+		f()
+	}
+	s.later = nil
+}
+
+// with is a sender that offers a picture taken at an index.
+func (s *sender) with(t testing.TB, index uint64, data []byte) *raftpb.Snapshot {
+	t.Helper()
+	if _, ok := s.offer(index); ok || !s.wants() {
+		t.Fatal("offers what it does not have")
+	}
+	check(t, s.begin(index, 3, []uint64{1, 2}, []uint64{3}, &blob{data: data}))
+	s.background()
+	check(t, s.poll())
+	snapshot, ok := s.offer(index)
+	if !ok {
+		t.Fatal("offers nothing")
+	}
+	return snapshot
+}
+
+func picture(size int) []byte {
+	b := make([]byte, size)
+	rand.NewChaCha8([32]byte{byte(size)}).Read(b)
+	return b
+}
+
+func newFetchOf(t testing.TB, s *shelf, snapshot *raftpb.Snapshot) *fetch {
+	t.Helper()
+	return must(newFetch(s, rand.NewChaCha8([32]byte{3}), 1, must(ticketOf(snapshot))))
+}
+
+// exchange lets a member fetch over a network that loses and reorders by chance, until
+// all is there.
+func exchange(t testing.TB, s *sender, to uint64, f *fetch, lossless bool, seed uint64) {
+	t.Helper()
+	random := rand.New(rand.NewPCG(seed, 1))
+	var asks []chunkRequest
+	var chunks []*chunk
+	for ticks := 0; !f.complete(); {
+		switch {
+		case len(asks) > 0 && random.IntN(2) == 0:
+			i := random.IntN(len(asks))
+			if lossless || random.IntN(4) > 0 {
+				if c := must(s.request(to, &asks[i])); c != nil {
+					chunks = append(chunks, c)
+				}
+			}
+			asks = slices.Delete(asks, i, i+1)
+		case len(chunks) > 0:
+			i := random.IntN(len(chunks))
+			if lossless || random.IntN(4) > 0 {
+				asks = append(asks, must(f.receive(1, chunks[i]))...)
+			}
+			if lossless || random.IntN(8) > 0 { // or it comes again
+				chunks = slices.Delete(chunks, i, i+1)
+			}
+		default:
+			more, gone := f.tick()
+			if ticks++; gone || len(s.tick()) > 0 || ticks > 100_000 {
+				t.Fatal("given up")
+			}
+			asks = append(asks, more...)
+		}
+	}
+}
+
+// installed restores a machine from what came, and returns what was written as the
+// member's own picture.
+func installed(f *fetch) (machine, own []byte, err error) {
+	m := &blob{}
+	a := f.arrive(m)
+	defer a.Release()
+	var out bytes.Buffer
+	n, err := a.WriteTo(&out)
+	if err == nil && n != int64(out.Len()) {
+		err = fmt.Errorf("says %d bytes of %d", n, out.Len())
+	}
+	return m.data, out.Bytes(), err
+}
+
+// A picture of any size comes over as it was, over any network that lets something
+// through, and nothing of it is readable on either disk.
+func TestTransfer(t *testing.T) {
+	for _, size := range []int{0, 1, chunkSize - 1, chunkSize, chunkSize + 1, 20*chunkSize + 7} {
+		for seed := range uint64(3) {
+			t.Run(fmt.Sprint(size, seed), func(t *testing.T) {
+				s, data := newSender(), picture(size)
+				snapshot := s.with(t, 40, data)
+				if !s.start(2, snapshot) {
+					t.Fatal("does not start")
+				}
+				disk := &shelf{}
+				f := newFetchOf(t, disk, snapshot)
+				exchange(t, s, 2, f, seed == 0, seed)
+				machine, own, err := installed(f)
+				check(t, err)
+				if !bytes.Equal(machine, data) || !bytes.Equal(own, data) {
+					t.Error("something else came")
+				}
+				for _, d := range []*shelf{s.shelf, disk} {
+					if size >= 16 && bytes.Contains(d.files[0].data, data[:16]) {
+						t.Error("readable on the disk")
+					}
+				}
+				s.stop()
+				if s.shelf.open()+disk.open() != 0 {
+					t.Error("a file is left open")
+				}
+			})
+		}
+	}
+}
+
+// The fetch asks for a window of chunks, and holds that many at most; chunks that
+// were not asked for change nothing.
+func TestFetchWindow(t *testing.T) {
+	s := newSender()
+	snapshot := s.with(t, 40, picture(40*chunkSize))
+	s.start(2, snapshot)
+	f := newFetchOf(t, &shelf{}, snapshot)
+	get := func(index uint64) *chunk { return must(s.request(2, &chunkRequest{f.ticket.id, index})) }
+	if more := must(f.receive(1, get(0))); more != nil || f.next != 0 {
+		t.Error("took what it did not ask for")
+	}
+	ask, _ := f.tick()
+	if len(ask) != fetchWindow || ask[0].index != 0 || ask[fetchWindow-1].index != fetchWindow-1 {
+		t.Fatalf("asks for %v", ask)
+	}
+	for _, tt := range []struct{ index, next, more uint64 }{{3, 0, 0}, {3, 0, 0}, {0, 1, 1}, {0, 1, 0}, {2, 1, 0}, {1, 4, 3}, {30, 4, 0}} {
+		more := must(f.receive(1, get(tt.index)))
+		if uint64(len(more)) != tt.more || f.next != tt.next {
+			t.Errorf("chunk %d: asks for %v, goes on at %d", tt.index, more, f.next)
+		}
+	}
+	other := get(5)
+	other.id[0]++
+	if must(f.receive(1, other)); f.have != 0 {
+		t.Error("took another picture's chunk")
+	}
+	if must(f.receive(9, get(5))); f.have != 0 {
+		t.Error("took another member's chunk")
+	}
+	short := get(5)
+	short.data = short.data[1:]
+	if _, err := f.receive(1, short); !errors.Is(err, errDigest) {
+		t.Errorf("short chunk: %v", err)
+	}
+}
+
+// What did not come is asked for again after a while; a fetch without any answer
+// is given up, and one that has everything says only that it is at work.
+func TestFetchAsksAgain(t *testing.T) {
+	s := newSender()
+	snapshot := s.with(t, 40, picture(3*chunkSize))
+	s.start(2, snapshot)
+	f := newFetchOf(t, &shelf{}, snapshot)
+	var asked []string
+	for i := range giveUp + 1 {
+		ask, gone := f.tick()
+		if len(ask) > 0 {
+			asked = append(asked, fmt.Sprint(i, ":", len(ask)))
+		}
+		if i == 5 {
+			must(f.receive(1, must(s.request(2, &chunkRequest{f.ticket.id, 1}))))
+		}
+		if gone != (i == 5+giveUp) {
+			t.Fatalf("tick %d: gone is %v", i, gone)
+		}
+	}
+	if fmt.Sprint(asked[:3]) != "[0:3 15:2 25:2]" {
+		t.Errorf("asks at %v", asked)
+	}
+	for i := range f.ticket.chunks() {
+		f.quiet = 0
+		must(f.receive(1, must(s.request(2, &chunkRequest{f.ticket.id, i}))))
+	}
+	for range 3 * giveUp {
+		ask, gone := f.tick()
+		if gone || len(ask) > 1 || len(ask) == 1 && ask[0].index != 3 {
+			t.Fatalf("whole, and asks for %v", ask)
+		}
+		for i := range ask {
+			if c := must(s.request(2, &ask[i])); c != nil {
+				t.Fatal("gets a chunk after the last")
+			}
+		}
+		if gone := s.tick(); len(gone) > 0 {
+			t.Fatal("the sender gives up who is at work")
+		}
+	}
+	if f.replacedBy(ticket{id: [16]byte{1}}) {
+		t.Error("whole, and begins again")
+	}
+}
+
+// Another picture replaces one that is not whole.
+func TestFetchReplaced(t *testing.T) {
+	s := newSender()
+	f := newFetchOf(t, &shelf{}, s.with(t, 40, picture(chunkSize)))
+	if f.replacedBy(f.ticket) || !f.replacedBy(ticket{id: [16]byte{1}}) {
+		t.Error("begins again for the same picture, or goes on with an old one")
+	}
+}
+
+// Two members fetch at a time, only what they were offered; who is silent is given up, and
+// makes room. A picture nobody fetches goes after a while.
+func TestTransfersAreBounded(t *testing.T) {
+	s := newSender()
+	snapshot := s.with(t, 40, picture(10))
+	id := must(ticketOf(snapshot)).id
+	if !s.start(2, snapshot) || !s.start(3, snapshot) || !s.start(2, snapshot) || s.start(4, snapshot) {
+		t.Error("not two at a time")
+	}
+	if _, ok := s.offer(40); ok {
+		t.Error("offered to a third")
+	}
+	if c := must(s.request(4, &chunkRequest{id, 0})); c != nil {
+		t.Error("given to whom it was not offered")
+	}
+	if c := must(s.request(2, &chunkRequest{[16]byte{9}, 0})); c != nil {
+		t.Error("given for another id")
+	}
+	for i := range patience {
+		if i%10 == 0 {
+			must(s.request(3, &chunkRequest{id, 0}))
+		}
+		if gone := s.tick(); fmt.Sprint(gone) != map[bool]string{true: "[2]", false: "[]"}[i == patience-1] {
+			t.Fatalf("tick %d: gives up %v", i, gone)
+		}
+	}
+	if !s.start(4, snapshot) {
+		t.Error("no place became free")
+	}
+	s.finished(3)
+	s.finished(4)
+	for range patience {
+		s.tick()
+	}
+	if _, ok := s.offer(40); ok || s.shelf.open() > 0 {
+		t.Error("kept for ever")
+	}
+	if s.start(2, snapshot) {
+		t.Error("starts with what is gone")
+	}
+}
+
+// A picture that is behind the log is not offered; a newer one is made beside it, no third.
+func TestTransfersNewerPicture(t *testing.T) {
+	s := newSender()
+	old := s.with(t, 40, picture(10))
+	s.start(2, old)
+	fresh := s.with(t, 50, picture(20))
+	if i, ok := s.least(); i != 40 || !ok {
+		t.Errorf("entries after %d are kept", i)
+	}
+	if !s.start(3, fresh) || must(s.request(2, &chunkRequest{must(ticketOf(old)).id, 0})) == nil {
+		t.Error("the old one is gone, or the new one not there")
+	}
+	if _, ok := s.offer(60); ok || s.wants() {
+		t.Error("a third one is wanted")
+	}
+	s.stop()
+	if _, ok := s.least(); ok || s.shelf.open() > 0 {
+		t.Error("something is left")
+	}
+}
+
+// A spool that cannot be written, or a machine that fails, leaves nothing, and
+// the picture is released.
+func TestSpoolFails(t *testing.T) {
+	full := errors.New("disk full")
+	for name, tt := range map[string]struct {
+		spoil func(*sender, *blob)
+		want  error
+	}{
+		"file":    {func(s *sender, _ *blob) { s.shelf.fault = full }, full},
+		"write":   {func(s *sender, b *blob) { b.writing = func() { s.shelf.fault = full } }, full},
+		"machine": {func(_ *sender, b *blob) { b.err = io.ErrNoProgress }, io.ErrNoProgress},
+		"panic":   {func(_ *sender, b *blob) { b.writing = func() { panic("spoilt") } }, nil},
+		"stopped": {func(s *sender, b *blob) { b.writing = s.stop }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, b := newSender(), &blob{data: picture(chunkSize + 1)}
+			tt.spoil(s, b)
+			err := s.begin(40, 3, []uint64{1}, nil, b)
+			s.background()
+			err = errors.Join(err, s.poll())
+			if tt.want != nil && !errors.Is(err, tt.want) || name == "panic" && err == nil {
+				t.Errorf("got %v", err)
+			}
+			if _, ok := s.offer(1); ok || b.released != 1 || s.shelf.open() > 0 {
+				t.Errorf("offered, or released %d times, or left open", b.released)
+			}
+		})
+	}
+}
+
+// Stopping while nobody has picked up what the background did leaves nothing open.
+func TestStopAfterTheBackground(t *testing.T) {
+	s := newSender()
+	check(t, s.begin(40, 3, []uint64{1}, nil, &blob{data: picture(10)}))
+	s.background()
+	s.stop()
+	if s.shelf.open() > 0 {
+		t.Error("left open")
+	}
+}
+
+// What a disk changed in a spool is found on either side, before anything of it is used.
+func TestSpoolTampered(t *testing.T) {
+	s := newSender()
+	snapshot := s.with(t, 40, picture(2*chunkSize))
+	s.start(2, snapshot)
+	disk := &shelf{}
+	f := newFetchOf(t, disk, snapshot)
+	exchange(t, s, 2, f, true, 1)
+	swap := func(d []byte) {
+		half := chunkSize + tagSize
+		copy(d, slices.Concat(d[half:2*half], d[:half]))
+	}
+	swap(disk.files[0].data)
+	if _, _, err := installed(f); !errors.Is(err, errChunk) {
+		t.Errorf("chunks swapped: %v", err)
+	}
+	s.shelf.files[0].data[7] ^= 1
+	if _, err := s.request(2, &chunkRequest{f.ticket.id, 0}); !errors.Is(err, errChunk) {
+		t.Errorf("sent: %v", err)
+	}
+	if gone := s.tick(); fmt.Sprint(gone) != "[2]" {
+		t.Errorf("goes on with a bad spool: gives up %v", gone)
+	}
+}
+
+// A picture that is not the announced one is not taken, nor one that the machine
+// does not read to its end.
+func TestArrivalRefused(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*fetch, *blob)
+		want   error
+	}{
+		"another digest": {func(f *fetch, _ *blob) { f.ticket.digest[0]++ }, errDigest},
+		"machine fails":  {func(_ *fetch, b *blob) { b.err = io.ErrNoProgress }, io.ErrNoProgress},
+	} {
+		s := newSender()
+		snapshot := s.with(t, 40, picture(chunkSize+5))
+		s.start(2, snapshot)
+		f := newFetchOf(t, &shelf{}, snapshot)
+		exchange(t, s, 2, f, true, 1)
+		m := &blob{}
+		tt.change(f, m)
+		if _, err := f.arrive(m).WriteTo(io.Discard); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// lazy reads nothing.
+type lazy struct{ Machine }
+
+func (lazy) Restore(io.Reader) error { return nil }
+
+func TestArrivalLeftUnread(t *testing.T) {
+	s := newSender()
+	snapshot := s.with(t, 40, picture(100))
+	s.start(2, snapshot)
+	f := newFetchOf(t, &shelf{}, snapshot)
+	exchange(t, s, 2, f, true, 1)
+	if _, err := f.arrive(lazy{}).WriteTo(io.Discard); err == nil {
+		t.Error("taken")
+	}
+}
+
+func TestTicket(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		want := ticket{size: rapid.Uint64Range(0, maxPicture).Draw(r, "size")}
+		copy(want.id[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(r, "id"))
+		copy(want.digest[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(r, "digest"))
+		if got, err := ticketOf(&raftpb.Snapshot{Data: want.bytes()}); err != nil || got != want {
+			r.Errorf("%v became %v, %v", want, got, err)
+		}
+		if n := want.chunks(); n > 0 && (n-1)*chunkSize+uint64(want.length(n-1)) != want.size {
+			r.Errorf("%d bytes are %d chunks, the last of %d", want.size, n, want.length(n-1))
+		}
+	})
+	for _, bad := range [][]byte{nil, make([]byte, ticketSize-1), make([]byte, ticketSize+1), (ticket{size: maxPicture + 1}).bytes()} {
+		if _, err := ticketOf(&raftpb.Snapshot{Data: bad}); !errors.Is(err, errMessage) {
+			t.Errorf("%d bytes: %v", len(bad), err)
+		}
+	}
+}
