@@ -106,8 +106,9 @@ type Limits struct {
 	// Table is how many accounts and addresses are remembered, each 100000 by
 	// default: 30 MB.
 	Table int
-	// BundleEvery is the age at which the fleet's bundle is fetched again, 30 s by
-	// default.
+	// BundleEvery is the age at which the fleet's bundle is fetched again, 2 s by
+	// default: a client that has seen a newer one at another relay asks again for
+	// about as long before it calls this one a liar.
 	BundleEvery time.Duration
 	// DrainDelay is the time between saying not ready and turning new
 	// connections away, 5 s by default: load balancers look every few seconds.
@@ -144,7 +145,7 @@ func (l *Limits) setDefaults() {
 	def(&l.PerAccount, limit.Rate{Burst: 30, Every: 2 * time.Second})
 	def(&l.PerAddress, limit.Rate{Burst: 200, Every: 50 * time.Millisecond})
 	def(&l.Table, 100_000)
-	def(&l.BundleEvery, 30*time.Second)
+	def(&l.BundleEvery, 2*time.Second)
 	def(&l.DrainDelay, 5*time.Second)
 	def(&l.DrainTimeout, 20*time.Second)
 }
