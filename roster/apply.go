@@ -6,7 +6,7 @@ import (
 )
 
 // Apply makes a signed change, if all of spec/replication.md §15.4 holds, and
-// returns it. Otherwise the error is a *[Refusal], and nothing is changed. Equal
+// returns it; it shares memory with the roster. Otherwise the error is a *[Refusal], and nothing is changed. Equal
 // rosters decide alike, in every version of the program.
 func (r *Roster) Apply(s *Signed) (*Change, error) {
 	c, err := ParseChange(s.Text)
@@ -102,6 +102,8 @@ func (r *Roster) change(c *Change) error {
 		return raise(&r.MinVersion, c.MinVersion, "minimum version")
 	case SetTolerate:
 		return raise(&r.Tolerate, c.Tolerate, "number of tolerated rollbacks")
+	case Void:
+		return nil
 	}
 	if r.Quorum == c.Quorum && slices.Equal(r.Operators, c.Operators) {
 		return unchanged()

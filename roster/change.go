@@ -15,6 +15,7 @@ const (
 	SetMinVersion                 // raises the least version of the program
 	SetTolerate                   // raises the number of members that may have lost what they acknowledged
 	SetOperators                  // replaces the operators' keys
+	Void                          // changes nothing: what else was signed under this serial is void
 )
 
 // Change is one change of the roster. The fields that its kind does not name are
@@ -23,7 +24,8 @@ type Change struct {
 	Kind   Kind
 	Fleet  [32]byte
 	Serial uint64 // the roster's and 1
-	// Because is a reason, for people: printable ASCII, at most MaxReason bytes; empty for none.
+	// Because is a reason, for people: at most MaxReason bytes of printable ASCII,
+	// no space at either end; empty for none.
 	Because string
 
 	// Group is what Add, Promote, Demote and Remove are about.

@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -23,7 +24,7 @@ func (c *Change) check() error {
 		if c.Group == 0 {
 			err = c.Member.check()
 		}
-	case Promote, Demote, Remove, SetMinVersion, SetTolerate:
+	case Promote, Demote, Remove, SetMinVersion, SetTolerate, Void:
 	case SetAddress:
 		err = checkAddress(c.Member.Address)
 	case SetPolicy:
@@ -46,9 +47,9 @@ func (c *Change) checkHeader() error {
 	about := slices.Contains([]Kind{Add, Promote, Demote, Remove}, c.Kind)
 	switch n := c.Member.Number; {
 	case c.Serial == 0:
-		return fmt.Errorf("serial 0")
-	case len(c.Because) > MaxReason || strings.ContainsFunc(c.Because, func(r rune) bool { return r < ' ' || r > '~' }):
-		return fmt.Errorf("a reason over %d bytes or not of printable ASCII", MaxReason)
+		return errors.New("serial 0")
+	case len(c.Because) > MaxReason || strings.ContainsFunc(c.Because, notPrintable) || strings.Trim(c.Because, " ") != c.Because:
+		return fmt.Errorf("a reason over %d bytes, not of printable ASCII, or with spaces around it", MaxReason)
 	case c.Group >= MaxGroups || c.Group != 0 && !about:
 		return fmt.Errorf("group %d", c.Group)
 	case (about || c.Kind == SetAddress) && (n == 0 || n > MaxNumber):
@@ -56,6 +57,8 @@ func (c *Change) checkHeader() error {
 	}
 	return nil
 }
+
+func notPrintable(r rune) bool { return r < ' ' || r > '~' }
 
 func (m *Member) check() error {
 	switch {
@@ -74,9 +77,9 @@ func (o *Policy) check() error {
 	case o.MaxAttempts < 1 || o.MaxAttempts > maxAttempts || len(o.Waits) != int(o.MaxAttempts)-1:
 		return fmt.Errorf("policy: %d attempts, %d waits", o.MaxAttempts, len(o.Waits))
 	case !slices.IsSorted(o.Waits):
-		return fmt.Errorf("policy: waits that fall")
+		return errors.New("policy: waits that fall")
 	case slices.Max(append([]uint64{o.CoolDown, o.Grace}, o.Waits...)) > maxDuration:
-		return fmt.Errorf("policy: a time over 366 days")
+		return errors.New("policy: a time over 366 days")
 	}
 	return nil
 }

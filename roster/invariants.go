@@ -13,6 +13,8 @@ func (r *Roster) Check() error {
 		return refuse(OutOfRange, "", "%d groups, must be a power of two up to %d", r.Groups, MaxGroups)
 	case r.Serial == 0 && r.Last != [32]byte{}:
 		return refuse(OutOfRange, "", "a last change before the first")
+	case r.Highest > MaxNumber:
+		return refuse(OutOfRange, "", "a member number over %d", uint64(MaxNumber))
 	case len(r.Members) > MaxMembers:
 		return refuse(Full, "remove one that is gone", "%d members, at most %d", len(r.Members), MaxMembers)
 	}
@@ -125,7 +127,7 @@ func Needed(n, r int) int {
 	return max(majority, n-majority+r+1, (n+r)/2+1)
 }
 
-// String returns "3 of 5 sign" and how many members there are, for logs.
+// String returns the serial and two counts, for logs.
 func (r *Roster) String() string {
 	return fmt.Sprintf("roster %d: %d members, %d of %d operators sign", r.Serial, len(r.Members), r.Quorum, len(r.Operators))
 }

@@ -105,7 +105,7 @@ func DecodeSigned(b []byte) (*Signed, error) {
 
 func (s *Signed) layout(w *wire.Codec) {
 	w.Constant(signedVersion)
-	w.Text(&s.Text, 0, MaxText)
+	w.Text(&s.Text, 1, MaxText)
 	wire.List(w, &s.Signatures, MaxSignatures, func(g *Signature) {
 		w.Bytes(g.Key[:])
 		w.Bytes(g.Signature[:])

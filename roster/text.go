@@ -91,6 +91,7 @@ func (c *Change) layoutAction(p *page, operators *uint8) {
 		{SetPolicy, false, "set policy", nil},
 		{SetMinVersion, false, "set minimum version %", []any{&c.MinVersion}},
 		{SetTolerate, false, "set tolerated rollbacks %", []any{&c.Tolerate}},
+		{Void, false, "change nothing", nil},
 		{SetOperators, false, "set operators: % of % sign", []any{&c.Quorum, operators}},
 	} {
 		switch {
@@ -159,8 +160,9 @@ func (p *page) reason(why *string) {
 	case !p.reading && *why != "":
 		p.written.WriteString(because + *why + "\n")
 	case p.reading && !p.bad && strings.HasPrefix(p.text, because):
-		*why, p.text, _ = strings.Cut(p.text[len(because):], "\n")
+		var ended bool
+		*why, p.text, ended = strings.Cut(p.text[len(because):], "\n")
 		p.line++
-		p.bad = *why == ""
+		p.bad = *why == "" || !ended
 	}
 }
