@@ -21,12 +21,14 @@
 //	the limit of its account         429
 //	8192 octets within a deadline    400, 413, 415
 //	a place among those relayed      503, Retry-After
-//	a vaultd, the next one, again    502, 503: the client repeats the same bytes
+//	the nearest vaultd, the next     502, 503: the client repeats the same bytes
 //	the audit log, synced            503: no line, no answer
 //	4096 octets                      200
 //
 // Trying again is safe because the same bytes mean the same attempt
-// (spec/vault-protocol.md §11.2), at the same replica or another.
+// (spec/vault-protocol.md §11.2), at the same replica or another. Which one is
+// asked, and which are passed over, package nearest decides; probes in the
+// background tell it how they stand.
 //
 // Logs, metrics and the audit log hold keyed hashes of accounts and
 // addresses, never names, tokens or codes.
