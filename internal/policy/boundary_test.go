@@ -88,7 +88,7 @@ var rules = []policy.Rule{
 	{Dir: "roster", Std: append([]string{"encoding/hex", "net/netip"}, pure...), Local: []string{"internal/wire"}, Tests: []string{"vectors/..."}, Why: "who belongs to a fleet and who may change that: decided inside the state machine, like the vault"},
 	{Dir: "peer", Never: []string{"vault", "replica", "roster"}, Why: "links carry what they cannot read"},
 	{Dir: "vaultd/door", Local: []string{"oprf", "vault", "vaultapi"}, Never: outsideVault, Why: "decides requests without I/O, for vaultd and for the simulator"},
-	{Dir: "vaultd/machine", Planned: true, Local: []string{"replica", "roster", "vault", "vaultapi"}, Never: outsideVault, Why: "what a replica of the vault drives: the records and who keeps them"},
+	{Dir: "vaultd/machine", Local: []string{"replica", "roster", "vault", "vaultapi"}, Never: outsideVault, Why: "what a replica of the vault drives: the records and who keeps them"},
 	{
 		Dir:      "vaultd",
 		Local:    []string{"anchor", "fleet", "oprf", "peer", "replica", "roster", "sealed", "token", "vault", "vaultapi", "vaultd/door", "vaultd/machine"},

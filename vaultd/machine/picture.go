@@ -1,0 +1,144 @@
+package machine
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"keepsake.example/replica"
+	"keepsake.example/roster"
+	"keepsake.example/vault"
+)
+
+// Bounds of a picture's head, so that bytes that are none take no memory.
+const (
+	maxRoster = 1 << 20
+	label     = "keepsake group\x01"
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+var errPicture = errors.New("machine: not a picture of a group")
+
+// picture is a picture of the group: its head is taken at once, the records later.
+type picture struct {
+	head []byte
+	*vault.Checkpoint
+}
+
+// WriteTo writes the same bytes for the same state on every replica.
+func (p *picture) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(p.head)
+	if err != nil {
+		return int64(n), err
+	}
+	more, err := p.Checkpoint.WriteTo(w)
+	return int64(n) + more, err
+}
+
+// Checkpoint takes a picture.
+func (m *Machine) Checkpoint() replica.Checkpoint {
+	head := append([]byte(label), byte(m.group>>8), byte(m.group))
+	head = counted(head, m.roster.Encode())
+	head = binary.BigEndian.AppendUint16(head, uint16(len(m.changes)))
+	for _, c := range m.changes {
+		head = counted(head, c)
+	}
+	head = binary.BigEndian.AppendUint32(head, crc32.Checksum(head, castagnoli))
+	return &picture{head, m.state.Checkpoint()}
+}
+
+func counted(b, part []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(part))), part...)
+}
+
+// Restore reads what a Checkpoint of this group wrote, to its end.
+func (m *Machine) Restore(r io.Reader) error {
+	if err := m.restoreHead(r); err != nil {
+		return err
+	}
+	state, err := vault.Load(r)
+	if err != nil {
+		return fmt.Errorf("loading the vault's state: %w", err)
+	}
+	m.state = state
+	if err := m.agrees(); err != nil {
+		return err
+	}
+	m.tell()
+	m.changed()
+	return nil
+}
+
+// restoreHead reads what stands before the records. Its check sum is for disks and
+// for programs; that the bytes are ours the replica knows.
+func (m *Machine) restoreHead(r io.Reader) (err error) {
+	sum := crc32.New(castagnoli)
+	head := io.TeeReader(r, sum)
+	title := append([]byte(label), byte(m.group>>8), byte(m.group))
+	got := make([]byte, len(title))
+	if _, err := io.ReadFull(head, got); err != nil || !bytes.Equal(got, title) {
+		return errors.Join(errPicture, err)
+	}
+	encoded, err := part(head, maxRoster)
+	if err != nil {
+		return err
+	}
+	if m.roster, err = roster.Decode(encoded); err != nil {
+		return fmt.Errorf("reading the roster of a picture: %w", err)
+	}
+	if m.changes, err = readChanges(head); err != nil {
+		return err
+	}
+	want := sum.Sum32()
+	var tail [4]byte
+	if _, err := io.ReadFull(r, tail[:]); err != nil || binary.BigEndian.Uint32(tail[:]) != want {
+		return errors.Join(errPicture, err)
+	}
+	return nil
+}
+
+func readChanges(r io.Reader) (changes [][]byte, err error) {
+	var n [2]byte
+	if _, err := io.ReadFull(r, n[:]); err != nil || binary.BigEndian.Uint16(n[:]) > maxChanges {
+		return nil, errors.Join(errPicture, err)
+	}
+	for range binary.BigEndian.Uint16(n[:]) {
+		c, err := part(r, roster.MaxSigned)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, c)
+	}
+	return changes, nil
+}
+
+// part reads u32(length) and as many bytes.
+func part(r io.Reader, limit uint32) ([]byte, error) {
+	var n [4]byte
+	if _, err := io.ReadFull(r, n[:]); err != nil {
+		return nil, errors.Join(errPicture, err)
+	}
+	length := binary.BigEndian.Uint32(n[:])
+	if length > limit {
+		return nil, errPicture
+	}
+	b, err := io.ReadAll(io.LimitReader(r, int64(length)))
+	if err != nil || uint32(len(b)) != length {
+		return nil, errors.Join(errPicture, err)
+	}
+	return b, nil
+}
+
+// agrees refuses a roster and records that are not of one fleet.
+func (m *Machine) agrees() error {
+	view := m.state.Fleet()
+	defer view.Wipe()
+	if m.roster.Fleet != view.ID || m.group >= m.roster.Groups || uint64(len(m.changes)) > m.roster.Serial {
+		return errPicture
+	}
+	return nil
+}
