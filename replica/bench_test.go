@@ -17,7 +17,7 @@ type count struct {
 	n int
 }
 
-func (c *count) Apply([]byte) (any, error) { c.n++; return nil, nil }
+func (c *count) Apply([]byte, bool) (any, error) { c.n++; return nil, nil }
 
 // BenchmarkPropose: entries of 400 bytes from 64 proposers at a time, with the
 // software anchor on the same disk. It reports the latencies of single proposals.
@@ -25,8 +25,8 @@ func BenchmarkPropose(b *testing.B) {
 	p := newPlace(b)
 	a := must(software.Open(p.anchor))
 	defer a.Close()
-	c := replica.Config{Dir: p.disk, Anchor: a, Machine: &count{}}
-	check(b, replica.Create(b.Context(), c, nil))
+	c := replica.Config{Dir: p.disk, Anchor: a, NewMachine: func() replica.Machine { return &count{} }}
+	check(b, replica.Create(b.Context(), c, 1, nil))
 	r := must(replica.Open(b.Context(), c))
 	defer r.Close()
 	const proposers = 64

@@ -4,15 +4,26 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"time"
 
 	"keepsake.example/anchor"
 )
 
 // Config says what to run, and within which limits. A zero limit means its default.
 type Config struct {
-	Dir     string        // of this replica alone; made if it is missing
-	Anchor  anchor.Anchor // of this replica alone; the caller closes it, after the replica
-	Machine Machine       // new, without state
+	Dir    string        // of this replica alone; made if it is missing
+	Anchor anchor.Anchor // of this replica alone; the caller closes it, after the replica
+	// NewMachine makes a machine without state. It is called at the start, and again
+	// when the picture of another member replaces the state.
+	NewMachine func() Machine
+
+	// Send gives a sealed message to the network, which may lose, delay or repeat
+	// it. It must not block, and owns the message. Nil: there are no other members.
+	Send func(to uint64, message []byte)
+	// Clock reads this member's clock, in milliseconds since 1970. Nil: the
+	// host's date.
+	Clock func() uint64
+	Tick  time.Duration // of a Replica: default 50 ms
 
 	MaxEntry        int   // longest entry, in bytes: default 64 KiB, at most 1 MiB
 	MaxQueue        int   // how many proposals wait at a time, and how many reads: default 4096
@@ -20,9 +31,11 @@ type Config struct {
 	CheckpointBytes int64 // how long the log gets before a checkpoint is made, in bytes: default 64 MiB
 	LogFileBytes    int64 // of one file of the log, made at once, in bytes: default 1 MiB, at least 4 KiB
 
-	// For simulators; nil means the folder Dir, and crypto/rand.
-	Disk Disk
-	Rand io.Reader
+	// For simulators; nil means the folder Dir, crypto/rand, and a goroutine for each
+	// part of the work that goes on beside the node.
+	Disk       Disk
+	Rand       io.Reader
+	Background func(part func())
 }
 
 const (
@@ -37,8 +50,8 @@ const (
 	batchBytes = 1 << 20
 	// The log, and with it the memory, may grow to so many times
 	// CheckpointBytes while a checkpoint fails or takes long. Then nothing more is taken.
-	logFactor = 8
-	onlyVoter = 1 // number of the one member
+	logFactor   = 8
+	defaultTick = 50 * time.Millisecond
 )
 
 // check fills in defaults.
@@ -48,14 +61,23 @@ func (c *Config) check() error {
 	c.MaxBatch = or(c.MaxBatch, defaultBatch)
 	c.CheckpointBytes = or(c.CheckpointBytes, defaultCheckpoint)
 	c.LogFileBytes = or(c.LogFileBytes, defaultLogFile)
+	c.Tick = or(c.Tick, defaultTick)
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
+	if c.Clock == nil {
+		c.Clock = func() uint64 { return uint64(max(time.Now().UnixMilli(), 0)) }
+	}
+	if c.Background == nil {
+		c.Background = func(part func()) { go part() }
+	}
 	switch {
-	case c.Anchor == nil || c.Machine == nil || c.Dir == "" && c.Disk == nil:
+	case c.Anchor == nil || c.NewMachine == nil || c.Dir == "" && c.Disk == nil:
 		return errors.New("replica: a folder, an anchor and a machine are needed")
 	case c.MaxEntry < 1 || c.MaxEntry > maxEntry:
 		return errors.New("replica: the longest entry must be 1 byte to 1 MiB")
+	case c.Tick < 0:
+		return errors.New("replica: a tick must take time")
 	case c.MaxQueue < 1 || c.MaxBatch < 1 || c.MaxBatch > maxBatch || c.CheckpointBytes < 1:
 		return errors.New("replica: a limit under 1, or a batch over 4096")
 	case c.LogFileBytes < leastLogFile || c.LogFileBytes > maxSegment:
@@ -64,7 +86,7 @@ func (c *Config) check() error {
 	return nil
 }
 
-func or[T int | int64](v, instead T) T {
+func or[T int | int64 | time.Duration](v, instead T) T {
 	if v == 0 {
 		return instead
 	}

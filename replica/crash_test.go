@@ -56,11 +56,11 @@ func (h *history) propose(t testing.TB, r *replica.Replica, size int) {
 }
 
 func (w *world) config() replica.Config {
-	return replica.Config{Disk: w, Anchor: w.anchored, Machine: &toy{}, CheckpointBytes: 1 << 20, LogFileBytes: 4 << 10}
+	return replica.Config{Disk: w, Anchor: w.anchored, NewMachine: newToy, CheckpointBytes: 1 << 20, LogFileBytes: 4 << 10}
 }
 
 func (w *world) create(t testing.TB) error {
-	return replica.Create(t.Context(), w.config(), [][]byte{[]byte(genesis)})
+	return replica.Create(t.Context(), w.config(), 1, [][]byte{[]byte(genesis)})
 }
 
 // live is one life of a replica in which everything durable happens.

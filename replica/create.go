@@ -12,11 +12,11 @@ import (
 // genesisIndex is the index, and its term, that a new machine's state counts as.
 const genesisIndex = 1
 
-// Create makes a new replica: the only member of its group, with a machine that has
-// applied the genesis entries. It needs an anchor that nothing was founded on, and
-// a folder without a replica (ErrExists). The machine is used up: Open
-// takes another. After a crash Create can be called again.
-func Create(ctx context.Context, c Config, genesis [][]byte) (err error) {
+// Create makes the first member of a new group, with a machine that has applied
+// the genesis entries, after which it must be the only voter. It needs an anchor that
+// nothing was founded on, and a folder without a replica (ErrExists). After a
+// crash Create can be called again.
+func Create(ctx context.Context, c Config, member uint64, genesis [][]byte) (err error) {
 	if err := c.check(); err != nil {
 		return err
 	}
@@ -28,15 +28,30 @@ func Create(ctx context.Context, c Config, genesis [][]byte) (err error) {
 	if err := c.vacant(ctx, disk); err != nil {
 		return err
 	}
-	for i, entry := range genesis {
+	m, err := c.genesis(genesis)
+	if err != nil {
+		return err
+	}
+	voters, _ := split(m.Members())
+	if len(voters) != 1 || voters[0] != member || member == 0 {
+		return fmt.Errorf("replica: a group begins with the member that makes it as its only voter: %d, not %d", member, voters)
+	}
+	b := base{member: member, index: genesisIndex, term: genesisIndex, voters: voters}
+	return c.found(ctx, disk, b, m.Checkpoint())
+}
+
+// genesis makes the first state.
+func (c *Config) genesis(entries [][]byte) (Machine, error) {
+	m := c.NewMachine()
+	for i, entry := range entries {
 		if err := checkEntry(entry, c.MaxEntry); err != nil {
-			return fmt.Errorf("genesis entry %d: %w", i, err)
+			return nil, fmt.Errorf("genesis entry %d: %w", i, err)
 		}
-		if _, err := c.Machine.Apply(slices.Clone(entry)); err != nil {
-			return fmt.Errorf("applying genesis entry %d: %w", i, err)
+		if _, err := m.Apply(slices.Clone(entry), false); err != nil {
+			return nil, fmt.Errorf("applying genesis entry %d: %w", i, err)
 		}
 	}
-	return c.found(ctx, disk)
+	return m, nil
 }
 
 // vacant makes sure that nothing is overwritten. A first checkpoint alone is what
@@ -62,19 +77,20 @@ func (c *Config) vacant(ctx context.Context, disk Disk) error {
 	return nil
 }
 
-func (c *Config) found(ctx context.Context, disk Disk) error {
-	b := base{member: onlyVoter, index: genesisIndex, term: genesisIndex, voters: []uint64{onlyVoter}}
+// found writes the first checkpoint, and founds the anchor on it.
+func (c *Config) found(ctx context.Context, disk Disk, b base, picture Checkpoint) error {
 	w, err := newMaking(disk, c.Rand, b)
 	if err != nil {
+		picture.Release()
 		return err
 	}
+	w.picture = picture
 	defer w.wipe()
 	defer w.release()
-	w.picture = c.Machine.Checkpoint()
 	if err := w.writePicture(); err != nil {
 		return fmt.Errorf("writing the first checkpoint: %w", err)
 	}
-	after, err := w.finish(chain{}, batch{hard: hardState{term: genesisIndex, commit: genesisIndex}})
+	after, err := w.finish(chain{}, batch{hard: hardState{term: b.term, commit: b.index}})
 	if err != nil {
 		return fmt.Errorf("writing the first checkpoint: %w", err)
 	}

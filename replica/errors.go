@@ -5,16 +5,21 @@ import (
 	"fmt"
 )
 
-// What callers branch on. With ErrFull, ErrNoSpace, ErrSize, ErrClosed and
-// ErrNotLeader an entry is certainly not applied and never will be. With ErrUnknown,
-// as with a context's error, it may have been, or still be.
+// What callers branch on. With ErrFull, ErrNoSpace, ErrSize, ErrClosed, ErrNotLeader,
+// ErrPending and ErrEmpty an entry is certainly not applied and never will be. With
+// ErrUnknown, as with a context's error, it may have been, or still be.
 var (
 	ErrFull      = errors.New("replica: too much waits already: not applied")
 	ErrNoSpace   = errors.New("replica: no room for the log on the disk: not applied")
 	ErrSize      = errors.New("replica: entry empty or too long: not applied")
 	ErrClosed    = errors.New("replica: closed: not applied")
-	ErrNotLeader = errors.New("replica: not the leader: not applied")
-	ErrUnknown   = errors.New("replica: halted before the outcome was known")
+	ErrNotLeader = errors.New("replica: no leader to be reached: not applied")
+	ErrPending   = errors.New("replica: another change of the members is under way: not applied")
+	ErrEmpty     = errors.New("replica: this member has not been given the state yet: not applied")
+	ErrUnknown   = errors.New("replica: leader lost or replica halted before the outcome was known: ask again")
+	// ErrRemoved is why a member halts, or does not start, that no longer belongs to
+	// its group. Its disk stays, and may be erased.
+	ErrRemoved = errors.New("replica: this member was removed from its group")
 )
 
 // What stops Create and Open, besides RollbackError and DamagedError.

@@ -19,9 +19,9 @@ func Example() {
 	a := must(software.Open(filepath.Join(dir, "anchor")))
 	defer a.Close()
 	config := func() replica.Config {
-		return replica.Config{Dir: filepath.Join(dir, "disk"), Anchor: a, Machine: &toy{}}
+		return replica.Config{Dir: filepath.Join(dir, "disk"), Anchor: a, NewMachine: newToy}
 	}
-	if err := replica.Create(ctx, config(), [][]byte{[]byte("genesis")}); err != nil {
+	if err := replica.Create(ctx, config(), 1, [][]byte{[]byte("genesis")}); err != nil {
 		panic(err)
 	}
 	for _, entry := range []string{"attempt 1", "attempt 2"} {

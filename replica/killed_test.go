@@ -123,7 +123,7 @@ func TestKilledChild(t *testing.T) {
 	p := place{dir + "/disk", dir + "/anchor"}
 	k := &killer{at: must(strconv.Atoi(os.Getenv(killStep)))}
 	a := must(software.Open(p.anchor))
-	c := replica.Config{Disk: killDisk{must(replica.OpenFolder(p.disk)), k}, Anchor: killAnchor{a, k}, Machine: &toy{}}
+	c := replica.Config{Disk: killDisk{must(replica.OpenFolder(p.disk)), k}, Anchor: killAnchor{a, k}, NewMachine: newToy}
 	r := must(replica.Open(t.Context(), c))
 	for i := range 3 {
 		e := fmt.Sprintf("life %d entry %d", k.at, i)

@@ -24,16 +24,14 @@ type making struct {
 	carried uint64 // index of the last entry that is in the file
 	rounds  int
 	turned  bool        // the anchor has the key: what is left is removing old files
-	working bool        // a goroutine has it
 	stop    atomic.Bool // nobody wants it any more
-	done    chan error  // of the goroutine's part
-	asked   []chan error
+	asked   []func(error)
 }
 
 var errStopped = errors.New("replica: the checkpoint was abandoned")
 
 func newMaking(disk Disk, random io.Reader, b base) (*making, error) {
-	m := &making{disk: disk, base: b, carried: b.index, done: make(chan error, 1)}
+	m := &making{disk: disk, base: b, carried: b.index}
 	if err := m.begin(random); err != nil {
 		m.release()
 		m.wipe()
@@ -147,8 +145,8 @@ func (m *making) wipe() {
 }
 
 func (m *making) answer(err error) {
-	for _, c := range m.asked {
-		c <- err
+	for _, done := range m.asked {
+		done(err)
 	}
 	m.asked = nil
 }

@@ -7,37 +7,31 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-
-	"go.etcd.io/raft/v3"
-
-	"keepsake.example/anchor"
+	"time"
 )
 
-// Replica is one running replica. Its methods may be called concurrently.
+// Replica is a Node that runs: one goroutine works it off, and a ticker drives its
+// clockwork. Its methods may be called concurrently.
 type Replica struct {
 	c    Config
-	disk Disk
+	node *Node // of the goroutine; but its machine under its mutex
 
-	queue   chan *proposal
-	reads   chan *reading
-	wanted  chan chan error // checkpoints that are asked for
+	queue   chan *proposing
+	reads   chan chan error
+	wanted  chan func(*Node)
+	inbox   chan []byte
 	closing chan struct{}
 	done    chan struct{}
 	once    sync.Once
 	status  atomic.Pointer[Status]
-	err     error // why it halted; written before done is closed
-
-	// machine is held while the machine changes, and while it is read.
-	machine sync.Mutex
-	broken  bool // the machine stopped in the middle of a change
-
-	core // of the goroutine that runs it, and of nobody else
+	lost    atomic.Uint64 // messages for which there was no room
+	err     error         // why it halted; written before done is closed
 }
 
-// A proposal waits for its outcome.
-type proposal struct {
-	entry  []byte // a copy, cleared when raft has one, or never will
-	term   uint64 // that it was proposed in
+// proposing is a proposal on its way to the node.
+type proposing struct {
+	entry  []byte // a copy, cleared when the node has one
+	change bool
 	result chan outcome
 }
 
@@ -46,67 +40,154 @@ type outcome struct {
 	err    error
 }
 
-// A reading waits for the moment it may look at the machine.
-type reading struct{ ready chan error }
-
-// Open starts the replica that Create made. It returns when everything that
-// was acknowledged before is applied and proposals are taken. Besides what disk
-// and anchor report it fails with ErrMissing, ErrInUse, ErrNewer, a
-// RollbackError, a DamagedError, or the machine's own error. The context bounds
-// the start only.
+// Open starts the replica that Create or Join made, as OpenNode does.
 func Open(ctx context.Context, c Config) (*Replica, error) {
-	if err := c.check(); err != nil {
-		return nil, err
-	}
-	disk, err := c.disk()
+	node, err := OpenNode(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	r, err := open(ctx, c, disk)
-	if err != nil {
-		return nil, errors.Join(err, disk.Close())
+	c = node.c
+	r := &Replica{
+		c: c, node: node,
+		queue:   make(chan *proposing, c.MaxQueue),
+		reads:   make(chan chan error, c.MaxQueue),
+		wanted:  make(chan func(*Node), c.MaxQueue),
+		inbox:   make(chan []byte, maxInbox),
+		closing: make(chan struct{}), done: make(chan struct{}),
 	}
+	r.report()
 	go r.run()
 	return r, nil
 }
 
-func open(ctx context.Context, c Config, disk Disk) (*Replica, error) {
-	was, err := recoverState(ctx, disk, c.Anchor, c.Machine)
-	if err != nil {
-		return nil, err
-	}
-	r := &Replica{
-		c: c, disk: disk,
-		queue:   make(chan *proposal, c.MaxQueue),
-		reads:   make(chan *reading, c.MaxQueue),
-		wanted:  make(chan chan error, c.MaxQueue),
-		closing: make(chan struct{}), done: make(chan struct{}),
-	}
-	r.core.start(c, disk, was)
-	if err := r.guard(r.lead); err != nil {
-		return nil, errors.Join(err, r.log.close())
-	}
-	r.report()
-	return r, nil
+// maxInbox is how many messages wait: more than that come again, or are obsolete.
+const maxInbox = 1024
+
+// run is the replica's goroutine.
+func (r *Replica) run() {
+	ticker := time.NewTicker(r.c.Tick)
+	defer ticker.Stop()
+	err := r.serve(ticker.C)
+	r.once.Do(func() { close(r.closing) }) // a machine that broke closes the door, too
+	r.err = errors.Join(err, r.node.Close())
+	close(r.done)
 }
 
-// checkEntry refuses entries that raft keeps for itself (empty), and large ones.
-func checkEntry(entry []byte, limit int) error {
-	if len(entry) == 0 || len(entry) > limit {
-		return fmt.Errorf("%w: %d bytes, 1 to %d are allowed", ErrSize, len(entry), limit)
+func (r *Replica) serve(ticks <-chan time.Time) error {
+	for {
+		select {
+		case p := <-r.queue:
+			r.propose(p)
+		case ready := <-r.reads:
+			r.read(ready)
+		case f := <-r.wanted:
+			f(r.node)
+		case message := <-r.inbox:
+			r.receive(message)
+		case then := <-r.node.parts:
+			r.node.arrived = append(r.node.arrived, then)
+		case <-ticks:
+			r.node.Tick()
+		case <-r.closing:
+			return r.drain()
+		}
+		err := r.node.Step()
+		r.report()
+		if err != nil {
+			return err
+		}
 	}
-	return nil
+}
+
+// drain finishes what was taken before closing. Nothing new comes: only
+// proposers that looked just before.
+func (r *Replica) drain() error {
+	for {
+		select {
+		case p := <-r.queue:
+			r.propose(p)
+		case ready := <-r.reads:
+			r.read(ready)
+		default:
+			r.report()
+			return nil
+		}
+		if err := r.node.Step(); err != nil {
+			return err
+		}
+	}
+}
+
+// propose gives the node what waits, as much as shares a batch, without waiting for
+// more: while one batch is synced the next gathers by itself.
+func (r *Replica) propose(first *proposing) {
+	for p, count, size := first, 0, 0; ; {
+		if p.change {
+			r.node.Change(p.entry, p.answer)
+		} else {
+			r.node.Propose(p.entry, p.answer)
+		}
+		count, size = count+1, size+len(p.entry)
+		clear(p.entry)
+		if count >= r.c.MaxBatch || size >= batchBytes {
+			return
+		}
+		select {
+		case p = <-r.queue:
+		default:
+			return
+		}
+	}
+}
+
+func (p *proposing) answer(effect any, err error) { p.result <- outcome{effect, err} }
+
+// read gives the node the readings that wait.
+func (r *Replica) read(first chan error) {
+	for ready, count := first, 1; ; count++ {
+		r.node.Read(func(err error) { ready <- err })
+		if count >= r.c.MaxQueue {
+			return
+		}
+		select {
+		case ready = <-r.reads:
+		default:
+			return
+		}
+	}
+}
+
+// receive gives the node the messages that wait: one sync serves them all.
+func (r *Replica) receive(message []byte) {
+	for range maxInbox {
+		r.node.Receive(message)
+		select {
+		case message = <-r.inbox:
+		default:
+			return
+		}
+	}
 }
 
 // Propose commits one entry and returns what the machine answered to it. With a
-// nil error the entry is durable, anchored and applied. The errors that are
+// nil error the entry is durable and anchored at a majority, and applied here. The errors that are
 // certain are listed at ErrFull. A context that ends does not take the entry back.
-// The replica's copies of it are cleared by the next Checkpoint, or by Close.
+// The replica's copies of it are cleared by a later Checkpoint, or by Close.
 func (r *Replica) Propose(ctx context.Context, entry []byte) (effect any, err error) {
-	if err := checkEntry(entry, r.c.MaxEntry); err != nil {
+	return r.submit(ctx, &proposing{entry: entry})
+}
+
+// Change commits one signed change, like Propose; the effect says what the
+// machine made of it. ErrPending: another one is under way.
+func (r *Replica) Change(ctx context.Context, signed []byte) (effect any, err error) {
+	return r.submit(ctx, &proposing{entry: signed, change: true})
+}
+
+func (r *Replica) submit(ctx context.Context, p *proposing) (effect any, err error) {
+	if err := checkEntry(p.entry, r.c.MaxEntry); err != nil {
 		return nil, err
 	}
-	p := &proposal{entry: slices.Clone(entry), result: make(chan outcome, 1)}
+	p.entry, p.result = slices.Clone(p.entry), make(chan outcome, 1)
 	if err := send(ctx, r, r.queue, p); err != nil {
 		clear(p.entry)
 		return nil, err
@@ -122,21 +203,42 @@ func (r *Replica) Propose(ctx context.Context, entry []byte) (effect any, err er
 // everything that was acknowledged, by any member, before Read was called. While f runs nothing is
 // applied: it must be short.
 func (r *Replica) Read(ctx context.Context, f func(Machine)) error {
-	q := &reading{ready: make(chan error, 1)}
-	if err := send(ctx, r, r.reads, q); err != nil {
+	ready := make(chan error, 1)
+	if err := send(ctx, r, r.reads, ready); err != nil {
 		return err
 	}
-	outcome, err := await(ctx, r, q.ready)
+	outcome, err := await(ctx, r, ready)
 	if err := errors.Join(err, outcome); err != nil {
 		return err
 	}
-	r.machine.Lock()
-	defer r.machine.Unlock()
-	if r.broken {
+	return r.Peek(f)
+}
+
+// Peek calls f with the machine as it is now, which may be behind the other
+// members. While f runs nothing is applied: it must be short. ErrEmpty: there is no
+// state yet; ErrClosed: it broke.
+func (r *Replica) Peek(f func(Machine)) error {
+	n := r.node
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.broken:
 		return ErrClosed
+	case n.store.empty():
+		return ErrEmpty
 	}
-	f(r.c.Machine)
+	f(n.machine)
 	return nil
+}
+
+// Receive takes a sealed message from the network, whoever sent it: what is not of
+// a member is dropped, and so is what finds no room. It owns the message, and does not block.
+func (r *Replica) Receive(message []byte) {
+	select {
+	case r.inbox <- message:
+	default:
+		r.lost.Add(1)
+	}
 }
 
 // Checkpoint makes a checkpoint and begins another epoch. When it returns nil,
@@ -144,7 +246,8 @@ func (r *Replica) Read(ctx context.Context, f func(Machine)) error {
 // key of every file that held it is destroyed. Proposals go on meanwhile.
 func (r *Replica) Checkpoint(ctx context.Context) error {
 	asked := make(chan error, 1)
-	if err := send(ctx, r, r.wanted, asked); err != nil {
+	ask := func(n *Node) { n.Checkpoint(func(err error) { asked <- err }) }
+	if err := send(ctx, r, r.wanted, ask); err != nil {
 		return err
 	}
 	outcome, err := await(ctx, r, asked)
@@ -210,43 +313,23 @@ func (r *Replica) Close() error {
 	return r.err
 }
 
-// Status is a picture for people and metrics.
-type Status struct {
-	Member    uint64 // number of this replica in its group
-	Role      string // "leader", "follower", "candidate", or "halted"
-	Term      uint64
-	Last      uint64 // index of the last entry of the log
-	Committed uint64 // index
-	Applied   uint64 // index
-	// Batch counts the durable batches since the replica was made: it is what
-	// the anchor counts.
-	Batch      uint64
-	LogBytes   int64  // of the log since the last checkpoint
-	Checkpoint uint64 // index at which the picture of the last checkpoint was taken
-	// CheckpointError is why the last checkpoint failed; nil when it did not.
-	CheckpointError error
-	Queued          int // proposals and reads that wait
-	Anchor          anchor.Description
-	Halted          error // why the replica halted; nil otherwise
+// report makes a new status.
+func (r *Replica) report() {
+	s := r.node.Status()
+	r.status.Store(&s)
 }
 
-// Status returns a picture of the replica, as of its last batch.
+// Status returns a picture of the replica, as of its last step.
 func (r *Replica) Status() Status {
 	s := *r.status.Load()
 	s.Queued = len(r.queue) + len(r.reads)
+	s.Dropped += r.lost.Load()
 	if err := r.Err(); err != nil {
 		s.Halted, s.Role = err, "halted"
 	}
 	return s
 }
 
-func roleName(s raft.StateType) string {
-	switch s {
-	case raft.StateLeader:
-		return "leader"
-	case raft.StateFollower:
-		return "follower"
-	default:
-		return "candidate"
-	}
-}
+// Time returns the quorum's time in milliseconds since 1970 (spec/replication.md §9): it
+// never goes back here, and 0 is before anything is known.
+func (r *Replica) Time() uint64 { return r.node.Time() }

@@ -38,7 +38,7 @@ func (p place) try(t testing.TB, f func(*replica.Replica)) error {
 	t.Helper()
 	a := must(software.Open(p.anchor))
 	defer a.Close()
-	r, err := replica.Open(t.Context(), replica.Config{Dir: p.disk, Anchor: a, Machine: &toy{}})
+	r, err := replica.Open(t.Context(), replica.Config{Dir: p.disk, Anchor: a, NewMachine: newToy})
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (p place) create(t testing.TB) {
 	t.Helper()
 	a := must(software.Open(p.anchor))
 	defer a.Close()
-	check(t, replica.Create(t.Context(), replica.Config{Dir: p.disk, Anchor: a, Machine: &toy{}}, [][]byte{[]byte(genesis)}))
+	check(t, replica.Create(t.Context(), replica.Config{Dir: p.disk, Anchor: a, NewMachine: newToy}, 1, [][]byte{[]byte(genesis)}))
 }
 
 func created(t testing.TB) place {
@@ -114,33 +114,33 @@ func TestCreateRefuses(t *testing.T) {
 	other := must(software.Open(filepath.Join(t.TempDir(), "other")))
 	defer other.Close()
 	for name, c := range map[string]replica.Config{
-		"an anchor that is taken": {Dir: t.TempDir(), Anchor: a, Machine: &toy{}},
-		"both":                    {Dir: p.disk, Anchor: a, Machine: &toy{}},
+		"an anchor that is taken": {Dir: t.TempDir(), Anchor: a, NewMachine: newToy},
+		"both":                    {Dir: p.disk, Anchor: a, NewMachine: newToy},
 	} {
-		if err := replica.Create(t.Context(), c, nil); !errors.Is(err, replica.ErrExists) {
+		if err := replica.Create(t.Context(), c, 1, nil); !errors.Is(err, replica.ErrExists) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	p.run2(t, a, func(r *replica.Replica) { propose(t, r, "one") })
-	err := replica.Create(t.Context(), replica.Config{Dir: p.disk, Anchor: other, Machine: &toy{}}, nil)
+	err := replica.Create(t.Context(), replica.Config{Dir: p.disk, Anchor: other, NewMachine: newToy}, 1, nil)
 	if !errors.Is(err, replica.ErrExists) {
 		t.Errorf("a folder that is taken: %v", err)
 	}
-	empty := replica.Config{Dir: t.TempDir(), Anchor: other, Machine: &toy{}}
+	empty := replica.Config{Dir: t.TempDir(), Anchor: other, NewMachine: newToy}
 	if _, err := replica.Open(t.Context(), empty); !errors.Is(err, replica.ErrMissing) {
 		t.Errorf("opening what was never made: %v", err)
 	}
-	if err := replica.Create(t.Context(), empty, [][]byte{{}}); !errors.Is(err, replica.ErrSize) {
+	if err := replica.Create(t.Context(), empty, 1, [][]byte{{}}); !errors.Is(err, replica.ErrSize) {
 		t.Errorf("an empty genesis entry: %v", err)
 	}
-	if err := replica.Create(t.Context(), empty, [][]byte{[]byte("fail")}); !errors.Is(err, errToy) {
+	if err := replica.Create(t.Context(), empty, 1, [][]byte{[]byte("fail")}); !errors.Is(err, errToy) {
 		t.Errorf("a genesis entry that the machine refuses: %v", err)
 	}
 }
 
 func (p place) run2(t testing.TB, a anchor.Anchor, f func(*replica.Replica)) {
 	t.Helper()
-	r := must(replica.Open(t.Context(), replica.Config{Dir: p.disk, Anchor: a, Machine: &toy{}}))
+	r := must(replica.Open(t.Context(), replica.Config{Dir: p.disk, Anchor: a, NewMachine: newToy}))
 	f(r)
 	check(t, r.Close())
 }
@@ -149,17 +149,17 @@ func TestConfigRefused(t *testing.T) {
 	a := must(software.Open(t.TempDir()))
 	defer a.Close()
 	for i, c := range []replica.Config{
-		{Anchor: a, Machine: &toy{}},
-		{Dir: t.TempDir(), Machine: &toy{}},
+		{Anchor: a, NewMachine: newToy},
+		{Dir: t.TempDir(), NewMachine: newToy},
 		{Dir: t.TempDir(), Anchor: a},
-		{Dir: t.TempDir(), Anchor: a, Machine: &toy{}, MaxEntry: 1<<20 + 1},
-		{Dir: t.TempDir(), Anchor: a, Machine: &toy{}, MaxEntry: -1},
-		{Dir: t.TempDir(), Anchor: a, Machine: &toy{}, MaxQueue: -1},
-		{Dir: t.TempDir(), Anchor: a, Machine: &toy{}, MaxBatch: 4097},
-		{Dir: t.TempDir(), Anchor: a, Machine: &toy{}, LogFileBytes: 4095},
-		{Dir: t.TempDir(), Anchor: a, Machine: &toy{}, CheckpointBytes: -1},
+		{Dir: t.TempDir(), Anchor: a, NewMachine: newToy, MaxEntry: 1<<20 + 1},
+		{Dir: t.TempDir(), Anchor: a, NewMachine: newToy, MaxEntry: -1},
+		{Dir: t.TempDir(), Anchor: a, NewMachine: newToy, MaxQueue: -1},
+		{Dir: t.TempDir(), Anchor: a, NewMachine: newToy, MaxBatch: 4097},
+		{Dir: t.TempDir(), Anchor: a, NewMachine: newToy, LogFileBytes: 4095},
+		{Dir: t.TempDir(), Anchor: a, NewMachine: newToy, CheckpointBytes: -1},
 	} {
-		if err := replica.Create(t.Context(), c, nil); err == nil {
+		if err := replica.Create(t.Context(), c, 1, nil); err == nil {
 			t.Errorf("configuration %d was taken", i)
 		}
 		if _, err := replica.Open(t.Context(), c); err == nil || errors.Is(err, replica.ErrMissing) {
@@ -184,7 +184,7 @@ func TestLargeEntries(t *testing.T) {
 	p := created(t)
 	a := must(software.Open(p.anchor))
 	defer a.Close()
-	c := replica.Config{Dir: p.disk, Anchor: a, Machine: &toy{}, MaxEntry: 1 << 20}
+	c := replica.Config{Dir: p.disk, Anchor: a, NewMachine: newToy, MaxEntry: 1 << 20}
 	r := must(replica.Open(t.Context(), c))
 	all := map[string]bool{}
 	var wg sync.WaitGroup
@@ -196,7 +196,7 @@ func TestLargeEntries(t *testing.T) {
 	wg.Wait()
 	check(t, r.Checkpoint(t.Context()))
 	check(t, r.Close())
-	c.Machine = &toy{}
+	c.NewMachine = newToy
 	r = must(replica.Open(t.Context(), c))
 	wantAll(t, r, all, nil)
 	check(t, r.Close())
@@ -207,7 +207,7 @@ func TestSecondProcess(t *testing.T) {
 	p.run(t, func(*replica.Replica) {
 		a := must(software.Open(t.TempDir()))
 		defer a.Close()
-		if _, err := replica.Open(t.Context(), replica.Config{Dir: p.disk, Anchor: a, Machine: &toy{}}); !errors.Is(err, replica.ErrInUse) {
+		if _, err := replica.Open(t.Context(), replica.Config{Dir: p.disk, Anchor: a, NewMachine: newToy}); !errors.Is(err, replica.ErrInUse) {
 			t.Errorf("opened twice: %v", err)
 		}
 	})
@@ -217,7 +217,7 @@ func TestClose(t *testing.T) {
 	p := created(t)
 	a := must(software.Open(p.anchor))
 	defer a.Close()
-	r := must(replica.Open(t.Context(), replica.Config{Dir: p.disk, Anchor: a, Machine: &toy{}}))
+	r := must(replica.Open(t.Context(), replica.Config{Dir: p.disk, Anchor: a, NewMachine: newToy}))
 	acknowledged, unknown := map[string]bool{}, map[string]bool{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -262,7 +262,7 @@ func TestCloseDrains(t *testing.T) {
 	check(t, w.create(t))
 	c, gate := w.config(), make(chan struct{})
 	m := &toy{}
-	c.Machine, c.MaxQueue, c.MaxBatch = m, 3, 1
+	c.NewMachine, c.MaxQueue, c.MaxBatch = func() replica.Machine { return m }, 3, 1
 	r := must(replica.Open(t.Context(), c))
 	m.gate = gate
 	var wg sync.WaitGroup
@@ -330,7 +330,7 @@ func TestMachineBreaks(t *testing.T) {
 	for _, entry := range []string{"fail now", "panic now"} {
 		p := created(t)
 		a := must(software.Open(p.anchor))
-		c := replica.Config{Dir: p.disk, Anchor: a, Machine: &toy{}}
+		c := replica.Config{Dir: p.disk, Anchor: a, NewMachine: newToy}
 		r := must(replica.Open(t.Context(), c))
 		propose(t, r, "before")
 		if _, err := r.Propose(t.Context(), []byte(entry)); !errors.Is(err, replica.ErrUnknown) {
@@ -349,7 +349,7 @@ func TestMachineBreaks(t *testing.T) {
 		if err := r.Close(); err == nil {
 			t.Errorf("%s: Close says nothing", entry)
 		}
-		c.Machine = &toy{}
+		c.NewMachine = newToy
 		if _, err := replica.Open(t.Context(), c); err == nil {
 			t.Errorf("%s: started again", entry)
 		}
@@ -363,7 +363,7 @@ func TestAutomaticCheckpoint(t *testing.T) {
 	a := must(software.Open(p.anchor))
 	defer a.Close()
 	released := 0
-	c := replica.Config{Dir: p.disk, Anchor: a, Machine: &toy{released: &released}, CheckpointBytes: 10_000}
+	c := replica.Config{Dir: p.disk, Anchor: a, NewMachine: func() replica.Machine { return &toy{released: &released} }, CheckpointBytes: 10_000}
 	r := must(replica.Open(t.Context(), c))
 	for i := range 100 {
 		propose(t, r, fmt.Sprintf("%d%s", i, strings.Repeat("x", 1000)))
@@ -375,7 +375,7 @@ func TestAutomaticCheckpoint(t *testing.T) {
 	if released < 2 {
 		t.Errorf("%d pictures were released", released)
 	}
-	c.Machine = &toy{}
+	c.NewMachine = newToy
 	r = must(replica.Open(t.Context(), c))
 	if n := len(entriesOf(t, r)); n != 101 {
 		t.Errorf("%d entries", n)

@@ -12,7 +12,8 @@ import (
 // raft's global logger. Only the replica's loop uses it.
 type store struct {
 	hard    hardState
-	voters  []uint64
+	voters  []uint64 // as of the last entry that is applied
+	learner []uint64
 	index   uint64          // of the entry before the first
 	term    uint64          // of that entry
 	entries []*raftpb.Entry // entries[i] has index index+1+i
@@ -21,6 +22,9 @@ type store struct {
 var _ raft.Storage = (*store)(nil)
 
 func (s *store) last() uint64 { return s.index + uint64(len(s.entries)) }
+
+// empty says whether this is the store of a member that joined and was given nothing yet.
+func (s *store) empty() bool { return s.index == 0 }
 
 // append adds a batch. Entries replace those of the same index and all after:
 // a new leader knows better than an old one, as long as they are not committed.
@@ -75,7 +79,7 @@ func (s *store) from(index, last uint64) []*raftpb.Entry {
 
 // InitialState implements [raft.Storage].
 func (s *store) InitialState() (*raftpb.HardState, *raftpb.ConfState, error) {
-	return s.hard.proto(), &raftpb.ConfState{Voters: s.voters}, nil
+	return s.hard.proto(), &raftpb.ConfState{Voters: s.voters, Learners: s.learner}, nil
 }
 
 // Entries implements [raft.Storage].

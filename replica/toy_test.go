@@ -17,13 +17,16 @@ import (
 // with "fail" or "panic" does that.
 type toy struct {
 	entries  []string
+	members  []replica.Member // nil: member 1 alone
 	released *int
 	gate     chan struct{} // nil, or what each Apply waits for
 }
 
 var errToy = errors.New("the toy is broken")
 
-func (m *toy) Apply(entry []byte) (any, error) {
+func newToy() replica.Machine { return &toy{} }
+
+func (m *toy) Apply(entry []byte, _ bool) (any, error) {
 	if m.gate != nil {
 		<-m.gate
 	}
@@ -35,6 +38,15 @@ func (m *toy) Apply(entry []byte) (any, error) {
 	}
 	m.entries = append(m.entries, string(entry))
 	return len(m.entries), nil
+}
+
+func (m *toy) Change([]byte) (any, error) { return nil, errToy }
+
+func (m *toy) Members() []replica.Member {
+	if m.members == nil {
+		return []replica.Member{{Number: 1}}
+	}
+	return m.members
 }
 
 func (m *toy) Checkpoint() replica.Checkpoint {

@@ -13,93 +13,96 @@ const (
 	carryBytes = 1 << 20
 )
 
-// consider begins a checkpoint when somebody asked for one, or when the log has
-// grown long. After a failure it waits until the log has grown again.
-func (r *Replica) consider() {
-	if r.making != nil || len(r.asked) == 0 && r.log.size < r.tried+r.c.CheckpointBytes {
+// checkpoints is the one that is being made, and who asks for the next.
+type checkpoints struct {
+	making  *making // nil between checkpoints
+	wanted  []func(error)
+	tried   int64 // size of the log when the last checkpoint was begun
+	lastErr error // of the last checkpoint
+}
+
+// Checkpoint makes a checkpoint and begins another epoch. The function is called
+// once, inside a later call of the node: without an error, whatever the machine had erased before the
+// call is unreadable for ever on this member's disk. Proposals go on meanwhile.
+func (n *Node) Checkpoint(done func(error)) {
+	if n.closed || n.halted != nil {
+		n.later(func() { done(ErrClosed) })
 		return
 	}
-	asked := r.asked
-	r.asked, r.tried = nil, r.log.size
-	term, err := r.store.Term(r.applied)
+	n.wanted = append(n.wanted, done)
+}
+
+// consider begins a checkpoint when somebody asked for one, or when the log has
+// grown long. After a failure it waits until the log has grown again.
+func (n *Node) consider() {
+	if n.making != nil || len(n.wanted) == 0 && n.log.size < n.tried+n.c.CheckpointBytes {
+		return
+	}
+	asked := n.wanted
+	n.wanted, n.tried = nil, n.log.size
+	term, err := n.store.Term(n.applied)
 	if err == nil {
-		b := base{member: r.base.member, index: r.applied, term: term, voters: r.base.voters}
-		r.making, err = newMaking(r.disk, r.c.Rand, b)
+		b := base{member: n.base.member, index: n.applied, term: term, voters: n.store.voters}
+		n.making, err = newMaking(n.disk, n.c.Rand, b)
 	}
 	if err != nil {
-		r.lastErr = fmt.Errorf("beginning a checkpoint: %w", err)
-		for _, c := range asked {
-			c <- r.lastErr
+		n.lastErr = fmt.Errorf("beginning a checkpoint: %w", err)
+		for _, done := range asked {
+			n.later(func() { done(n.lastErr) })
 		}
 		return
 	}
-	m := r.making
+	m := n.making
 	m.asked = asked
-	r.machine.Lock()
-	m.picture = r.c.Machine.Checkpoint()
-	r.machine.Unlock()
-	r.work(m.writePicture)
+	n.mu.Lock()
+	m.picture = n.machine.Checkpoint()
+	n.mu.Unlock()
+	n.background(m.writePicture, n.goOn)
 }
 
-// work does a part of a checkpoint in a goroutine.
-func (r *Replica) work(part func() error) {
-	m := r.making
-	m.working = true
-	go func() { m.done <- r.guard(part) }()
-}
-
-// madePart is where the checkpoint's goroutine reports; nothing comes out of it
-// between checkpoints.
-func (r *Replica) madePart() <-chan error {
-	if r.making == nil {
-		return nil
-	}
-	return r.making.done
-}
-
-// goOn goes on with a checkpoint whose goroutine is done with its part.
-func (r *Replica) goOn(err error) error {
-	m := r.making
-	m.working = false
+// goOn goes on with a checkpoint whose background part is through.
+func (n *Node) goOn(err error) error {
+	m := n.making
 	if err != nil {
-		r.conclude(fmt.Errorf("writing a checkpoint: %w", err))
+		n.conclude(fmt.Errorf("writing a checkpoint: %w", err))
 		return nil
 	}
 	if m.turned {
-		r.conclude(nil)
+		n.conclude(nil)
 		return nil
 	}
-	committed := r.store.from(m.carried, r.applied)
+	committed := n.store.from(m.carried, n.applied)
 	if entriesSize(committed) > carryBytes && m.rounds < maxRounds {
 		m.rounds++
-		hard := r.store.hard
-		r.work(func() error { return errors.Join(m.carry(hard, committed), m.draft.Sync()) })
+		hard := n.store.hard
+		n.background(func() error { return errors.Join(m.carry(hard, committed), m.draft.Sync()) }, n.goOn)
 		return nil
 	}
-	return r.turn()
+	return n.turn()
 }
 
 // turn ends the epoch. The order is what counts (spec/replication.md §6.3): the new
 // checkpoint is durable, then the anchor takes its key in place of the old one,
 // then the old files go, which nobody can read any more.
-func (r *Replica) turn() error {
-	m := r.making
-	last := batch{hard: r.store.hard, entries: r.store.from(m.carried, r.store.last())}
-	after, err := m.finish(r.log.chain, last)
+func (n *Node) turn() error {
+	m := n.making
+	last := batch{hard: n.store.hard, entries: n.store.from(m.carried, n.store.last())}
+	after, err := m.finish(n.log.chain, last)
 	if err != nil {
-		r.conclude(fmt.Errorf("writing a checkpoint: %w", err))
+		n.conclude(fmt.Errorf("writing a checkpoint: %w", err))
 		return nil
 	}
-	if err := r.c.Anchor.Rotate(context.Background(), after.state(), m.epoch.key); err != nil {
+	if err := n.c.Anchor.Rotate(context.Background(), after.state(), m.epoch.key); err != nil {
 		return fmt.Errorf("rotating the anchor to checkpoint %d: %w", after.number, err)
 	}
-	if err := r.log.turn(m.epoch, after); err != nil {
+	if err := n.log.turn(m.epoch, after); err != nil {
 		return err
 	}
 	m.turned = true
-	r.base, r.tried = m.base, 0
-	r.store.compact(m.base.index)
-	r.work(func() error { return removeBefore(r.disk, after.number) })
+	n.base, n.tried = m.base, 0
+	n.store.compact(m.base.index)
+	disk := n.disk
+	n.background(func() error { return removeBefore(disk, after.number) }, n.goOn)
 	return nil
 }
 
@@ -125,30 +128,31 @@ func removeBefore(d Disk, number uint64) error {
 }
 
 // conclude ends a checkpoint, with success or without, and tells who waits for it.
-func (r *Replica) conclude(err error) {
-	m := r.making
-	r.making, r.lastErr = nil, err
+func (n *Node) conclude(err error) {
+	m := n.making
+	n.making, n.lastErr = nil, err
 	if !m.turned {
 		m.wipe()
 	}
 	m.release()
-	m.answer(err)
+	n.later(func() { m.answer(err) })
 }
 
-// abandon stops a checkpoint under way, and waits until nobody works on it.
-func (r *Replica) abandon() {
-	if m := r.making; m != nil {
-		m.stop.Store(true)
+// abandon stops what goes on beside the node, and waits until nobody works on it.
+func (n *Node) abandon() {
+	if n.making != nil {
+		n.making.stop.Store(true)
+	}
+	n.quit()
+	if m := n.making; m != nil {
 		var err error
-		if m.working {
-			err = <-m.done
-		}
 		if !m.turned {
 			err = ErrClosed
 		}
-		r.conclude(err)
+		n.conclude(err)
 	}
-	for _, c := range r.asked {
-		c <- ErrClosed
+	for _, done := range n.wanted {
+		n.later(func() { done(ErrClosed) })
 	}
+	n.wanted = nil
 }

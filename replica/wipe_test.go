@@ -12,9 +12,12 @@ import (
 
 // A keeper is a machine that keeps the entries themselves, as none may: so that a
 // test sees what becomes of them.
-type keeper struct{ entries [][]byte }
+type keeper struct {
+	toy
+	entries [][]byte
+}
 
-func (m *keeper) Apply(entry []byte) (any, error) {
+func (m *keeper) Apply(entry []byte, _ bool) (any, error) {
 	m.entries = append(m.entries, entry)
 	return nil, nil
 }
@@ -39,7 +42,7 @@ func TestEntriesAreWiped(t *testing.T) {
 	for life := range 2 { // the second one's first entries come from the disk
 		m.entries = nil
 		a := must(software.Open(p.anchor))
-		r := must(replica.Open(t.Context(), replica.Config{Dir: p.disk, Anchor: a, Machine: m}))
+		r := must(replica.Open(t.Context(), replica.Config{Dir: p.disk, Anchor: a, NewMachine: func() replica.Machine { return m }}))
 		for _, e := range []string{"one", "two", "three"} {
 			propose(t, r, e)
 		}

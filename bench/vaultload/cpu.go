@@ -260,9 +260,11 @@ func (r *cpuResult) measurePrimitives(ctx context.Context, dir string, v *testVa
 // nothing is a machine that does nothing, so that a commit is all there is.
 type nothing struct{}
 
-func (nothing) Apply([]byte) (any, error)      { return nil, nil }
-func (nothing) Checkpoint() replica.Checkpoint { return nothing{} }
-func (nothing) Restore(r io.Reader) error      { _, err := io.Copy(io.Discard, r); return err }
+func (nothing) Apply([]byte, bool) (any, error) { return nil, nil }
+func (nothing) Change([]byte) (any, error)      { return nil, nil }
+func (nothing) Members() []replica.Member       { return []replica.Member{{Number: 1}} }
+func (nothing) Checkpoint() replica.Checkpoint  { return nothing{} }
+func (nothing) Restore(r io.Reader) error       { _, err := io.Copy(io.Discard, r); return err }
 func (nothing) WriteTo(w io.Writer) (int64, error) {
 	n, err := w.Write([]byte{0})
 	return int64(n), err
@@ -276,8 +278,8 @@ func commits(ctx context.Context, dir string, n int, entry []byte) (time.Duratio
 		return 0, err
 	}
 	defer a.Close()
-	c := replica.Config{Dir: filepath.Join(dir, "state"), Anchor: a, Machine: nothing{}}
-	if err := replica.Create(ctx, c, [][]byte{entry}); err != nil {
+	c := replica.Config{Dir: filepath.Join(dir, "state"), Anchor: a, NewMachine: func() replica.Machine { return nothing{} }}
+	if err := replica.Create(ctx, c, 1, [][]byte{entry}); err != nil {
 		return 0, err
 	}
 	r, err := replica.Open(ctx, c)

@@ -104,7 +104,7 @@ func foundCrowd(ctx context.Context, home string, n int) error {
 	if err != nil {
 		return err
 	}
-	return replica.Create(ctx, replica.Config{Dir: state, Anchor: a, Machine: &crowd{one, n}}, nil)
+	return replica.Create(ctx, replica.Config{Dir: state, Anchor: a, NewMachine: func() replica.Machine { return &crowd{one, n} }}, 1, nil)
 }
 
 // crowd is a machine whose picture is that of a vault with n accounts.
@@ -113,10 +113,12 @@ type crowd struct {
 	n   int
 }
 
-func (c *crowd) Apply([]byte) (any, error)      { return nil, nil }
-func (c *crowd) Checkpoint() replica.Checkpoint { return c }
-func (c *crowd) Restore(io.Reader) error        { return nil }
-func (c *crowd) Release()                       {}
+func (c *crowd) Apply([]byte, bool) (any, error) { return nil, nil }
+func (c *crowd) Change([]byte) (any, error)      { return nil, nil }
+func (c *crowd) Members() []replica.Member       { return []replica.Member{{Number: 1}} }
+func (c *crowd) Checkpoint() replica.Checkpoint  { return c }
+func (c *crowd) Restore(io.Reader) error         { return nil }
+func (c *crowd) Release()                        {}
 
 // WriteTo writes the head of the one's picture, its account n times under names
 // that rise evenly, as hashes in their order do, and the end (package cells).

@@ -1,0 +1,219 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"go.etcd.io/raft/v3"
+)
+
+// Node is one member of a group, driven by hand: it starts no goroutine (but see
+// Config.Background), reads no clock but Config.Clock, and does nothing between the
+// calls of its methods, which must not be concurrent. What a caller waits for is told by functions that
+// run inside a later call. [Replica] is a Node with a goroutine round it.
+//
+// Raft decides; what it decides becomes durable, then anchored, then known to
+// others, then applied, and only then answered.
+type Node struct {
+	c      Config
+	disk   Disk
+	raft   *raft.RawNode
+	store  *store
+	log    *logWriter
+	base   base // of the last checkpoint
+	halted error
+	closed bool
+
+	applied uint64
+	lead    uint64 // whom raft follows, 0 for nobody
+	term    uint64
+
+	// mu is held while the machine changes: readers of a Replica look at it from
+	// their own goroutines.
+	mu      sync.Mutex
+	machine Machine
+	broken  bool // the machine stopped in the middle of a change
+
+	proposals
+	readings
+	checkpoints
+	parts    chan func() error // what background parts ask to be done when they are through
+	arrived  []func() error    // of them: taken out of the channel
+	tasks    []*task
+	outcomes []func()
+	dropped  uint64
+}
+
+// OpenNode starts the member that Create or Join made, and returns when what it knows
+// to be committed is applied. An only voter also leads, with everything
+// applied that was acknowledged. Besides what disk and anchor report it fails with ErrMissing,
+// ErrInUse, ErrNewer, ErrRemoved, a RollbackError, a DamagedError, or the machine's own
+// error. The context bounds the start only.
+func OpenNode(ctx context.Context, c Config) (*Node, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	disk, err := c.disk()
+	if err != nil {
+		return nil, err
+	}
+	n, err := openNode(ctx, c, disk)
+	if err != nil {
+		return nil, errors.Join(err, disk.Close())
+	}
+	return n, nil
+}
+
+func openNode(ctx context.Context, c Config, disk Disk) (*Node, error) {
+	machine := c.NewMachine()
+	was, err := recoverState(ctx, disk, c.Anchor, machine)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		c: c, disk: disk, machine: machine,
+		store: was.store, base: was.base, applied: was.base.index,
+		log:   &logWriter{disk: disk, random: c.Rand, length: c.LogFileBytes, epoch: was.epoch, chain: was.chain, size: was.logged},
+		parts: make(chan func() error, maxParts),
+	}
+	if err := n.guard(n.begin); err != nil {
+		return nil, errors.Join(err, n.log.close())
+	}
+	return n, nil
+}
+
+// begin starts raft. An only voter wins the election at once: it asks nobody. The
+// term's first entry commits all entries before it.
+func (n *Node) begin() (err error) {
+	if err := n.prepareProposals(); err != nil {
+		return err
+	}
+	n.raft, err = raft.NewRawNode(&raft.Config{
+		ID:           n.base.member,
+		ElectionTick: electionTicks, HeartbeatTick: heartbeatTicks,
+		Storage: n.store, Applied: n.applied,
+		MaxSizePerMsg: batchBytes, MaxInflightMsgs: 256,
+		CheckQuorum: true, PreVote: true,
+		// A proposal's origin waits for it, and must hear what became of it: forwarding
+		// is the node's own.
+		DisableProposalForwarding: true,
+		StepDownOnRemoval:         true,
+		Logger:                    quiet{},
+	})
+	if err != nil {
+		return err
+	}
+	if err := n.process(); err != nil || !n.alone() {
+		return err
+	}
+	if err := n.raft.Campaign(); err != nil {
+		return err
+	}
+	if err := n.process(); err != nil {
+		return err
+	}
+	if s := n.raft.BasicStatus(); s.RaftState != raft.StateLeader || n.applied != n.store.last() {
+		return fmt.Errorf("replica: internal error: %v at %d of %d entries after the election", s.RaftState, n.applied, n.store.last())
+	}
+	return nil
+}
+
+// alone says whether this is the only voter.
+func (n *Node) alone() bool { return len(n.store.voters) == 1 && n.store.voters[0] == n.base.member }
+
+// guard runs a part of the node and makes a panic, raft's or the machine's, an
+// error. A process that crashes would take other groups along, and start again only to
+// crash again.
+func (n *Node) guard(part func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("replica: internal error: %v", p)
+		}
+	}()
+	return part()
+}
+
+// Step works off everything that waits: messages, proposals, reads, and background
+// parts that are through. An error is why the node halted; then every call of
+// Step returns it, and Close is what is left to do.
+func (n *Node) Step() error {
+	if n.halted == nil && n.closed {
+		return ErrClosed
+	}
+	if n.halted == nil {
+		n.halted = n.guard(n.step)
+	}
+	n.tell()
+	return n.halted
+}
+
+func (n *Node) step() error {
+	for _, part := range []func() error{n.join, n.commit, n.ask, n.process} {
+		if err := part(); err != nil {
+			return err
+		}
+	}
+	n.consider()
+	return nil
+}
+
+// later keeps an answer until nothing is half done any more.
+func (n *Node) later(answer func()) { n.outcomes = append(n.outcomes, answer) }
+
+// tell gives the answers that are due. They may call the node again.
+func (n *Node) tell() {
+	for len(n.outcomes) > 0 {
+		due := n.outcomes
+		n.outcomes = nil
+		for _, answer := range due {
+			answer()
+		}
+	}
+}
+
+// Peek returns the machine as it is now, which may be behind the others; nil while
+// there is no state. It must not be changed, nor kept over the next call.
+func (n *Node) Peek() Machine {
+	if n.broken || n.store.empty() {
+		return nil
+	}
+	return n.machine
+}
+
+// Close takes nothing new, tells everybody who waits, and frees the folder. It
+// returns why the node had halted, if it had. A checkpoint under way is given up.
+func (n *Node) Close() error {
+	if n.closed {
+		return n.halted
+	}
+	n.closed = true
+	halted := n.halted
+	unknown := ErrUnknown
+	if halted != nil {
+		unknown = fmt.Errorf("%w: %w", ErrUnknown, halted)
+	}
+	n.abandonProposals(unknown)
+	n.abandonReadings()
+	n.abandon()
+	n.tell()
+	wipeEntries(n.store.entries)
+	n.halted = errors.Join(n.log.close(), n.disk.Close())
+	return errors.Join(halted, n.halted)
+}
+
+// split sorts members into voters and learners.
+func split(members []Member) (voters, learners []uint64) {
+	for _, m := range members {
+		if m.Learner {
+			learners = append(learners, m.Number)
+		} else {
+			voters = append(voters, m.Number)
+		}
+	}
+	slices.Sort(voters)
+	slices.Sort(learners)
+	return voters, learners
+}

@@ -1,0 +1,68 @@
+package replica
+
+import (
+	"go.etcd.io/raft/v3"
+
+	"keepsake.example/anchor"
+)
+
+// Status is a picture for people and metrics.
+type Status struct {
+	Member    uint64 // number of this replica
+	Role      string // "leader", "follower", "candidate", "learner", "empty" (joined, and without state yet) or "halted"
+	Leader    uint64 // who leads, as far as is known here; 0 for nobody
+	Term      uint64
+	Last      uint64 // index of the last entry of the log
+	Committed uint64 // index
+	Applied   uint64 // index
+	// Batch counts the durable batches since the replica was made: it is what
+	// the anchor counts.
+	Batch      uint64
+	LogBytes   int64  // of the log since the last checkpoint
+	Checkpoint uint64 // index at which the picture of the last checkpoint was taken
+	// CheckpointError is why the last checkpoint failed; nil when it did not.
+	CheckpointError error
+	Members         []MemberStatus // by rising numbers, this one among them
+	QuorumTime      uint64         // see Time
+	Dropped         uint64         // messages that were not taken: not for this member, replayed, edited, or no room for them
+	Queued          int            // proposals and reads that wait
+	Anchor          anchor.Description
+	Halted          error // why the replica halted; nil otherwise
+}
+
+// MemberStatus is one member of the group, as this one sees it.
+type MemberStatus struct {
+	Number  uint64
+	Learner bool
+	Active  bool   // a message of it arrived within the last election timeout; true of this member
+	Match   uint64 // index up to which it has the log; only the leader knows, else 0
+	Lag     uint64 // entries that the leader has and it has not; only the leader knows
+}
+
+// Status returns a picture of the node.
+func (n *Node) Status() Status {
+	s := n.raft.BasicStatus()
+	status := Status{
+		Member: n.base.member, Role: n.role(s.RaftState), Leader: s.Lead, Term: s.HardState.GetTerm(),
+		Last: n.store.last(), Committed: s.HardState.GetCommit(), Applied: n.applied,
+		Batch: n.log.chain.number, LogBytes: n.log.size,
+		Checkpoint: n.base.index, CheckpointError: n.lastErr,
+		QuorumTime: n.Time(), Queued: len(n.queue) + len(n.readers),
+		Anchor: n.c.Anchor.Describe(), Halted: n.halted,
+	}
+	return status
+}
+
+func (n *Node) role(s raft.StateType) string {
+	switch {
+	case n.halted != nil:
+		return "halted"
+	case n.store.empty():
+		return "empty"
+	case s == raft.StateLeader:
+		return "leader"
+	case s != raft.StateFollower:
+		return "candidate"
+	}
+	return "follower"
+}
