@@ -9,18 +9,21 @@ import (
 	"time"
 
 	"keepsake.example/replica"
+	"keepsake.example/sealed"
 	"keepsake.example/token"
 	"keepsake.example/vault"
 	"keepsake.example/vaultapi"
+	"keepsake.example/vaultd/machine"
 )
 
 // Answer answers one request of 8192 bytes with 4096 bytes (package sealed), at a multiple of the quantum after it was called. Every request that
 // opens is answered, also with a refusal.
 //
-// An error means that nothing was opened and nothing counted: ErrKey, ErrRequest,
-// ErrOverloaded, ErrClosed, or the reason why the replica halted. When ctx ends
-// early the answer is busy; what was proposed by then is committed all the same,
-// and the same bytes, delivered again, are answered without cost.
+// An error means that nothing was opened and nothing counted (ErrKey, ErrRequest,
+// ErrOverloaded, ErrClosed, ErrHalted), or that nothing can be decided here now:
+// ErrNoQuorum. Then the same bytes may be delivered to any member of the fleet, at
+// no cost. When ctx ends early the answer is busy; what was proposed by then is
+// committed all the same.
 func (s *Server) Answer(ctx context.Context, request []byte) ([]byte, error) {
 	arrival := s.clock.Elapsed()
 	if err := s.enter(ctx); err != nil {
@@ -36,13 +39,16 @@ func (s *Server) Answer(ctx context.Context, request []byte) ([]byte, error) {
 // quantum needs none.
 func (s *Server) answer(ctx context.Context, request []byte) ([]byte, error) {
 	defer s.leave()
-	message, answerer, err := s.keys.open(request, s.time.now())
+	message, answerer, err := s.open(ctx, request)
 	if err != nil {
 		return nil, err
 	}
 	defer answerer.Wipe()
 	defer clear(message) // a Propose holds k
-	a := s.decide(ctx, message)
+	a, err := s.decide(ctx, message)
+	if err != nil {
+		return nil, err
+	}
 	text, err := a.Encode()
 	if err != nil {
 		return nil, fmt.Errorf("encoding an answer: %w", err)
@@ -50,12 +56,39 @@ func (s *Server) answer(ctx context.Context, request []byte) ([]byte, error) {
 	return answerer.Seal(text)
 }
 
+// open opens a request. A channel key that is not known here may be one that the
+// group has and this member has not heard of yet.
+func (s *Server) open(ctx context.Context, request []byte) ([]byte, *sealed.Answerer, error) {
+	message, answerer, err := s.keys.open(request, s.now())
+	if errors.Is(err, ErrKey) && s.catchUp(ctx) {
+		return s.keys.open(request, s.now())
+	}
+	return message, answerer, err
+}
+
+// catchEvery is how often an unknown channel key may have the state brought up to
+// date: anybody can name one.
+const catchEvery = 250 * time.Millisecond
+
+// catchUp brings the channel keys to what the group has, and says whether that was
+// tried now.
+func (s *Server) catchUp(ctx context.Context) bool {
+	now, last := s.clock.Elapsed(), s.caught.Load()
+	if s.alone(s.known.Load()) || now-time.Duration(last) < catchEvery || !s.caught.CompareAndSwap(last, int64(now)) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Commit)
+	defer cancel()
+	g := s.root()
+	return g.Read(ctx, func(*vault.State) {}) == nil && s.takeOver(g) == nil
+}
+
 // decide answers an opened request. Whatever cannot be decided is busy: the
 // client repeats the same bytes.
-func (s *Server) decide(ctx context.Context, message []byte) *vaultapi.Answer {
+func (s *Server) decide(ctx context.Context, message []byte) (*vaultapi.Answer, error) {
 	r, err := vaultapi.DecodeRequest(message)
 	if err != nil {
-		return s.refusal(vaultapi.Unsupported)
+		return s.refusal(vaultapi.Unsupported), nil
 	}
 	if p, ok := r.Body.(*vaultapi.ProposeBody); ok {
 		defer p.Key.Wipe()
@@ -63,21 +96,52 @@ func (s *Server) decide(ctx context.Context, message []byte) *vaultapi.Answer {
 	c, err := s.authorise(r)
 	if err != nil {
 		s.metrics.tokens.Inc()
-		return s.refusal(vaultapi.Unauthorised)
+		return s.refusal(vaultapi.Unauthorised), nil
 	}
 	if !s.ofAccount.enter(c.Account) {
-		return s.refusal(vaultapi.Busy)
+		return s.refusal(vaultapi.Busy), nil
 	}
 	defer s.ofAccount.leave(c.Account)
-	effect, err := s.execute(ctx, c)
-	if err != nil {
-		return s.refusal(vaultapi.Busy)
+	a, err := s.carryOut(ctx, c)
+	switch {
+	case errors.Is(err, ErrNoQuorum):
+		return nil, err
+	case err != nil:
+		return s.refusal(vaultapi.Busy), nil
 	}
-	a, err := s.door.Conclude(effect, r.Body)
+	return a, nil
+}
+
+// carryOut has a command decided by the group that its account belongs to, here or
+// at another machine.
+func (s *Server) carryOut(ctx context.Context, c *vault.Command) (*vaultapi.Answer, error) {
+	number, err := s.groupOf(c.Account)
 	if err != nil {
-		return s.refusal(vaultapi.Busy)
+		return nil, err
 	}
-	return a
+	if g := s.groups.get(number); g != nil && (s.links.Load() == nil || g.led()) {
+		return s.conduct(ctx, g, c)
+	}
+	return s.forward(ctx, number, c)
+}
+
+// conduct decides a command in a group of this machine, and makes the answer.
+func (s *Server) conduct(ctx context.Context, g *group, c *vault.Command) (*vaultapi.Answer, error) {
+	effect, err := s.execute(ctx, g, c)
+	if err != nil {
+		return nil, err
+	}
+	return s.door.Conclude(effect, c.Body)
+}
+
+// groupOf is the group that keeps an account's record.
+func (s *Server) groupOf(account vaultapi.Account) (number uint32, err error) {
+	n := s.known.Load().Groups
+	if n == 1 {
+		return machine.Root, nil
+	}
+	err = s.root().Peek(func(state *vault.State) { number = machine.Group(state.Name(account), n) })
+	return number, err
 }
 
 // refusal is an answer that says nothing of any record (§10.2).
@@ -85,7 +149,7 @@ func (s *Server) refusal(code vaultapi.Code) *vaultapi.Answer {
 	if code == vaultapi.Busy {
 		s.metrics.busy.Inc()
 	}
-	return &vaultapi.Answer{Code: code, Time: s.time.now()}
+	return &vaultapi.Answer{Code: code, Time: s.now()}
 }
 
 // errBinding is a token that is bound to a key, in a request that is not signed by that key.
@@ -93,7 +157,7 @@ var errBinding = errors.New("vaultd: request not signed by the key that its toke
 
 // authorise makes the command of a request whose token and binding hold (§8).
 func (s *Server) authorise(r *vaultapi.Request) (*vault.Command, error) {
-	claims, err := s.tokens.Verify(r.Token, time.UnixMilli(int64(s.time.now())))
+	claims, err := s.tokens.Verify(r.Token, time.UnixMilli(int64(s.now())))
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +171,7 @@ func (s *Server) authorise(r *vaultapi.Request) (*vault.Command, error) {
 			return nil, err
 		}
 	}
-	c := &vault.Command{Kind: vault.Request, Time: s.time.now(), Account: account, Body: r.Body}
+	c := &vault.Command{Kind: vault.Request, Time: s.now(), Account: account, Body: r.Body}
 	if claims.Bound {
 		key := token.Thumbprint(ed25519.PublicKey(r.Key[:]))
 		if !r.Bound || subtle.ConstantTimeCompare(key[:], claims.Thumbprint[:]) != 1 {
@@ -119,31 +183,42 @@ func (s *Server) authorise(r *vaultapi.Request) (*vault.Command, error) {
 }
 
 // execute decides a command within Limits.Commit.
-func (s *Server) execute(ctx context.Context, c *vault.Command) (*vault.Effect, error) {
+func (s *Server) execute(ctx context.Context, g *group, c *vault.Command) (*vault.Effect, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Commit)
 	defer cancel()
-	return s.door.Execute(ctx, group{s}, c)
-}
-
-// group is the replica as the door sees it.
-type group struct{ *Server }
-
-func (g group) Time() uint64 { return g.time.now() }
-
-func (g group) Peek(f func(*vault.State)) error { return g.Read(context.Background(), f) }
-
-func (g group) Read(ctx context.Context, f func(*vault.State)) error {
-	return g.commits.Read(ctx, func(m replica.Machine) { f(m.(*machine).state) })
-}
-
-func (g group) Propose(ctx context.Context, entry []byte) (any, error) {
-	began := g.clock.Elapsed()
-	effect, err := g.commits.Propose(ctx, entry)
-	g.tellRoom(err)
-	if err == nil {
-		g.metrics.commit.Observe((g.clock.Elapsed() - began).Seconds())
+	e, err := s.door.Execute(ctx, g, c)
+	if err != nil && (leaderless(err) || errors.Is(err, context.DeadlineExceeded) && !g.led()) {
+		return nil, fmt.Errorf("%w: %w", ErrNoQuorum, err)
 	}
-	return effect, err
+	return e, err
+}
+
+// leaderless says whether an error means that the group had no leader, or lost it:
+// what was asked may be asked again, and costs nothing if it was done already.
+func leaderless(err error) bool {
+	return errors.Is(err, replica.ErrNotLeader) || errors.Is(err, replica.ErrUnknown)
+}
+
+// again waits before a repetition of what failed for want of a leader: an election
+// takes some hundred milliseconds.
+func (s *Server) again(ctx context.Context, n int, err error) error {
+	if !leaderless(err) || s.halted() != nil {
+		return err
+	}
+	return s.pause(ctx, n, err)
+}
+
+// pause waits a little longer each time, up to 160 ms; it returns err when there is
+// no more time.
+func (s *Server) pause(ctx context.Context, n int, err error) error {
+	select {
+	case <-ctx.Done():
+		return err
+	case <-s.dead:
+		return err
+	case <-time.After(10 * time.Millisecond << min(n-1, 4)):
+		return nil
+	}
 }
 
 // tellRoom tells the operator, once, that the disk is full: clients are only told

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"keepsake.example/anchor"
@@ -18,6 +19,14 @@ type Config struct {
 	Anchor anchor.Anchor   // the one it was founded on; the caller closes it after Close
 	Tokens *token.Verifier // whose tokens say whose account a request is about; the audience is the vault's
 	Limits Limits          // zero fields take DefaultLimits, but for Quantum
+
+	// Keys are this machine's, and Peers is where the other members connect: without
+	// both the fleet can have no other member. The server closes Peers.
+	Keys  *Keys
+	Peers net.Listener
+	// GroupAnchor opens the anchor of a group from 1 that this machine is a member of,
+	// an empty one when it joins. The server closes it.
+	GroupAnchor func(group uint32) (anchor.Anchor, error)
 
 	// AcceptInsecureAnchor lets an anchor serve that says it protects nothing, and
 	// AcceptInsecureWaits a fleet whose waits or cool-down are shorter than the default.

@@ -1,8 +1,11 @@
 package vaultd
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
-// What Answer returns in place of an answer. Nothing was opened, nothing counted.
+// What Answer returns in place of an answer.
 var (
 	// ErrKey is a request to a channel key that is not, or no longer, there: the
 	// client needs the current bundle. HTTP 404.
@@ -17,7 +20,27 @@ var (
 	// ErrHalted is a request to a server whose replica halted; Server.Err says
 	// why. HTTP 503.
 	ErrHalted = errors.New("vaultd: the replica has halted")
+	// ErrNoQuorum is a request to a member that knows no leader now, or that has no
+	// state yet: nothing can be decided here. Another member may be better off, and the
+	// same bytes are answered without cost. HTTP 503.
+	ErrNoQuorum = errors.New("vaultd: nothing can be decided here now")
 	// ErrInsecure is a fleet, an anchor or a limit that protects less than it
 	// should, without the setting that accepts it by name.
 	ErrInsecure = errors.New("vaultd: an insecure choice that was not accepted by name")
 )
+
+// Version is the version of this program in a fleet: of what the members say to
+// each other, and of the entries they understand. Members of two versions that
+// follow each other work together.
+const Version = 1
+
+// VersionError is a fleet whose roster asks for a newer program than this one.
+type VersionError struct{ Least uint32 }
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("vaultd: the fleet asks for version %d at least, this program is version %d: install a newer one", e.Least, Version)
+}
+
+// errRemoved is a machine that operators removed from the fleet.
+var errRemoved = errors.New("vaultd: the operators removed this machine from the fleet: it has no part in it any more; " +
+	"destroy its disk and its anchor, or empty both and let it join as a new member")

@@ -5,20 +5,26 @@ import (
 	"crypto/rand"
 
 	"keepsake.example/replica"
+	"keepsake.example/roster"
 	"keepsake.example/token"
 	"keepsake.example/vaultapi"
 	"keepsake.example/vaultd/door"
+	"keepsake.example/vaultd/machine"
 )
 
 // Committer is what answering needs of a replica.
 type Committer = committer
 
 // Wrap puts something between the server and its replica.
-func (s *Server) Wrap(f func(Committer) Committer) { s.commits = f(s.commits) }
+func (s *Server) Wrap(f func(Committer) Committer) { g := s.root(); g.commits = f(g.commits) }
 
 // Decide answers a request below the channel.
 func (s *Server) Decide(ctx context.Context, message []byte) *vaultapi.Answer {
-	return s.decide(ctx, message)
+	a, err := s.decide(ctx, message)
+	if err != nil {
+		return &vaultapi.Answer{Code: vaultapi.Busy}
+	}
+	return a
 }
 
 // NewDoor is a server without a vault behind it: what passes the door is busy.
@@ -28,11 +34,14 @@ func NewDoor(clock Clock, tokens *token.Verifier, fleet [32]byte, behind Committ
 	if err != nil {
 		panic(err)
 	}
-	return &Server{
-		door:  d,
-		clock: clock, time: startTime(clock, 0), tokens: tokens, fleet: fleet, limits: l, gate: newGate(l),
-		ofAccount: newAccounts(l.PerAccount), metrics: newMetrics(), commits: behind,
+	s := &Server{
+		door: d, clock: clock, tokens: tokens, fleet: fleet, limits: l, gate: newGate(l),
+		ofAccount: newAccounts(l.PerAccount), metrics: newMetrics(), dead: make(chan struct{}),
 	}
+	at := startTime(clock, 0)
+	s.known.Store(&roster.Roster{Groups: 1})
+	s.groups.put(&group{s: s, commits: behind, time: at.now, replica: nil})
+	return s
 }
 
 // KeyCount is how many channel keys are ready for use.
@@ -43,7 +52,7 @@ func (s *Server) KeyCount() int {
 }
 
 // Keep does at once what the keeper does every minute.
-func (s *Server) Keep(ctx context.Context) error { return s.rotate(ctx) }
+func (s *Server) Keep(ctx context.Context) error { return s.rotate(ctx, s.root()) }
 
 // Pretend makes the server account for a request that is being worked.
 func (s *Server) Pretend(account vaultapi.Account) (done func()) {
@@ -67,4 +76,4 @@ func (s *Server) Fill() (free func()) {
 type ReplicaMachine = replica.Machine
 
 // WipeCommand takes back what a command brought.
-var WipeCommand = wipeCommand
+var WipeCommand = machine.Wipe

@@ -17,7 +17,8 @@ import (
 //	GET  /v1/bundle   200 and the signed bundle
 //
 // A request that does not open is answered 404 when its channel key is not here
-// and 400 else, 503 when it was not looked at; without any detail.
+// and 400 else, 503 when it was not looked at or cannot be decided here now;
+// without any detail. The bundle is answered 503 as long as requests would be.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/request", s.serveRequest)
@@ -55,7 +56,15 @@ func readRequest(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return request, nil
 }
 
-func (s *Server) serveBundle(w http.ResponseWriter, _ *http.Request) { octets(w, s.Bundle()) }
+// serveBundle also tells chatd, which asks for it twice a second, whether to bring
+// requests here.
+func (s *Server) serveBundle(w http.ResponseWriter, _ *http.Request) {
+	if !s.ready() {
+		refuse(w, ErrNoQuorum)
+		return
+	}
+	octets(w, s.Bundle())
+}
 
 func octets(w http.ResponseWriter, b []byte) {
 	h := w.Header()

@@ -3,9 +3,11 @@ package vaultd
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"time"
 
 	"keepsake.example/vault"
+	"keepsake.example/vaultd/machine"
 )
 
 const (
@@ -13,81 +15,121 @@ const (
 	// expired in the state (channel keys, last attempts, proposals) is erased by
 	// the next commit, and without requests there is none.
 	keepEvery = time.Minute
+	// lookEvery is how often it looks who leads: a new leader has work that the last
+	// one may not have done.
+	lookEvery = 250 * time.Millisecond
 	// earlier is how long before it is made a key says to be valid already, for
 	// clients whose clocks are slow.
 	earlier = time.Hour
 )
 
-// keep does what is due with time, until the server closes.
-func (s *Server) keep() {
-	defer s.working.Done()
-	ctx, cancel := context.WithCancel(context.Background())
+// run starts what goes on beside requests in a group: taking over what changes, and
+// doing what is due.
+func (s *Server) run(g *group) {
+	g.ended.Go(func() { s.follow(g) })
+	g.ended.Go(func() { s.keep(g) })
+}
+
+// keep does what is due with time, until the group ends.
+func (s *Server) keep(g *group) {
+	ctx, cancel := g.context()
 	defer cancel()
-	go func() {
-		<-s.stop
-		cancel()
-	}()
-	for {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	due := s.clock.After(keepEvery)
+	for led := g.leads(); ; {
 		select {
-		case <-s.stop:
+		case <-ctx.Done():
 			return
-		case <-s.replica.Done():
-			s.log.Error("the replica has halted", "reason", s.replica.Err())
-			return
-		case <-s.clock.After(keepEvery):
+		case <-look.C:
+			if was := led; was == g.leads() {
+				continue
+			}
+			if led = g.leads(); !led {
+				continue
+			}
+		case <-due:
+			due = s.clock.After(keepEvery)
 		}
-		if err := s.rotate(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("keeping the channel keys", "error", err)
-		}
-		if err := s.checkpoint(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("making a checkpoint", "error", err)
+		s.keepOnce(ctx, g)
+	}
+}
+
+func (s *Server) keepOnce(ctx context.Context, g *group) {
+	for _, part := range []struct {
+		what string
+		do   func(context.Context, *group) error
+	}{{"keeping the channel keys", s.rotate}, {"making a checkpoint", s.checkpoint}, {"bringing the roster of a group up", s.level}} {
+		if err := part.do(ctx, g); err != nil && ctx.Err() == nil {
+			s.log.Error(part.what, "group", g.number, "error", err)
 		}
 	}
 }
 
-// checkpoint makes one when the last is long enough ago.
-func (s *Server) checkpoint(ctx context.Context) error {
-	if s.clock.Elapsed()-s.checkpointed < s.limits.Checkpoint || s.replica.Status().LogBytes == 0 {
+// context ends with the group.
+func (g *group) context() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		select {
+		case <-g.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// checkpoint makes one when the last is long enough ago: every member for itself.
+func (s *Server) checkpoint(ctx context.Context, g *group) error {
+	if s.clock.Elapsed()-g.checkpointed < s.limits.Checkpoint || g.replica.Status().LogBytes == 0 {
 		return nil
 	}
-	s.checkpointed = s.clock.Elapsed()
-	return s.replica.Checkpoint(ctx)
+	g.checkpointed = s.clock.Elapsed()
+	return g.replica.Checkpoint(ctx)
 }
 
 // rotate makes a new channel key when the newest is old enough, lets the state
-// erase what has expired, and takes over the keys that it has then.
-func (s *Server) rotate(ctx context.Context) error {
-	s.rotating.Lock() // one at a time, or both would make a key
-	defer s.rotating.Unlock()
-	view, err := s.view(ctx)
-	if err != nil {
-		return err
+// erase what has expired, and takes over the keys that it has then. The leader of
+// the group does it, for all.
+func (s *Server) rotate(ctx context.Context, g *group) error {
+	if !g.leads() {
+		return nil
 	}
-	due := s.due(view, s.time.now())
-	view.Wipe()
-	defer wipeCommand(due)
-	if _, err := s.execute(ctx, due); err != nil {
+	g.rotating.Lock() // one at a time, or both would make a key
+	defer g.rotating.Unlock()
+	var due *vault.Command
+	err := g.Read(ctx, func(state *vault.State) {
+		if view := state.Fleet(); view != nil {
+			defer view.Wipe()
+			due = s.due(g, view)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("reading the fleet: %w", err)
+	}
+	if due == nil {
+		return errNoState
+	}
+	defer machine.Wipe(due)
+	if _, err := s.execute(ctx, g, due); err != nil {
 		return err
 	}
 	if due.Kind == vault.AddChannelKey {
 		s.log.Info("made a channel key", "valid_until", utc(due.ChannelKey.NotAfter))
 	}
-	if view, err = s.view(ctx); err != nil {
-		return err
-	}
-	defer view.Wipe()
-	return s.keys.refresh(view)
+	return s.takeOver(g)
 }
 
-// due is the command that time asks for: a channel key, or else a tick, which is
-// committed when something in the state has expired.
-func (s *Server) due(view *vault.FleetView, now uint64) *vault.Command {
+// due is the command that time asks for: a channel key, of the root group, or else a
+// tick, which is committed when something in the state has expired.
+func (s *Server) due(g *group, view *vault.FleetView) *vault.Command {
+	now := g.Time()
 	rotation, validity := uint64(s.limits.KeyRotation.Milliseconds()), uint64(s.limits.KeyValidity.Milliseconds())
 	var newest uint64
 	for _, k := range view.Keys {
 		newest = max(newest, k.NotAfter)
 	}
-	if newest+rotation <= now+validity {
+	if g.number == machine.Root && newest+rotation <= now+validity {
 		return addKey(now, s.limits.KeyValidity)
 	}
 	return &vault.Command{Kind: vault.Tick, Time: now}

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"sync"
@@ -107,6 +108,9 @@ type world struct {
 	fleet  sealed.FleetID
 	log    *bytes.Buffer
 	config vaultd.Config
+
+	// via, unless nil, is the server that is asked, without HTTP connections between.
+	via func() *vaultd.Server
 
 	anchor  anchor.Anchor
 	server  *vaultd.Server
@@ -256,6 +260,11 @@ func (w *world) restart() {
 // post sends bytes as chatd does.
 func (w *world) post(body []byte) (int, []byte, http.Header) {
 	w.t.Helper()
+	if w.via != nil {
+		rec := httptest.NewRecorder()
+		w.via().Handler().ServeHTTP(rec, httptest.NewRequest("POST", "/v1/request", bytes.NewReader(body)))
+		return rec.Code, rec.Body.Bytes(), rec.Header()
+	}
 	r, err := w.http.Post(w.url+"/v1/request", "application/octet-stream", bytes.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
@@ -266,6 +275,13 @@ func (w *world) post(body []byte) (int, []byte, http.Header) {
 
 func (w *world) bundle() *fleet.Bundle {
 	w.t.Helper()
+	if w.via != nil {
+		b, err := fleet.Open(w.via().Bundle(), w.fleet)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return b
+	}
 	r, err := w.http.Get(w.url + "/v1/bundle")
 	if err != nil {
 		w.t.Fatal(err)

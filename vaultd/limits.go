@@ -24,8 +24,9 @@ type Limits struct {
 	// PerAccount is how many requests of one account are worked at once; the next
 	// is answered busy. It keeps one account from filling the log.
 	PerAccount int
-	// Commit is how long an answer waits for its commit before it is busy. The
-	// commit may come about all the same: the same request is answered then.
+	// Commit is how long an answer waits for its commit, over elections and
+	// repetitions, before it is busy. The commit may come about all the same: the same
+	// request is answered then. chatd waits a second longer before it asks another member.
 	Commit time.Duration
 	// Drain is how long Close waits for the requests that are being worked.
 	Drain time.Duration
@@ -45,7 +46,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Concurrent: 512, Queue: 2048, QueueWait: 2 * time.Second, PerAccount: 4,
-		Commit: 5 * time.Second, Drain: 10 * time.Second, Quantum: 20 * time.Millisecond,
+		Commit: 4 * time.Second, Drain: 10 * time.Second, Quantum: 20 * time.Millisecond,
 		KeyRotation: 7 * 24 * time.Hour, KeyValidity: 21 * 24 * time.Hour,
 		Checkpoint: 6 * time.Hour,
 	}

@@ -281,6 +281,7 @@ var errWall = errors.New("nothing is behind the door")
 
 func (w *wall) Propose(context.Context, []byte) (any, error)            { w.asked++; return nil, errWall }
 func (w *wall) Read(context.Context, func(vaultd.ReplicaMachine)) error { w.asked++; return errWall }
+func (w *wall) Peek(func(vaultd.ReplicaMachine)) error                  { w.asked++; return errWall }
 
 // Below the channel: whatever message a client sealed gets an answer that can be
 // sealed, and gets past the door only as a request with a good token and binding.

@@ -21,9 +21,9 @@ const (
 )
 
 // Serve answers chatd on public, whose TLS is the caller's (ServerTLS), and the
-// operator on admin, until ctx ends or the replica halts. Then it takes no new
-// requests and lets those that are there finish, for Limits.Drain. It closes the
-// listeners; the caller closes the Server.
+// operator on admin, until ctx ends or a replica halts. Then it gives leadership
+// away, takes no new requests and lets those that are there finish, for Limits.Drain.
+// It closes the listeners; the caller closes the Server.
 func (s *Server) Serve(ctx context.Context, public, admin net.Listener) error {
 	quiet := log.New(io.Discard, "", 0) // it tells strangers' addresses and handshakes, and panics with their values
 	write := s.limits.QueueWait + 2*s.limits.Commit + 10*time.Second
@@ -39,7 +39,8 @@ func (s *Server) Serve(ctx context.Context, public, admin net.Listener) error {
 	select {
 	case <-ctx.Done():
 		s.log.Info("draining")
-	case <-s.replica.Done():
+		s.giveAway() // first: whoever leads next serves while this one ends
+	case <-s.dead:
 		err = fmt.Errorf("%w: %w", ErrHalted, s.halted())
 	case e := <-ended:
 		err = fmt.Errorf("serving: %w", e)

@@ -10,115 +10,157 @@ import (
 	"sync/atomic"
 	"time"
 
-	"keepsake.example/replica"
+	"keepsake.example/peer"
+	"keepsake.example/roster"
 	"keepsake.example/sealed"
 	"keepsake.example/token"
 	"keepsake.example/vault"
-	"keepsake.example/vaultapi"
 	"keepsake.example/vaultd/door"
+	"keepsake.example/vaultd/machine"
 )
-
-// committer is what answering needs of a replica.
-type committer interface {
-	Propose(ctx context.Context, entry []byte) (effect any, err error)
-	Read(ctx context.Context, f func(replica.Machine)) error
-}
 
 // Server is one running vaultd. Its methods may be called concurrently.
 type Server struct {
-	log     *slog.Logger
-	clock   Clock
-	limits  Limits
-	tokens  *token.Verifier
-	time    vaultTime
-	fleet   sealed.FleetID
-	warns   []string
-	replica *replica.Replica
-	commits committer
-	keys    keyring
-	door    *door.Door
-	gate    *gate
+	config Config
+	log    *slog.Logger
+	clock  Clock
+	limits Limits
+	tokens *token.Verifier
+	time   hostTime // this machine's reading; what counts is the quorum's
+	fleet  sealed.FleetID
+	self   uint64 // this member's number
+	warns  []string
+
+	groups groups
+	links  atomic.Pointer[peer.Links]    // nil for a fleet of one without Peers
+	known  atomic.Pointer[roster.Roster] // as the root group has it here, for reading
+	asked  asked                         // groups that are elsewhere
+	keys   keyring
+	door   *door.Door
+	gate   *gate
 	// ofAccount bounds what one account has in work.
 	ofAccount *accounts
 	metrics   *metrics
 	full      atomic.Bool // the disk; the operator was told
-	// checkpointed is when the keeper, whose field it is, last made a checkpoint.
-	checkpointed time.Duration
-	rotating     sync.Mutex
+	draining  atomic.Bool
+	caught    atomic.Int64 // when catchUp was last tried, of clock.Elapsed
 
 	mu      sync.Mutex
 	closing bool
-	working sync.WaitGroup // requests; keeper
-	stop    chan struct{}  // closed when the keeper is to end
+	working sync.WaitGroup // requests
 	once    sync.Once
 	closed  error
+
+	dying sync.Once
+	dead  chan struct{} // closed when this machine answers no more
+	cause error         // why; written before dead is closed
 }
 
-// New opens the replica of c.Dir and gets ready to answer. It refuses, with the
-// replica's own errors, a disk that is damaged, or older than its anchor; with
-// ErrInsecure, what was not accepted by name; and a host whose date cannot be.
+// New opens this machine's replicas in c.Dir and gets ready to answer. It refuses,
+// with the replica's own errors, a disk that is damaged, or older than its anchor;
+// with ErrInsecure, what was not accepted by name; and, where it is the only voter,
+// a host whose date cannot be. With other members it returns before it has heard
+// of them: ready is what Status says.
 func New(ctx context.Context, c Config) (*Server, error) {
 	c, err := c.filled()
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		log: c.Log, clock: c.Clock, limits: c.Limits, tokens: c.Tokens, gate: newGate(c.Limits),
-		ofAccount: newAccounts(c.Limits.PerAccount), metrics: newMetrics(), stop: make(chan struct{}),
+		config: c, log: c.Log, clock: c.Clock, limits: c.Limits, tokens: c.Tokens, gate: newGate(c.Limits),
+		ofAccount: newAccounts(c.Limits.PerAccount), metrics: newMetrics(), dead: make(chan struct{}),
 	}
+	s.time.clock = c.Clock
 	if s.door, err = door.New(rand.Reader); err != nil {
 		return nil, err
 	}
-	s.replica, err = replica.Open(ctx, replica.Config{Dir: c.Dir, Anchor: c.Anchor, Machine: newMachine()})
+	s.door.Retry = s.again
+	root, err := s.host(ctx, machine.Root, c.Anchor)
 	if err != nil {
-		return nil, fmt.Errorf("opening the replica: %w", err)
+		return nil, err
 	}
-	s.commits = s.replica
-	if err := s.start(ctx, c); err != nil {
-		return nil, errors.Join(err, s.replica.Close())
+	if err := s.start(ctx, root); err != nil {
+		return nil, errors.Join(err, s.shut())
 	}
 	s.publish()
-	s.working.Add(1)
-	go s.keep()
+	for _, g := range s.groups.list() {
+		s.run(g)
+	}
 	return s, nil
 }
 
-// start looks at the fleet that the replica holds, and brings its keys up to date.
-func (s *Server) start(ctx context.Context, c Config) error {
-	view, err := s.view(ctx)
+// start looks at the fleet that the root's replica holds, and gets links, keys and
+// the other groups ready.
+func (s *Server) start(ctx context.Context, root *group) error {
+	s.self = root.replica.Status().Member
+	r, err := s.startRoster(root)
 	if err != nil {
 		return err
 	}
-	defer view.Wipe()
-	if err := c.accept(view.Policy); err != nil {
+	s.known.Store(r)
+	s.fleet = sealed.FleetID(r.Fleet)
+	s.warns = warnings(s.config, vault.Policy(r.Policy))
+	if err := s.config.accept(vault.Policy(r.Policy)); err != nil {
 		return err
 	}
-	s.warns = warnings(c, view.Policy)
-	s.fleet = sealed.FleetID(view.ID)
-	if err := checkDate(c, view.Time); err != nil {
+	if err := s.startClock(root, r); err != nil {
 		return err
 	}
-	s.time, s.checkpointed = startTime(c.Clock, view.Time), c.Clock.Elapsed()
-	return s.rotate(ctx)
+	if err := s.connect(r); err != nil {
+		return err
+	}
+	if err := s.hostOthers(ctx, r); err != nil {
+		return err
+	}
+	if s.alone(r) {
+		return s.rotate(ctx, root)
+	}
+	return s.takeOver(root)
 }
 
-// checkDate refuses a host's date that would do harm if it were believed.
-func checkDate(c Config, known uint64) error {
-	wall := c.Clock.Wall()
-	last := time.UnixMilli(int64(known))
-	if ahead := wall.Sub(last); ahead > c.MaxClockJump || wall.UnixMilli() > vaultapi.MaxTime {
-		return &ClockError{Host: wall, Last: last}
+// startRoster is who belongs to the fleet as the state has it, or, as long as a
+// newcomer has none, as its welcome said.
+func (s *Server) startRoster(root *group) (*roster.Roster, error) {
+	r := root.roster()
+	if r == nil {
+		var err error
+		if r, err = readRoster(s.config.Dir); err != nil {
+			return nil, err
+		}
 	}
+	if r.MinVersion > Version {
+		return nil, &VersionError{r.MinVersion}
+	}
+	if _, ok := r.Member(s.self); !ok && s.self <= r.Highest {
+		return nil, errRemoved
+	}
+	return r, nil
+}
+
+// alone says whether this machine is the only voter of the root group.
+func (s *Server) alone(r *roster.Roster) bool {
+	for _, m := range r.In(machine.Root) {
+		if !m.Learner && m.Number != s.self {
+			return false
+		}
+	}
+	return true
+}
+
+// connect starts the links to the other members.
+func (s *Server) connect(r *roster.Roster) error {
+	if s.config.Keys == nil || s.config.Peers == nil {
+		if len(r.Members) > 1 {
+			return errors.New("vaultd: a fleet of several members needs Keys and Peers")
+		}
+		return nil
+	}
+	l, err := newLinks(s.config.Keys, s.config.Peers, s.self, s.directory, s.receive, s.serve, s.log)
+	if err != nil {
+		return err
+	}
+	s.links.Store(l)
 	return nil
-}
-
-// ClockError is a host whose date is too far ahead of the last time that the
-// vault knows. Config.MaxClockJump accepts it, once and for good.
-type ClockError struct{ Host, Last time.Time }
-
-func (e *ClockError) Error() string {
-	return fmt.Sprintf("vaultd: the host says it is %s, the vault last ran at %s: time that it takes over it never gives back",
-		e.Host.UTC().Format(time.DateTime), e.Last.UTC().Format(time.DateTime))
 }
 
 // warnings are what is insecure about this server, in one line each.
@@ -132,21 +174,17 @@ func warnings(c Config, p vault.Policy) (w []string) {
 	return append(w, c.Notes...)
 }
 
-// view is the fleet as the state has it now. The caller wipes it.
-func (s *Server) view(ctx context.Context) (*vault.FleetView, error) {
-	var view *vault.FleetView
-	err := s.replica.Read(ctx, func(m replica.Machine) { view = m.(*machine).state.Fleet() })
-	if err != nil {
-		return nil, fmt.Errorf("reading the fleet: %w", err)
-	}
-	if view == nil {
-		return nil, errors.New("vaultd: the replica's state has no fleet")
-	}
-	return view, nil
-}
+// root is this machine's member of the root group.
+func (s *Server) root() *group { return s.groups.get(machine.Root) }
+
+// now is the vault's time, milliseconds: that of the root group's quorum.
+func (s *Server) now() uint64 { return s.root().Time() }
 
 // Fleet returns the fleet id that clients pin.
 func (s *Server) Fleet() sealed.FleetID { return s.fleet }
+
+// Member returns this machine's number.
+func (s *Server) Member() uint64 { return s.self }
 
 // Warnings are what is insecure about this server, a line each, for start and status.
 func (s *Server) Warnings() []string { return s.warns }
@@ -157,18 +195,42 @@ func (s *Server) Bundle() []byte {
 	return bundle
 }
 
-// Checkpoint makes the replica write its state and begin a new log. What was
-// destroyed before it cannot be read from the disk after it.
-func (s *Server) Checkpoint(ctx context.Context) error { return s.replica.Checkpoint(ctx) }
+// Checkpoint makes the replicas write their states and begin new logs. What was
+// destroyed before it cannot be read from this machine's disk after it.
+func (s *Server) Checkpoint(ctx context.Context) error {
+	for _, g := range s.groups.list() {
+		if err := g.replica.Checkpoint(ctx); err != nil {
+			return fmt.Errorf("making a checkpoint of group %d: %w", g.number, err)
+		}
+	}
+	return nil
+}
 
-// Done is closed when the replica runs no more; Err says why.
-func (s *Server) Done() <-chan struct{} { return s.replica.Done() }
+// Done is closed when this machine answers no more; Err says why.
+func (s *Server) Done() <-chan struct{} { return s.dead }
 
-// Err returns why the replica halted, nil while it runs and after Close.
-func (s *Server) Err() error { return s.replica.Err() }
+// Err returns why the server halted, nil while it runs and after Close.
+func (s *Server) Err() error {
+	select {
+	case <-s.dead:
+		return s.cause
+	default:
+		return nil
+	}
+}
 
-// enter counts a request in, or refuses it: while draining, when halted, or when
-// there is no place for it.
+// die ends answering, with a cause or, at Close, without.
+func (s *Server) die(cause error) {
+	s.dying.Do(func() {
+		if s.cause = cause; cause != nil {
+			s.log.Error("halted", "reason", cause)
+		}
+		close(s.dead)
+	})
+}
+
+// enter counts a request in, or refuses it: while draining, when halted, when
+// nothing can be decided here, or when there is no place for it.
 func (s *Server) enter(ctx context.Context) error {
 	if err := s.admit(); err != nil {
 		return err
@@ -183,16 +245,22 @@ func (s *Server) enter(ctx context.Context) error {
 func (s *Server) admit() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
-		return ErrClosed
-	}
-	select {
-	case <-s.replica.Done():
+	switch {
+	case s.halted() != nil && !s.closing:
 		return ErrHalted
-	default:
-		s.working.Add(1) // under the lock: never after Close began to wait
-		return nil
+	case s.closing || s.draining.Load():
+		return ErrClosed
+	case !s.decides():
+		return ErrNoQuorum
 	}
+	s.working.Add(1) // under the lock: never after Close began to wait
+	return nil
+}
+
+// decides says whether the root group can, as far as is known here.
+func (s *Server) decides() bool {
+	g := s.root()
+	return s.keys.longest() > 0 && g.led()
 }
 
 func (s *Server) leave() {
@@ -200,14 +268,28 @@ func (s *Server) leave() {
 	s.working.Done()
 }
 
-// Close turns new requests away, lets those that are being worked finish for
-// Limits.Drain, closes the replica and wipes the keys. It may be called twice.
+// halted is why this machine answers no more, nil while it does.
+func (s *Server) halted() error {
+	select {
+	case <-s.dead:
+		if s.cause != nil {
+			return s.cause
+		}
+		return ErrClosed
+	default:
+		return nil
+	}
+}
+
+// Close turns new requests away, gives leadership away, lets the requests that are
+// being worked finish for Limits.Drain, closes the replicas and wipes the keys. It
+// may be called twice.
 func (s *Server) Close() error {
 	s.once.Do(func() {
 		s.mu.Lock()
 		s.closing = true
 		s.mu.Unlock()
-		close(s.stop)
+		s.giveAway()
 		drained := make(chan struct{})
 		go func() { s.working.Wait(); close(drained) }()
 		select {
@@ -215,9 +297,24 @@ func (s *Server) Close() error {
 		case <-time.After(s.limits.Drain):
 			s.log.Warn("closing with requests unanswered; repeated, they are answered without cost")
 		}
-		s.closed = s.replica.Close()
-		s.keys.wipe()
-		s.door.Wipe()
+		s.closed = s.shut()
 	})
 	return s.closed
+}
+
+// shut lets go of everything. It returns why the server had halted, if it had.
+func (s *Server) shut() error {
+	s.die(nil)
+	err := s.Err()
+	for _, g := range s.groups.list() {
+		if e := g.close(); !errors.Is(err, e) {
+			err = errors.Join(err, e)
+		}
+	}
+	if l := s.links.Load(); l != nil {
+		err = errors.Join(err, l.Close())
+	}
+	s.keys.wipe()
+	s.door.Wipe()
+	return err
 }

@@ -89,6 +89,38 @@ func TestInsecureMustBeAccepted(t *testing.T) {
 	}
 }
 
+// secure gives a founding what a fleet that does not say insecure must have.
+func secure(f *vaultd.Founding) {
+	f.Self = must(vaultd.NewKeys()).Card("one", "dc", "host:7000")
+	_, f.Operators = operatorKeys(3)
+	f.Quorum = 2
+}
+
+// A fleet that is not for development has people who can change it.
+func TestFoundedWithOperators(t *testing.T) {
+	for name, spoil := range map[string]func(*vaultd.Founding){
+		"no operators":                    func(f *vaultd.Founding) { f.Operators = nil },
+		"no quorum":                       func(f *vaultd.Founding) { f.Quorum = 0 },
+		"a quorum of more than there are": func(f *vaultd.Founding) { f.Quorum = 4 },
+		"no card":                         func(f *vaultd.Founding) { f.Self = vaultd.Card{} },
+		"tolerating alone":                func(f *vaultd.Founding) { f.Tolerate = 1 },
+		"three groups":                    func(f *vaultd.Founding) { f.Groups = 3 },
+	} {
+		w := &world{t: t, dir: t.TempDir()}
+		w.openAnchor()
+		f := vaultd.Founding{Dir: w.state(), Anchor: boastful{w.anchor}, Policy: fleet.DefaultPolicy(), GroupAnchor: func(uint32) (anchor.Anchor, error) { return w.anchor, nil }}
+		secure(&f)
+		spoil(&f)
+		if _, _, err := vaultd.Found(t.Context(), f); err == nil {
+			t.Errorf("founded with %s", name)
+		}
+		if _, err := os.Stat(f.Dir); err == nil {
+			t.Errorf("%s: something was founded all the same", name)
+		}
+		w.anchor.Close()
+	}
+}
+
 // boastful is an anchor that says more of itself than it is.
 type boastful struct{ anchor.Anchor }
 
@@ -100,6 +132,7 @@ func TestSecureFleetOnAnInsecureAnchor(t *testing.T) {
 	w.openAnchor()
 	defer w.anchor.Close()
 	founding := vaultd.Founding{Dir: w.state(), Anchor: boastful{w.anchor}, Policy: fleet.DefaultPolicy(), Clock: w.clock}
+	secure(&founding)
 	if _, _, err := vaultd.Found(t.Context(), founding); err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +293,9 @@ func TestHalts(t *testing.T) {
 	p := w.registered("alice", "right")
 	q := p.question(newGuess("right").body)
 	w.anchor.Close()
-	wants(t, w.deliver(q), vaultapi.Busy)
+	if status, _, _ := w.post(q.bytes); status != 503 {
+		t.Errorf("with an anchor that fails: HTTP %d", status)
+	}
 	<-w.server.Done()
 	if w.server.Err() == nil {
 		t.Error("halted without a reason")

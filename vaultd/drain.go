@@ -1,0 +1,133 @@
+package vaultd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"keepsake.example/replica"
+	"keepsake.example/roster"
+	"keepsake.example/vaultd/machine"
+)
+
+// giveTime bounds how long a member that ends tries to hand its leadership over.
+// Without that the others notice the loss after an election timeout, and lose nothing.
+const giveTime = 2 * time.Second
+
+// Drain gives leadership away and turns requests away from now on: 503, so that chatd
+// goes to another member. This one goes on as a follower until it is closed.
+func (s *Server) Drain(ctx context.Context) error {
+	s.draining.Store(true)
+	s.log.Info("draining: new requests are for other members")
+	return s.Transfer(ctx, 0)
+}
+
+// Transfer hands the leadership of every group that this member leads to a member,
+// or, with 0, to whichever voter has the most of its log.
+func (s *Server) Transfer(ctx context.Context, to uint64) error {
+	var failed error
+	for _, g := range s.groups.list() {
+		if !g.leads() || !s.hasOtherVoter(g) {
+			continue
+		}
+		if err := g.replica.Transfer(ctx, to); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("handing over group %d: %w", g.number, err))
+		}
+	}
+	return failed
+}
+
+func (s *Server) hasOtherVoter(g *group) bool {
+	for _, m := range g.replica.Status().Members {
+		if !m.Learner && m.Number != s.self {
+			return true
+		}
+	}
+	return false
+}
+
+// giveAway hands leadership over before the end, if that is quick.
+func (s *Server) giveAway() {
+	ctx, cancel := context.WithTimeout(context.Background(), giveTime)
+	defer cancel()
+	if err := s.Transfer(ctx, 0); err != nil {
+		s.log.Warn("ending as leader", "error", err)
+	}
+}
+
+// Change has a change decided that operators signed (roster.Signed, encoded). It
+// returns the change, or the roster's refusal. The other groups follow the root.
+func (s *Server) Change(ctx context.Context, signed []byte) (*roster.Change, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Commit)
+	defer cancel()
+	for n := 1; ; n++ {
+		effect, err := s.root().replica.Change(ctx, signed)
+		if err == nil {
+			return s.concluded(ctx, effect, signed)
+		}
+		if !leaderless(err) && !errors.Is(err, replica.ErrPending) || s.halted() != nil {
+			return nil, fmt.Errorf("proposing the change: %w", err)
+		}
+		if s.pause(ctx, n, err) != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNoQuorum, err)
+		}
+	}
+}
+
+// concluded is what a change came to. One whose outcome was lost and that was
+// proposed again is refused the second time, though it is done.
+func (s *Server) concluded(ctx context.Context, effect any, signed []byte) (*roster.Change, error) {
+	o, ok := effect.(*machine.Outcome)
+	if !ok {
+		return nil, errors.New("vaultd: internal error: a change without its outcome")
+	}
+	for _, g := range s.groups.list() {
+		if g.number != machine.Root {
+			if err := s.level(ctx, g); err != nil {
+				s.log.Warn("bringing the roster of a group up", "group", g.number, "error", err)
+			}
+		}
+	}
+	if err := s.takeOver(s.root()); err != nil {
+		s.log.Error("taking over a change", "error", err)
+	}
+	if o.Refused == nil {
+		return o.Change, nil
+	}
+	if c := s.accepted(signed); c != nil {
+		return c, nil
+	}
+	return nil, o.Refused
+}
+
+// accepted finds a change among those that were accepted, by its text.
+func (s *Server) accepted(signed []byte) *roster.Change {
+	wanted, err := roster.DecodeSigned(signed)
+	if err != nil {
+		return nil
+	}
+	for _, text := range s.Changes() {
+		if text == wanted.Text {
+			c, err := roster.ParseChange(text)
+			if err != nil {
+				return nil
+			}
+			return c
+		}
+	}
+	return nil
+}
+
+// Changes returns the texts of the changes that were accepted, as this member has
+// them, oldest first; the newest 256.
+func (s *Server) Changes() (texts []string) {
+	s.root().replica.Peek(func(m replica.Machine) {
+		for _, signed := range m.(*machine.Machine).ChangesAfter(0) {
+			if c, err := roster.DecodeSigned(signed); err == nil {
+				texts = append(texts, c.Text)
+			}
+		}
+	})
+	return texts
+}

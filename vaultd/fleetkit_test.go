@@ -1,0 +1,333 @@
+package vaultd_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"keepsake.example/anchor"
+	"keepsake.example/anchor/software"
+	"keepsake.example/fleet"
+	"keepsake.example/roster"
+	"keepsake.example/vaultd"
+)
+
+// machine is one machine of a fleet in this process, with links over loopback TLS.
+type machine struct {
+	f      *fleetOf
+	number uint64
+	dir    string
+	clock  *clock
+	keys   *vaultd.Keys
+	addr   string
+	config vaultd.Config
+	anchor anchor.Anchor
+	server *vaultd.Server // nil while it is down
+}
+
+// fleetOf is a fleet with its operators; its world asks the machine that via names.
+type fleetOf struct {
+	*world
+	operators []ed25519.PrivateKey
+	machines  []*machine
+	asked     *machine
+	log       *safeLog
+	groups    uint32
+	change    func(*machine)
+}
+
+type safeLog struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *safeLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *safeLog) Bytes() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Clone(l.b.Bytes())
+}
+
+func operatorKeys(n int) (keys []ed25519.PrivateKey, list []roster.Operator) {
+	for i := range n {
+		key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(200 + i)}, 32))
+		keys = append(keys, key)
+		list = append(list, roster.Operator{Name: fmt.Sprint("operator-", i), Key: [32]byte(key.Public().(ed25519.PublicKey))})
+	}
+	return keys, list
+}
+
+// newFleet founds a fleet with three operators, of whom two sign, and lets machines
+// join until there are n voters.
+func newFleet(t testing.TB, n int, groups uint32, change ...func(*machine)) *fleetOf {
+	t.Helper()
+	f := &fleetOf{world: &world{t: t, dir: t.TempDir(), clock: newClock(), signer: newSigner()}, log: new(safeLog), groups: groups}
+	f.via = func() *vaultd.Server { return f.asked.server }
+	for _, c := range change {
+		f.change = c
+	}
+	keys, operators := operatorKeys(3)
+	f.operators = keys
+	m := f.newMachine(1)
+	id, _, err := vaultd.Found(t.Context(), vaultd.Founding{
+		Dir: m.config.Dir, Anchor: m.anchor, Policy: testPolicy(), Self: m.card(), Operators: operators, Quorum: 2,
+		Groups: groups, GroupAnchor: m.groupAnchor, Clock: m.clock,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.fleet = id
+	m.start()
+	f.asked = m
+	for number := uint64(2); number <= uint64(n); number++ {
+		f.join(number)
+		f.promote(number)
+	}
+	return f
+}
+
+func (f *fleetOf) newMachine(number uint64) *machine {
+	f.t.Helper()
+	m := &machine{f: f, number: number, dir: f.t.TempDir(), clock: newClock(), keys: must(vaultd.NewKeys())}
+	m.clock.wall = f.clock.Wall()
+	l := must(net.Listen("tcp", "127.0.0.1:0"))
+	m.addr = l.Addr().String()
+	l.Close()
+	limits := vaultd.DefaultLimits()
+	limits.Quantum = 0
+	m.config = vaultd.Config{
+		Dir: filepath.Join(m.dir, "state"), Tokens: verifier(f.t, f.signer), Limits: limits, AcceptInsecureAnchor: true,
+		Clock: m.clock, Keys: m.keys, GroupAnchor: m.groupAnchor,
+		Log: slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})).With("machine", number),
+	}
+	m.openAnchor()
+	if f.change != nil {
+		f.change(m)
+	}
+	f.machines = append(f.machines, m)
+	f.t.Cleanup(m.stop)
+	return m
+}
+
+func (m *machine) openAnchor() { m.anchor = must(software.Open(filepath.Join(m.dir, "anchor"))) }
+
+func (m *machine) groupAnchor(group uint32) (anchor.Anchor, error) {
+	return software.Open(filepath.Join(m.dir, fmt.Sprint("anchor-", group)))
+}
+
+func (m *machine) card() vaultd.Card {
+	return m.keys.Card(fmt.Sprint("machine-", m.number), fmt.Sprint("dc-", m.number), m.addr)
+}
+
+func (m *machine) listen() net.Listener {
+	m.f.t.Helper()
+	var l net.Listener
+	eventually(m.f.t, "the port is free", func() (err error) { l, err = net.Listen("tcp", m.addr); return err })
+	return l
+}
+
+// start opens the server on the machine's disk.
+func (m *machine) start() {
+	m.f.t.Helper()
+	if m.anchor == nil {
+		m.openAnchor()
+	}
+	m.config.Anchor, m.config.Peers = m.anchor, m.listen()
+	s, err := vaultd.New(m.f.t.Context(), m.config)
+	if err != nil {
+		m.f.t.Fatal(err)
+	}
+	m.server = s
+}
+
+// stop closes the server as SIGTERM does; it may be called twice.
+func (m *machine) stop() {
+	if m.server != nil {
+		if err := m.server.Close(); err != nil && m.server.Err() == nil {
+			m.f.t.Error(err)
+		}
+		m.server = nil
+	}
+	if m.anchor != nil {
+		m.anchor.Close()
+		m.anchor = nil
+	}
+}
+
+// join has the operators add a machine, and brings it up.
+func (f *fleetOf) join(number uint64) *machine {
+	f.t.Helper()
+	m := f.newMachine(number)
+	card := must(vaultd.ParseCard(m.card().Text()))
+	c := f.next(roster.Add)
+	c.Member = card.Member(number)
+	f.decide(c)
+	ctx, cancel := context.WithTimeout(f.t.Context(), 20*time.Second)
+	defer cancel()
+	self, err := vaultd.Join(ctx, vaultd.Joining{
+		Dir: m.config.Dir, Anchor: m.anchor, Fleet: f.fleet, Roster: must(f.asked.server.Roster()), Keys: m.keys, Peers: m.listen(),
+	})
+	if err != nil || self != number {
+		f.t.Fatalf("joined as %d: %v", self, err)
+	}
+	m.start()
+	eventually(f.t, fmt.Sprint("machine ", number, " has caught up"), func() error {
+		if st := m.server.Status(f.t.Context()); !st.Ready {
+			return fmt.Errorf("not ready: %+v", st.Replica)
+		}
+		return nil
+	})
+	return m
+}
+
+// next begins a change of the fleet.
+func (f *fleetOf) next(kind roster.Kind) *roster.Change {
+	f.t.Helper()
+	return must(vaultd.OpenRoster(must(f.asked.server.Roster()), f.fleet)).Next(kind)
+}
+
+// signed has two operators sign a change.
+func (f *fleetOf) signed(c *roster.Change, by ...ed25519.PrivateKey) []byte {
+	if by == nil {
+		by = f.operators[1:]
+	}
+	s := &roster.Signed{Text: must(c.Text())}
+	for _, key := range by {
+		if err := s.Add(must(roster.Sign(s.Text, key))); err != nil {
+			panic(err)
+		}
+	}
+	return s.Encode()
+}
+
+// decide has a change decided by the machine that is asked.
+func (f *fleetOf) decide(c *roster.Change) {
+	f.t.Helper()
+	done, err := f.asked.server.Change(f.t.Context(), f.signed(c))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if must(done.Text()) != must(c.Text()) {
+		f.t.Errorf("decided %q", must(done.Text()))
+	}
+}
+
+func (f *fleetOf) promote(number uint64) {
+	f.t.Helper()
+	c := f.next(roster.Promote)
+	c.Member = roster.Member{Number: number}
+	f.decide(c)
+}
+
+// leader waits for a leader that all running machines know.
+func (f *fleetOf) leader() *machine {
+	f.t.Helper()
+	var leader *machine
+	eventually(f.t, "all know one leader", func() error {
+		var who uint64
+		for _, m := range f.up() {
+			st := m.server.Status(f.t.Context())
+			if !st.Ready || who != 0 && who != st.Replica.Leader {
+				return fmt.Errorf("machine %d: %+v", m.number, st.Replica)
+			}
+			who = st.Replica.Leader
+		}
+		leader = f.machine(who)
+		if leader == nil || leader.server == nil {
+			return fmt.Errorf("member %d leads, which is down", who)
+		}
+		return nil
+	})
+	return leader
+}
+
+func (f *fleetOf) up() (list []*machine) {
+	for _, m := range f.machines {
+		if m.server != nil && m.server.Err() == nil {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+func (f *fleetOf) machine(number uint64) *machine {
+	for _, m := range f.machines {
+		if m.number == number {
+			return m
+		}
+	}
+	return nil
+}
+
+// followers are the running machines that do not lead.
+func (f *fleetOf) followers() (list []*machine) {
+	leader := f.leader()
+	for _, m := range f.up() {
+		if m != leader {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// advance lets time pass on all machines, and waits until the quorum has it.
+func (f *fleetOf) advance(d time.Duration) {
+	f.t.Helper()
+	f.clock.advance(d)
+	for _, m := range f.machines {
+		m.clock.advance(d)
+	}
+	f.await(f.clock.Wall())
+}
+
+// await waits until all machines know a quorum's time of at least t, to a second.
+func (f *fleetOf) await(t time.Time) {
+	f.t.Helper()
+	eventually(f.t, "the quorum's time is "+t.String(), func() error {
+		for _, m := range f.up() {
+			if at := m.time(); at.Before(t.Truncate(time.Second)) {
+				return fmt.Errorf("machine %d says %v", m.number, at)
+			}
+		}
+		return nil
+	})
+}
+
+// time is the vault's time as a machine has it.
+func (m *machine) time() time.Time {
+	return must(time.Parse(time.RFC3339, m.server.Status(m.f.t.Context()).Time))
+}
+
+// eventually tries until there is no error, for twenty seconds.
+func eventually(t testing.TB, what string, try func() error) {
+	t.Helper()
+	end := time.Now().Add(20 * time.Second)
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("waiting until %s: %v", what, err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+var (
+	_ io.Writer = (*safeLog)(nil)
+	_           = fleet.DefaultPolicy
+)

@@ -1,0 +1,204 @@
+package vaultd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"keepsake.example/peer"
+	"keepsake.example/replica"
+	"keepsake.example/roster"
+	"keepsake.example/vaultd/machine"
+)
+
+// follow takes over what the group's state says, whenever it changes there, and
+// hears when the replica runs no more.
+func (s *Server) follow(g *group) {
+	ctx, cancel := g.context()
+	defer cancel()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.replica.Done():
+			s.lost(g)
+			return
+		case <-g.changed:
+		}
+		if err := s.takeOver(g); err != nil && !errors.Is(err, errNoState) {
+			s.log.Error("taking over what changed", "group", g.number, "error", err)
+		}
+		if g.number == machine.Root {
+			s.settle(ctx)
+		}
+	}
+}
+
+// lost is a replica that runs no more. Without its root a machine has no part in
+// the fleet; a damaged disk under another group is as good a reason to stop.
+func (s *Server) lost(g *group) {
+	err := g.replica.Err()
+	if errors.Is(err, replica.ErrRemoved) && g.number != machine.Root {
+		return // settle drops it
+	}
+	if err != nil {
+		s.die(fmt.Errorf("the replica of group %d: %w", g.number, err))
+	}
+}
+
+var errFleet = errors.New("vaultd: the state is of another fleet than this machine joined: somebody changed the file beside it")
+
+// takeOver brings this server to what the root's replica has now: channel keys,
+// bundle, roster. The state decides; here are working copies.
+func (s *Server) takeOver(g *group) error {
+	if g.number != machine.Root {
+		return nil
+	}
+	g.taking.Lock() // an older view must not replace a newer one
+	defer g.taking.Unlock()
+	view, r := g.view(), g.roster()
+	if view == nil || r == nil {
+		return errNoState
+	}
+	defer view.Wipe()
+	if err := s.config.accept(view.Policy); err != nil {
+		s.die(err) // a newcomer learns the policy only now
+		return err
+	}
+	if r.Fleet != s.fleet {
+		s.die(errFleet)
+		return errFleet
+	}
+	s.known.Store(r)
+	if l := s.links.Load(); l != nil {
+		l.Update()
+	}
+	switch _, ok := r.Member(s.self); {
+	case !ok && s.self <= r.Highest:
+		s.die(errRemoved)
+	case r.MinVersion > Version:
+		s.die(&VersionError{r.MinVersion})
+	}
+	return s.keys.refresh(view)
+}
+
+// directory is who belongs to the fleet, for the links.
+func (s *Server) directory() []peer.Peer { return directoryOf(s.known.Load()) }
+
+func directoryOf(r *roster.Roster) []peer.Peer {
+	var all []peer.Peer
+	for _, m := range r.Members {
+		all = append(all, peer.Peer{Number: m.Number, Address: m.Address, Identity: m.Identity})
+	}
+	return all
+}
+
+// receive gives a message to the replica it is for.
+func (s *Server) receive(_ uint64, number uint32, message []byte) {
+	if g := s.groups.get(number); g != nil {
+		g.replica.Receive(message)
+	}
+}
+
+// belongs says whether this machine is a member of a group.
+func (s *Server) belongs(r *roster.Roster, number uint32) bool {
+	return slices.ContainsFunc(r.In(number), func(m roster.Member) bool { return m.Number == s.self })
+}
+
+// hostOthers opens the replicas of the groups besides the root that are here.
+func (s *Server) hostOthers(ctx context.Context, r *roster.Roster) error {
+	for number := uint32(machine.Root + 1); number < r.Groups; number++ {
+		if _, err := os.Stat(folder(s.config.Dir, number)); err != nil || !s.belongs(r, number) {
+			continue
+		}
+		a, err := s.groupAnchor(number)
+		if err != nil {
+			return err
+		}
+		if _, err := s.host(ctx, number, a); err != nil {
+			return errors.Join(err, a.Close())
+		}
+	}
+	return nil
+}
+
+// settle makes this machine a member of the groups that were placed here, and lets go
+// of those that were taken away.
+func (s *Server) settle(ctx context.Context) {
+	r := s.known.Load()
+	for number := uint32(machine.Root + 1); number < r.Groups; number++ {
+		g, here := s.groups.get(number), s.belongs(r, number)
+		switch {
+		case here && g == nil:
+			if err := s.joinGroup(ctx, number); err != nil && ctx.Err() == nil {
+				s.log.Warn("joining a group", "group", number, "error", err)
+				s.later(ctx)
+			}
+		case !here && g != nil && errors.Is(g.replica.Err(), replica.ErrRemoved):
+			s.groups.drop(number)
+			if err := g.close(); err != nil && !errors.Is(err, replica.ErrRemoved) {
+				s.log.Warn("leaving a group", "group", number, "error", err)
+			}
+		}
+	}
+}
+
+// later has the root looked at again, after a while.
+func (s *Server) later(ctx context.Context) {
+	g := s.root()
+	g.ended.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+			notify(g.changed)
+		}
+	})
+}
+
+// joinGroup makes this machine's empty member of a group, or opens the one that an
+// earlier start made.
+func (s *Server) joinGroup(ctx context.Context, number uint32) error {
+	a, err := s.groupAnchor(number)
+	if err != nil {
+		return err
+	}
+	g, err := s.host(ctx, number, a)
+	if errors.Is(err, replica.ErrMissing) {
+		if err = s.makeMember(ctx, number, a); err == nil {
+			g, err = s.host(ctx, number, a)
+		}
+	}
+	if err != nil {
+		return errors.Join(err, a.Close())
+	}
+	s.log.Info("joined a group", "group", number)
+	s.run(g)
+	return nil
+}
+
+// level proposes to a group what the root has accepted and the group has not: each
+// group applies the same changes in the same order. The group's leader does it.
+func (s *Server) level(ctx context.Context, g *group) error {
+	if g.number == machine.Root || !g.leads() {
+		return nil
+	}
+	r := g.roster()
+	if r == nil {
+		return errNoState
+	}
+	var missing [][]byte
+	s.root().replica.Peek(func(m replica.Machine) { missing = m.(*machine.Machine).ChangesAfter(r.Serial) })
+	for _, signed := range missing {
+		effect, err := g.replica.Change(ctx, signed)
+		if err != nil {
+			return fmt.Errorf("proposing a change to group %d: %w", g.number, err)
+		}
+		if o := effect.(*machine.Outcome); o.Refused != nil && g.roster().Serial == r.Serial {
+			return fmt.Errorf("group %d: %w", g.number, o.Refused)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+package vaultd
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"keepsake.example/anchor"
+	"keepsake.example/peer"
+	"keepsake.example/replica"
+	"keepsake.example/roster"
+	"keepsake.example/sealed"
+	"keepsake.example/vaultd/machine"
+)
+
+// Joining says which fleet a new machine joins.
+type Joining struct {
+	Dir    string        // for the replica; nothing may be there
+	Anchor anchor.Anchor // empty; the caller closes it
+	Fleet  sealed.FleetID
+	// Roster is what a member answers to GET /roster after the change that adds this
+	// machine was accepted: the fleet's identity key signed it, whoever brought it.
+	Roster []byte
+	Keys   *Keys
+	Peers  net.Listener // where the members reach this machine; Join closes it
+	Log    *slog.Logger // nil: none
+}
+
+// Join makes this machine a member of a fleet whose operators have added it. It asks
+// the members for the root group's secret, sealed to this machine's key, until one
+// answers or ctx ends, and makes an empty replica, which [New] opens and the leader
+// fills. It returns the member's number. After a failure it can be called again.
+func Join(ctx context.Context, j Joining) (uint64, error) {
+	r, err := OpenRoster(j.Roster, j.Fleet)
+	if err != nil {
+		return 0, errors.Join(err, j.Peers.Close())
+	}
+	self, err := findSelf(r, j.Keys)
+	if err != nil {
+		return 0, errors.Join(err, j.Peers.Close())
+	}
+	if j.Log == nil {
+		j.Log = slog.New(slog.DiscardHandler)
+	}
+	nobody := func(context.Context, uint64, []byte) ([]byte, error) { return nil, errNoState }
+	links, err := newLinks(j.Keys, j.Peers, self, func() []peer.Peer { return directoryOf(r) }, func(uint64, uint32, []byte) {}, nobody, j.Log)
+	if err != nil {
+		return 0, errors.Join(err, j.Peers.Close())
+	}
+	secret, r, err := askWelcomes(ctx, links, r, machine.Root, self, j.Keys)
+	if err = errors.Join(err, links.Close()); err != nil {
+		return 0, err
+	}
+	defer clear(secret[:])
+	// First what New finds the others by, then the replica, whose being there says that all is.
+	if err := writeRoster(j.Dir, r); err != nil {
+		return 0, err
+	}
+	c := replica.Config{Dir: j.Dir, Anchor: j.Anchor, NewMachine: func() replica.Machine { return machine.New(machine.Root, nil) }}
+	if err := replica.Join(ctx, c, self, secret); err != nil {
+		return 0, fmt.Errorf("making an empty replica: %w", err)
+	}
+	return self, nil
+}
+
+// findSelf finds this machine's number by its identity key.
+func findSelf(r *roster.Roster, k *Keys) (uint64, error) {
+	identity := k.Card("", "", "").Identity
+	for _, m := range r.Members {
+		if m.Identity == identity {
+			return m.Number, nil
+		}
+	}
+	return 0, errors.New("vaultd: the roster does not have this machine: have the operators add its card, and take the roster after that")
+}
+
+// askWelcomes asks every member of a group in turn, until one welcomes this machine.
+func askWelcomes(ctx context.Context, links *peer.Links, r *roster.Roster, group uint32, self uint64, k *Keys) (*[32]byte, *roster.Roster, error) {
+	request := binary.BigEndian.AppendUint32([]byte{askWelcome}, group)
+	last := errors.New("vaultd: there is nobody to ask")
+	for {
+		for _, m := range r.In(group) {
+			if m.Number == self {
+				continue
+			}
+			reply, err := links.Call(ctx, m.Number, append([]byte{}, request...))
+			if err == nil {
+				var secret *[32]byte
+				var newest *roster.Roster
+				if secret, newest, err = openWelcome(reply, r.Fleet, group, self, k); err == nil {
+					return secret, newest, nil
+				}
+			}
+			last = fmt.Errorf("asking member %d (%s) for its welcome: %w", m.Number, m.Name, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, errors.Join(last, ctx.Err())
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// makeMember makes this machine's empty member of a group that is placed here.
+func (s *Server) makeMember(ctx context.Context, number uint32, a anchor.Anchor) error {
+	links := s.links.Load()
+	if links == nil {
+		return errors.New("vaultd: no links to ask for a group's secret")
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Commit)
+	defer cancel()
+	secret, _, err := askWelcomes(ctx, links, s.known.Load(), number, s.self, s.config.Keys)
+	if err != nil {
+		return err
+	}
+	defer clear(secret[:])
+	return replica.Join(ctx, s.replicaConfig(number, a, make(chan struct{}, 1)), s.self, secret)
+}
+
+func (s *Server) groupAnchor(number uint32) (anchor.Anchor, error) {
+	if s.config.GroupAnchor == nil {
+		return nil, errors.New("vaultd: several groups need an anchor each")
+	}
+	a, err := s.config.GroupAnchor(number)
+	if err != nil {
+		return nil, fmt.Errorf("opening the anchor of group %d: %w", number, err)
+	}
+	return a, nil
+}
+
+// rosterFile holds, beside a replica without state, who belongs to the fleet. Whoever
+// changes it keeps the machine from finding the others, and gains no more: those
+// others go by their own rosters, and what they send is sealed.
+const rosterFile = "roster"
+
+func writeRoster(dir string, r *roster.Roster) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, rosterFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(r.Encode())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("writing the roster: %w", err)
+	}
+	return nil
+}
+
+func readRoster(dir string) (*roster.Roster, error) {
+	b, err := os.ReadFile(filepath.Join(dir, rosterFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errNoState
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the roster: %w", err)
+	}
+	r, err := roster.Decode(b)
+	if err != nil {
+		return nil, fmt.Errorf("reading the roster: %w", err)
+	}
+	return r, nil
+}

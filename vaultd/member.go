@@ -1,0 +1,168 @@
+package vaultd
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/hpke"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"keepsake.example/roster"
+)
+
+const (
+	keysType    = "KEEPSAKE MEMBER KEYS"
+	keysVersion = 1
+	seedSize    = 32
+	redacted    = "vaultd(redacted)"
+)
+
+var errKeys = errors.New("vaultd: not the keys of a member in their one form")
+
+// Keys are what a machine of the fleet is known by: an identity key for its links,
+// Ed25519, and a sealing key that group secrets are sealed to, HPKE with ML-KEM-768
+// and X25519. Who has them and the machine's network is that member, but has no
+// record: those are under the anchor's key. They print as one fixed word.
+type Keys struct {
+	held func() *memberKeys // a function is what printers cannot look into
+}
+
+type memberKeys struct {
+	identity ed25519.PrivateKey
+	seed     [seedSize]byte
+	sealing  hpke.PrivateKey
+}
+
+// NewKeys draws the keys of a new member.
+func NewKeys() (*Keys, error) {
+	var both [2 * seedSize]byte
+	defer clear(both[:])
+	rand.Read(both[:])
+	return newKeys(&both)
+}
+
+func newKeys(both *[2 * seedSize]byte) (*Keys, error) {
+	k := &memberKeys{identity: ed25519.NewKeyFromSeed(both[:seedSize]), seed: [seedSize]byte(both[seedSize:])}
+	var err error
+	if k.sealing, err = hpke.MLKEM768X25519().NewPrivateKey(k.seed[:]); err != nil {
+		return nil, fmt.Errorf("making a sealing key: %w", err)
+	}
+	return &Keys{func() *memberKeys { return k }}, nil
+}
+
+// Encode returns a PEM file, for the caller to write where only the vault's user
+// reads it, and to clear.
+func (k *Keys) Encode() []byte {
+	m := k.held()
+	b := append([]byte{keysVersion}, m.identity.Seed()...)
+	b = append(b, m.seed[:]...)
+	defer clear(b)
+	return pem.EncodeToMemory(&pem.Block{Type: keysType, Bytes: b})
+}
+
+// DecodeKeys reads the file of Encode.
+func DecodeKeys(file []byte) (*Keys, error) {
+	block, rest := pem.Decode(file)
+	if block == nil || block.Type != keysType || len(block.Headers) != 0 || len(bytes.TrimSpace(rest)) != 0 {
+		return nil, errKeys
+	}
+	defer clear(block.Bytes)
+	if len(block.Bytes) != 1+2*seedSize || block.Bytes[0] != keysVersion {
+		return nil, errKeys
+	}
+	both := [2 * seedSize]byte(block.Bytes[1:])
+	defer clear(both[:])
+	return newKeys(&both)
+}
+
+// Wipe overwrites the keys, as far as Go lets one.
+func (k *Keys) Wipe() {
+	m := k.held()
+	clear(m.identity)
+	clear(m.seed[:])
+}
+
+// String returns a fixed word, never the keys.
+func (*Keys) String() string { return redacted }
+
+// GoString returns a fixed word, never the keys.
+func (*Keys) GoString() string { return redacted }
+
+// Format writes a fixed word for every verb and flag.
+func (*Keys) Format(f fmt.State, verb rune) { io.WriteString(f, redacted) }
+
+// LogValue returns a fixed word, never the keys.
+func (*Keys) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalJSON returns a fixed word as a JSON string, never the keys.
+func (*Keys) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+
+// Card is what others must know of a machine before it can be a member. There is
+// no secret in it, but who signs for it must have it from the machine itself: it
+// says whom the group's secret is given to.
+type Card struct {
+	Name, DataCenter string   // of people's choice; see roster.Member
+	Address          string   // host:port at which the other members reach it
+	Identity         [32]byte // Ed25519 public key
+	Sealing          []byte   // HPKE public key, roster.SealingSize bytes
+}
+
+// Card returns the card of the machine that has the keys.
+func (k *Keys) Card(name, dataCenter, address string) Card {
+	m := k.held()
+	return Card{name, dataCenter, address, [32]byte(m.identity.Public().(ed25519.PublicKey)), m.sealing.PublicKey().Bytes()}
+}
+
+// Member is the machine of the card as a learner of the fleet with a number.
+func (c Card) Member(number uint64) roster.Member {
+	return roster.Member{
+		Number: number, Name: c.Name, DataCenter: c.DataCenter, Address: c.Address,
+		Identity: c.Identity, Sealing: c.Sealing, Learner: true,
+	}
+}
+
+const cardTitle = "keepsake member card v1"
+
+var errCard = errors.New("vaultd: not a member card in its one form")
+
+// Text returns the card for people and files, one line for each field.
+func (c Card) Text() string {
+	return fmt.Sprintf("%s\nname %s\ndata-center %s\naddress %s\nidentity %s\nsealing %s\n",
+		cardTitle, c.Name, c.DataCenter, c.Address, hex.EncodeToString(c.Identity[:]), base64.StdEncoding.EncodeToString(c.Sealing))
+}
+
+// ParseCard reads the text of a card, in its one form.
+func ParseCard(text string) (Card, error) {
+	var c Card
+	lines := strings.Split(text, "\n")
+	if len(text) > 4096 || len(lines) != 7 || lines[0] != cardTitle || lines[6] != "" {
+		return c, errCard
+	}
+	var identity, sealing string
+	for i, f := range []struct {
+		name string
+		to   *string
+	}{{"name", &c.Name}, {"data-center", &c.DataCenter}, {"address", &c.Address}, {"identity", &identity}, {"sealing", &sealing}} {
+		var ok bool
+		if *f.to, ok = strings.CutPrefix(lines[1+i], f.name+" "); !ok {
+			return Card{}, errCard
+		}
+	}
+	id, err := hex.DecodeString(identity)
+	if err != nil || len(id) != len(c.Identity) {
+		return Card{}, errCard
+	}
+	c.Identity = [32]byte(id)
+	c.Sealing, err = base64.StdEncoding.DecodeString(sealing)
+	if _, bad := hpke.MLKEM768X25519().NewPublicKey(c.Sealing); err != nil || bad != nil || c.Text() != text {
+		return Card{}, errCard
+	}
+	return c, nil
+}

@@ -1,0 +1,128 @@
+package vaultd
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/hpke"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"keepsake.example/fleet"
+	"keepsake.example/roster"
+	"keepsake.example/sealed"
+)
+
+// What the fleet's identity key signs here; spec/replication.md §16. All labels are
+// of fixed length, as is what follows up to the last part.
+const (
+	rosterLabel  = "keepsake fleet roster\x01"
+	welcomeLabel = "keepsake fleet welcome\x01"
+	secretLabel  = "keepsake group secret\x01"
+	signedHead   = ed25519.PublicKeySize + ed25519.SignatureSize
+)
+
+var (
+	errRoster  = errors.New("vaultd: not a roster that this fleet signed")
+	errWelcome = errors.New("vaultd: not a welcome that this fleet signed for this member")
+)
+
+// signAs signs content under a label with the fleet's identity key: the key, the
+// signature, the content.
+func signAs(label string, identity ed25519.PrivateKey, content []byte) []byte {
+	signature := ed25519.Sign(identity, append([]byte(label), content...))
+	return bytes.Join([][]byte{identity.Public().(ed25519.PublicKey), signature, content}, nil)
+}
+
+// openSigned returns the content that the fleet's identity key signed. The fleet id
+// is pinned; the key follows from it.
+func openSigned(label string, pinned sealed.FleetID, signed []byte) ([]byte, bool) {
+	if len(signed) < signedHead {
+		return nil, false
+	}
+	key, signature, content := ed25519.PublicKey(signed[:32]), signed[32:signedHead], signed[signedHead:]
+	if fleet.ID(key) != pinned || !ed25519.Verify(key, append([]byte(label), content...), signature) {
+		return nil, false
+	}
+	return content, true
+}
+
+// signRoster makes what GET /roster answers.
+func signRoster(identity ed25519.PrivateKey, r *roster.Roster) []byte {
+	return signAs(rosterLabel, identity, r.Encode())
+}
+
+// OpenRoster reads the answer of GET /roster: who belongs to the fleet whose id was
+// pinned, as it was when a member signed it. An old one is as well signed as the newest.
+func OpenRoster(signed []byte, pinned sealed.FleetID) (*roster.Roster, error) {
+	content, ok := openSigned(rosterLabel, pinned, signed)
+	if !ok {
+		return nil, errRoster
+	}
+	r, err := roster.Decode(content)
+	if err != nil {
+		return nil, fmt.Errorf("reading a roster: %w", err)
+	}
+	if r.Fleet != pinned {
+		return nil, errRoster
+	}
+	return r, nil
+}
+
+// welcome is what a newcomer needs of a group: its secret and who belongs to the fleet.
+type welcome struct {
+	group  uint32
+	to     uint64
+	sealed []byte // the group secret, to the newcomer's sealing key
+	roster []byte // encoded
+}
+
+// secretInfo binds a sealed secret to fleet, group and newcomer.
+func secretInfo(id [32]byte, group uint32, to uint64) []byte {
+	b := append([]byte(secretLabel), id[:]...)
+	b = binary.BigEndian.AppendUint32(b, group)
+	return binary.BigEndian.AppendUint64(b, to)
+}
+
+// newWelcome seals a group's secret to a member.
+func newWelcome(r *roster.Roster, group uint32, to roster.Member, secret []byte) (*welcome, error) {
+	key, err := hpke.MLKEM768X25519().NewPublicKey(to.Sealing)
+	if err != nil {
+		return nil, fmt.Errorf("reading the sealing key of member %d: %w", to.Number, err)
+	}
+	box, err := hpke.Seal(key, hpke.HKDFSHA256(), hpke.AES256GCM(), secretInfo(r.Fleet, group, to.Number), secret)
+	if err != nil {
+		return nil, fmt.Errorf("sealing the secret of group %d: %w", group, err)
+	}
+	return &welcome{group, to.Number, box, r.Encode()}, nil
+}
+
+func (w *welcome) sign(identity ed25519.PrivateKey) []byte {
+	b := binary.BigEndian.AppendUint32(nil, w.group)
+	b = binary.BigEndian.AppendUint64(b, w.to)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(w.sealed)))
+	b = append(append(b, w.sealed...), w.roster...)
+	return signAs(welcomeLabel, identity, b)
+}
+
+// openWelcome checks a welcome and opens the secret in it, which the caller wipes.
+func openWelcome(signed []byte, pinned sealed.FleetID, group uint32, self uint64, k *Keys) (*[32]byte, *roster.Roster, error) {
+	b, ok := openSigned(welcomeLabel, pinned, signed)
+	if !ok || len(b) < 14 || binary.BigEndian.Uint32(b) != group || binary.BigEndian.Uint64(b[4:]) != self {
+		return nil, nil, errWelcome
+	}
+	n, rest := int(binary.BigEndian.Uint16(b[12:])), b[14:]
+	if n > len(rest) {
+		return nil, nil, errWelcome
+	}
+	r, err := roster.Decode(rest[n:])
+	if err != nil || r.Fleet != pinned {
+		return nil, nil, errors.Join(errWelcome, err)
+	}
+	secret, err := hpke.Open(k.held().sealing, hpke.HKDFSHA256(), hpke.AES256GCM(), secretInfo(pinned, group, self), rest[:n])
+	if err != nil || len(secret) != 32 {
+		return nil, nil, errWelcome
+	}
+	defer clear(secret)
+	return (*[32]byte)(bytes.Clone(secret)), r, nil
+}
