@@ -19,8 +19,11 @@ import (
 	"keepsake.example/fleet"
 	"keepsake.example/oprf"
 	"keepsake.example/replica"
+	"keepsake.example/roster"
 	"keepsake.example/vault"
 	"keepsake.example/vaultapi"
+	"keepsake.example/vaultd"
+	"keepsake.example/vaultd/machine"
 )
 
 // memoryResult is part (c) for one number of accounts.
@@ -100,17 +103,19 @@ func foundCrowd(ctx context.Context, home string, n int) error {
 		return err
 	}
 	defer a.Close()
-	one, err := pictureOfOne()
+	picture, err := pictureOfOne()
 	if err != nil {
 		return err
 	}
-	return replica.Create(ctx, replica.Config{Dir: state, Anchor: a, NewMachine: func() replica.Machine { return &crowd{one, n} }}, 1, nil)
+	cut := bytes.Index(picture, []byte("keepsake vault state")) - 2 // a length before it
+	return replica.Create(ctx, replica.Config{Dir: state, Anchor: a, NewMachine: func() replica.Machine { return &crowd{picture[:cut], picture[cut:], n} }}, 1, nil)
 }
 
 // crowd is a machine whose picture is that of a vault with n accounts.
 type crowd struct {
-	one []byte // the picture of a vault with one
-	n   int
+	lead []byte // what stands before the records in the picture of a group
+	one  []byte // the records of a vault with one
+	n    int
 }
 
 func (c *crowd) Apply([]byte, bool) (any, error) { return nil, nil }
@@ -123,6 +128,9 @@ func (c *crowd) Release()                        {}
 // WriteTo writes the head of the one's picture, its account n times under names
 // that rise evenly, as hashes in their order do, and the end (package cells).
 func (c *crowd) WriteTo(w io.Writer) (int64, error) {
+	if _, err := w.Write(c.lead); err != nil {
+		return 0, err
+	}
 	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
 	out := bufio.NewWriterSize(io.MultiWriter(w, sum), 1<<20)
 	head := 2 + int(binary.BigEndian.Uint16(c.one))
@@ -139,7 +147,7 @@ func (c *crowd) WriteTo(w io.Writer) (int64, error) {
 	if _, err := w.Write(sum.Sum(nil)); err != nil {
 		return 0, err
 	}
-	return int64(head + c.n*len(account) + 2 + crc32.Size), nil
+	return int64(len(c.lead) + head + c.n*len(account) + 2 + crc32.Size), nil
 }
 
 // pictureOfOne is that of a vault in which one person registered three hours ago.
@@ -149,21 +157,46 @@ func pictureOfOne() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := vault.New()
-	for _, c := range commands {
-		e, err := s.Apply(c)
+	m, err := foundMachine(commands[0])
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range commands[1:] {
+		e, err := m.Apply(c.Encode(), false)
 		if err != nil {
 			return nil, err
 		}
-		if e.Answer.Code != vaultapi.OK {
-			return nil, fmt.Errorf("a command of the one account was answered %v", e.Answer.Code)
+		if code := e.(*vault.Effect).Answer.Code; code != vaultapi.OK {
+			return nil, fmt.Errorf("a command of the one account was answered %v", code)
 		}
 	}
 	var b bytes.Buffer
-	c := s.Checkpoint()
+	c := m.Checkpoint()
 	defer c.Release()
 	_, err = c.WriteTo(&b)
 	return b.Bytes(), err
+}
+
+// foundMachine is the root group of a fleet of one machine.
+func foundMachine(genesis *vault.Command) (*machine.Machine, error) {
+	keys, err := vaultd.NewKeys()
+	if err != nil {
+		return nil, err
+	}
+	defer keys.Wipe()
+	self := keys.Card("alone", "none", "127.0.0.1:1").Member(1)
+	self.Learner = false
+	r := &roster.Roster{
+		Fleet: genesis.Fleet, Groups: 1, Operators: []roster.Operator{{Name: "nobody", Key: self.Identity}}, Quorum: 1,
+		Policy: roster.Policy(genesis.Policy), Members: []roster.Member{self}, Highest: 1,
+	}
+	m := machine.New(machine.Root, nil)
+	for _, entry := range [][]byte{r.Encode(), genesis.Encode()} {
+		if _, err := m.Apply(entry, false); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
 }
 
 func oneRegistration(now uint64) ([]*vault.Command, error) {

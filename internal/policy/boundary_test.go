@@ -132,7 +132,7 @@ var rules = []policy.Rule{
 	{Dir: "internal/policy", Why: "reads the source, links none of it"},
 	{Dir: "internal/policy/stats", Local: []string{"internal/policy"}, Why: "reads the source, links none of it"},
 	{Dir: "bench/newbytes", External: []string{"github.com/klauspost/compress/..."}, Why: "measures independently of what it measures"},
-	{Dir: "bench/vaultload", Local: []string{"anchor/software", "fleet", "oprf", "replica", "sealed", "token", "vault", "vaultapi", "vaultd"}, Why: "drives the vault from inside and from outside, to compare"},
+	{Dir: "bench/vaultload", Local: []string{"anchor/software", "fleet", "oprf", "replica", "roster", "sealed", "token", "vault", "vaultapi", "vaultd", "vaultd/machine"}, Why: "drives the vault from inside and from outside, to compare"},
 	{Dir: "bench/compare", Why: "drives programs, links none of them"},
 }
 
