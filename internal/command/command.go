@@ -20,10 +20,13 @@ type Program[A, O any] struct {
 	Name     string
 	Help     string // what it is, and how to begin
 	Commands []Command[A, O]
-	Exits    []Exit                   // in the order in which help lists them
-	Explain  func(err error) *Failure // how a run ends that ended with err, which is no Failure
-	JSON     bool                     // each command has --json
-	Flags    func(io.Writer, *flag.FlagSet)
+	// Groups say what the commands of a group are for, by the words they begin with;
+	// lists show a group as one line.
+	Groups  map[string]string
+	Exits   []Exit                   // in the order in which help lists them
+	Explain func(err error) *Failure // how a run ends that ended with err, which is no Failure
+	JSON    bool                     // each command has --json
+	Flags   func(io.Writer, *flag.FlagSet)
 	// Arguments gives a command what is left when its flags are taken away.
 	Arguments func(o *O, args []string)
 }
@@ -93,8 +96,11 @@ func (p *Program[A, O]) group(w io.Writer, args []string) error {
 	if len(in) == 0 {
 		return Usage(fmt.Sprintf("unknown command %q", name), "see: "+p.Name+" help")
 	}
+	if text := p.Groups[name]; text != "" {
+		fmt.Fprintf(w, "%s\n\n", text)
+	}
 	fmt.Fprintln(w, "Commands:")
-	list(w, in)
+	p.list(w, in, len(words)+1)
 	fmt.Fprintf(w, "\nMore about a command: %s help COMMAND\n", p.Name)
 	return nil
 }

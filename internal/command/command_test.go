@@ -47,6 +47,7 @@ func program() *command.Program[app, options] {
 				return fmt.Errorf("doing it\n\x1b[2J: %w", errDeep)
 			}},
 		},
+		Groups:    map[string]string{"key": "make and show keys\nand nothing else"},
 		Explain:   func(err error) *command.Failure { return command.Explain(err, explanations) },
 		Arguments: func(o *options, args []string) { o.args = args },
 	}
@@ -77,7 +78,8 @@ func TestRun(t *testing.T) {
 		{"all", 2, "", "all takes 1 arguments, not 0"},
 		{"key make f", 0, "[f] false", "done"},
 		{"key show x", 2, "", "see: prog help key show"},
-		{"key", 0, "", "key make"},
+		{"key", 0, "", "make and show keys\nand nothing else\n\nCommands:\n  key make  make a key\n  key show"},
+		{"help", 0, "", "\n  all   do all\n  key   make and show keys\n  fail  fail\n"},
 		{"key --help", 0, "", "key show"},
 		{"key lose", 2, "", `unknown command "key lose"`},
 		{"help key make", 0, "", "Makes a key."},

@@ -9,18 +9,30 @@ import (
 
 func (p *Program[A, O]) help(w io.Writer) {
 	fmt.Fprintf(w, "%s\n\nUsage:\n  %s COMMAND\n\nCommands:\n", p.Help, p.Name)
-	list(w, p.Commands)
+	p.list(w, p.Commands, 1)
 	fmt.Fprintf(w, "\nMore about a command: %s help COMMAND\n", p.Name)
 	p.exits(w)
 }
 
-func list[A, O any](w io.Writer, commands []Command[A, O]) {
+// list prints commands by their first words, so many; those that begin alike are a group and
+// one line, with the first sentence of what Groups says of them.
+func (p *Program[A, O]) list(w io.Writer, commands []Command[A, O], words int) {
+	var names, texts []string
 	width := 0
 	for _, c := range commands {
-		width = max(width, len(c.Name))
+		name, text := c.Name, c.Short
+		if parts := strings.Fields(name); len(parts) > words {
+			name = strings.Join(parts[:words], " ")
+			text, _, _ = strings.Cut(p.Groups[name], "\n")
+		}
+		if len(names) > 0 && names[len(names)-1] == name {
+			continue
+		}
+		names, texts = append(names, name), append(texts, text)
+		width = max(width, len(name))
 	}
-	for _, c := range commands {
-		fmt.Fprintf(w, "  %-*s  %s\n", width, c.Name, c.Short)
+	for i, name := range names {
+		fmt.Fprintf(w, "  %-*s  %s\n", width, name, texts[i])
 	}
 }
 
