@@ -11,7 +11,7 @@ import (
 // raft's majority. It can be more than n: then nothing is decided.
 func quorum(n, r int) int {
 	m := majority(n)
-	return max(m, n-m+r+1, (n+r)/2+1)
+	return max(m, n-m+r+1)
 }
 
 func majority(n int) int { return n/2 + 1 }

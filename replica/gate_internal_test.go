@@ -119,14 +119,18 @@ func TestGateHoldsVotesBack(t *testing.T) {
 		refusal := answer(kind.answer, 5, 7, 0)
 		refusal.Reject = new(true)
 		want(t, "refusal", g.pass(refusal, 6, 0), "5:0")
-		want(t, "second", grant(3, 7))
-		want(t, "third", grant(4, 7), "2:0", "3:0", "4:0")
+		want(t, "second", grant(4, 7))
+		want(t, "third", grant(3, 7), "2:0", "4:0", "3:0")
 		want(t, "fourth", grant(5, 7), "5:0")
 		election(7) // comes again only where the term is not used up
 		want(t, "the election again", grant(2, 7))
+		want(t, "its second", grant(3, 7))
+		want(t, "its third", grant(4, 7), "2:0", "3:0", "4:0")
 		election(8)
-		want(t, "of the election before", grant(3, 7))
-		want(t, "of the next one", grant(3, 8))
+		want(t, "the next one", grant(2, 8))
+		want(t, "of the one before", grant(3, 7))
+		want(t, "its second", grant(4, 8))
+		want(t, "its third", grant(5, 8), "2:0", "4:0", "5:0")
 	}
 }
 

@@ -115,7 +115,7 @@ func appendRaft(to []byte, m *raftpb.Message) []byte {
 }
 
 func decodeRaft(b []byte, from, to uint64) (*raftpb.Message, error) {
-	if len(b) < raftHead || b[49] > 1 || b[50] > maxContext {
+	if len(b) < raftHead || b[49] > 1 {
 		return nil, fmt.Errorf("%w: %d bytes of raft's", errMessage, len(b))
 	}
 	m := &raftpb.Message{

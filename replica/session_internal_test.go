@@ -230,6 +230,24 @@ func TestSessionTakesEachOnceInAnyOrder(t *testing.T) {
 	}
 }
 
+// Asking a member again which run it is in, as any forged message makes us do, does
+// not make us forget what came from that run.
+func TestWindowOutlivesAQuestion(t *testing.T) {
+	w := newWire(t, 1, 2)
+	w.meet(1, 2)
+	m := w.send(1, 2, 1)
+	w.deliver(2, bytes.Clone(m))
+	w.want([]string{"2<1:1"})
+	forged := bytes.Clone(m)
+	forged[18]++ // of another run
+	if w.deliver(2, forged) != 2 || w.members[2].peers[1].asked != (bootID{}) {
+		t.Error("no question, or no answer")
+	}
+	w.want(nil, errForeign)
+	w.deliver(2, m)
+	w.want(nil, errReplay)
+}
+
 // The window against a plain list of what came.
 func TestWindowProperty(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
@@ -463,4 +481,15 @@ func FuzzOpen(f *testing.F) {
 			t.Errorf("neither taken nor refused: %x", data)
 		}
 	})
+}
+
+func BenchmarkSealAndOpen(b *testing.B) {
+	w := newWire(b, 1, 2)
+	w.meet(1, 2)
+	m := &peerMessage{forward: &forward{origin: 1, sequence: 1, entry: make([]byte, 1000)}}
+	b.SetBytes(1000)
+	for b.Loop() {
+		o := must(w.members[2].open(must(w.members[1].seal(2, m))))
+		must(decodeMessage(o.plain, 1, 2))
+	}
 }
