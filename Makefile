@@ -5,6 +5,8 @@ SHELL    := bash
 # Nothing is skipped under make: what cannot run fails, and says what it needs (internal/mounttest).
 export KEEPSAKE_TEST_EVERYTHING := 1
 FUZZTIME ?= 30s
+SEEDS    ?= 10000
+FIRST    ?= 1
 # Pinned in tools/go.mod, a module of its own, so that the product's go.mod stays small.
 TOOL     := go tool -modfile=tools/go.mod
 # The command that is shipped has no C in it; the race detector needs a C compiler and asks for one.
@@ -22,7 +24,7 @@ PATH="$$PATH:/sbin:/usr/sbin" tools/need mkfs.ext4 e2fsprogs
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check unit race fuzz stats demo bench-backup bench-vault clean
+.PHONY: help build test check unit race sim sim-planted fuzz stats demo bench-backup bench-vault clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -47,6 +49,13 @@ race: ## go test -race on the packages where goroutines meet
 	tools/need gcc gcc libc6-dev
 	$(NEED_FOR_TESTS)
 	$(RACE) $$(tools/concurrent)
+
+sim: ## the whole fleet in one thread: make sim SEEDS=n FIRST=seed (10,000 from 1)
+	@mkdir -p bin && go test -c -o bin/sim.test ./internal/sim
+	bin/sim.test -test.run '^TestSeeds$$' -test.timeout 0 -jobs $$(nproc) -seeds $(SEEDS) -first $(FIRST)
+
+sim-planted: ## bugs planted on purpose, each of which the simulator must find; writes the table in bench/sim.md
+	go test -tags planted -run '^TestPlantedBugsAreFound$$' -timeout 20m ./internal/sim -args -table $(CURDIR)/bench/sim.md
 
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	tools/fuzz

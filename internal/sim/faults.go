@@ -1,0 +1,235 @@
+package sim
+
+// faults is what goes wrong in one run: each kind happens every so often, 0 for
+// never, in microseconds.
+type faults struct {
+	*run
+	crash, part, pause, clock, image, lie, fill, transfer, leap, rollback int64
+}
+
+// newFaults draws which kinds a run has: every kind alone, and together with others, in some run.
+func newFaults(r *run) *faults {
+	f := &faults{run: r}
+	some := func(p float64, least, most int64) int64 {
+		if !r.chance(p) {
+			return 0
+		}
+		return r.between(least, most)
+	}
+	f.crash = some(0.6, 300*millisecond, 3*second)
+	f.part = some(0.5, 500*millisecond, 4*second)
+	f.pause = some(0.4, 500*millisecond, 4*second)
+	f.clock = some(0.4, 300*millisecond, 4*second)
+	f.image = some(0.3, second, 4*second)
+	f.lie = some(0.2, second, 4*second)
+	f.fill = some(0.15, second, 4*second)
+	f.transfer = some(0.4, 300*millisecond, 3*second)
+	f.leap = some(0.25, 2*second, 6*second)
+	if r.tolerate > 0 {
+		f.rollback = some(0.8, second, 4*second)
+	}
+	return f
+}
+
+// begin sets all of them going.
+func (f *faults) begin() {
+	f.every(f.crash, f.strike)
+	f.every(f.part, f.partition)
+	f.every(f.pause, f.stop)
+	f.every(f.clock, f.jump)
+	f.every(f.image, f.putBack)
+	f.every(f.lie, f.liar)
+	f.every(f.fill, f.full)
+	f.every(f.transfer, f.move)
+	f.every(f.leap, f.forward)
+	f.every(f.rollback, f.rollBack)
+}
+
+func (f *faults) every(d int64, do func()) {
+	if d == 0 {
+		return
+	}
+	f.after(f.between(0, 2*d), func() {
+		if !f.settling {
+			do()
+			f.every(d, do)
+		}
+	})
+}
+
+// victim is a member that runs: half of the time the leader, if there is one.
+func (f *faults) victim() *host {
+	var up []*host
+	for _, h := range f.hosts {
+		if h.up && !h.frozen {
+			up = append(up, h)
+		}
+	}
+	if len(up) == 0 {
+		return nil
+	}
+	if f.chance(0.5) {
+		for _, h := range up {
+			if h.node.Status().Role == "leader" {
+				return h
+			}
+		}
+	}
+	return pick(f.world, up)
+}
+
+// strike ends a process, cuts the power now, or at one of its next durable steps,
+// or lets one of them fail.
+func (f *faults) strike() {
+	h := f.victim()
+	if h == nil {
+		return
+	}
+	switch f.random.IntN(5) {
+	case 0:
+		h.crash(false)
+	case 1:
+		h.crash(true)
+	default:
+		h.power.limit, h.power.once = h.power.steps+1+f.random.IntN(12), f.chance(0.2)
+		return
+	}
+	f.after(f.between(20*millisecond, 2*second), h.start)
+}
+
+func (f *faults) partition() {
+	h := pick(f.world, f.hosts)
+	switch f.random.IntN(5) {
+	case 0:
+		f.net.isolate(h.number, true, false)
+	case 1:
+		f.net.isolate(h.number, false, true)
+	case 2:
+		f.net.split()
+	case 3:
+		if v := f.victim(); v != nil {
+			f.net.isolate(v.number, true, true)
+		}
+	default:
+		o := pick(f.world, f.hosts)
+		f.net.cut[link{h.number, o.number}] = true
+	}
+	f.note("cut", uint64(len(f.net.cut)))
+	f.after(f.between(200*millisecond, 3*second), f.net.heal)
+}
+
+// stop stops a process for a while.
+func (f *faults) stop() {
+	h := f.victim()
+	if h == nil {
+		return
+	}
+	f.note("stop", h.number)
+	h.frozen = true
+	f.after(f.between(200*millisecond, 4*second), h.wake)
+}
+
+// jump sets the clock of a minority.
+func (f *faults) jump() {
+	var wrong []*host
+	for _, h := range f.hosts {
+		if h.wrong != 0 && !h.lost {
+			wrong = append(wrong, h)
+		}
+	}
+	h := pick(f.world, f.hosts)
+	if h.wrong == 0 && len(wrong)+1 > (f.fleet.voters()-1)/2 || f.chance(0.2) {
+		for _, h := range wrong {
+			h.wrong = 0
+		}
+		return
+	}
+	h.wrong = pick(f.world, []int64{-400 * 24 * 3600 * 1000, -3600 * 1000, -5000, 5000, 3600 * 1000, 10 * 24 * 3600 * 1000})
+	f.note("clock", h.number, uint64(h.wrong))
+}
+
+// putBack keeps images, and puts a member's disk back to one: it must refuse to run.
+func (f *faults) putBack() {
+	h := f.victim()
+	if h == nil {
+		return
+	}
+	if len(h.images) == 0 || f.chance(0.4) {
+		h.save()
+		return
+	}
+	if f.fleet.spare() < 1 {
+		return
+	}
+	f.note("image", h.number)
+	h.crash(f.chance(0.5))
+	h.put(pick(f.world, h.images), false)
+	f.after(f.between(20*millisecond, second), h.start)
+}
+
+// rollBack puts disk and anchor back together, of no more members than tolerated.
+func (f *faults) rollBack() {
+	h := f.victim()
+	if h == nil {
+		return
+	}
+	if len(h.images) == 0 || f.chance(0.3) {
+		h.save()
+		return
+	}
+	forgetful := 0
+	for _, o := range f.hosts {
+		if o.rolled && o != h {
+			forgetful++
+		}
+	}
+	if forgetful >= f.tolerate+f.hooks.Excess {
+		return
+	}
+	f.note("roll back", h.number)
+	h.crash(true)
+	h.put(pick(f.world, h.images), true)
+	f.after(f.between(20*millisecond, second), h.start)
+}
+
+// liar lets a disk say that it synced, until its power goes.
+func (f *faults) liar() {
+	h := f.victim()
+	if h == nil || f.fleet.spare() < 1 || h.tampered {
+		return
+	}
+	f.note("liar", h.number)
+	h.disk.liar, h.tampered = true, true
+	boot := h.boot
+	f.after(f.between(20*millisecond, second), func() {
+		if h.up && h.boot == boot {
+			h.crash(true)
+			f.after(f.between(20*millisecond, second), h.start)
+		}
+		h.disk.liar = false
+	})
+}
+
+func (f *faults) full() {
+	if h := f.victim(); h != nil {
+		f.note("full", h.number)
+		h.disk.full = true
+		f.after(f.between(100*millisecond, 2*second), func() { h.disk.full = false })
+	}
+}
+
+func (f *faults) move() {
+	if h := f.victim(); h != nil {
+		to := pick(f.world, f.hosts).number
+		f.note("transfer", h.number, to)
+		h.node.TransferLeadership(to * uint64(f.random.IntN(2)))
+		h.touch()
+	}
+}
+
+// forward lets everything stand still for a time: all clocks go on.
+func (f *faults) forward() {
+	d := pick(f.world, []int64{2 * second, 10 * second, 70 * minute, 25 * 60 * minute})
+	f.note("leap", uint64(d))
+	f.now += d
+}

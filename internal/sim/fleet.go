@@ -1,0 +1,254 @@
+package sim
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+
+	"keepsake.example/replica"
+	"keepsake.example/roster"
+	"keepsake.example/vaultd/machine"
+)
+
+// fleet is who belongs to it, and the operators, who replace what is lost and
+// change the members meanwhile. One change at a time, as people do.
+type fleet struct {
+	*run
+	roster     *roster.Roster  // after the last change in the history
+	sufficient map[uint64]bool // by the sum of a signed change: enough operators signed it
+	busy       bool
+	target     int // how many voters there should be
+	churn      float64
+	hostile    float64
+	keys       []ed25519.PrivateKey
+}
+
+func newFleet(r *run) *fleet {
+	return &fleet{run: r, sufficient: map[uint64]bool{}, keys: r.pool.operators}
+}
+
+// member is a machine as the roster has it.
+func member(number uint64, learner bool) roster.Member {
+	name := fmt.Sprint("m", number)
+	sealing := make([]byte, roster.SealingSize)
+	copy(sealing, name)
+	return roster.Member{
+		Number: number, Name: name, DataCenter: fmt.Sprint("dc", number%places), Address: name + ".example:1",
+		Identity: sha256.Sum256([]byte(name)), Sealing: sealing, Learner: learner,
+	}
+}
+
+// newRoster is the roster that a group of one member is founded with.
+func newRoster(r *run) *roster.Roster {
+	x := &roster.Roster{Fleet: r.pool.fleet, Groups: 1, Quorum: 2, MinVersion: 1, Policy: roster.Policy(r.policy), Members: []roster.Member{member(1, false)}, Highest: 1}
+	for i, k := range r.pool.operators {
+		x.Operators = append(x.Operators, roster.Operator{Name: fmt.Sprint("op", i), Key: *public(k)})
+	}
+	return x
+}
+
+// changed is told of a change that came into the history.
+func (f *fleet) changed(m *wrapper, accepted bool) {
+	if accepted {
+		f.roster = m.Roster()
+		f.note("members", f.roster.Serial, uint64(len(f.roster.Members)))
+	}
+}
+
+func (f *fleet) voters() (n int) {
+	for _, m := range f.roster.Members {
+		if !m.Learner {
+			n++
+		}
+	}
+	return n
+}
+
+// spare is how many voters can be lost now and the others still decide.
+func (f *fleet) spare() int {
+	n := f.voters()
+	for _, m := range f.roster.Members {
+		if h := f.host(m.Number); !m.Learner && (h == nil || h.lost || h.mustRefuse || h.tampered) {
+			n--
+		}
+	}
+	return n - roster.Needed(f.voters(), int(f.roster.Tolerate))
+}
+
+// attend is what the operators do every now and then.
+func (f *fleet) attend() {
+	f.after(f.between(100*millisecond, 600*millisecond), f.attend)
+	if f.busy {
+		return
+	}
+	if !f.settling && f.chance(f.hostile) {
+		f.intrude()
+		return
+	}
+	if c := f.needed(); c != nil {
+		f.order(c)
+	} else if !f.settling && f.chance(f.churn) {
+		if c := f.whim(); c != nil {
+			f.order(c)
+		}
+	}
+}
+
+// needed is what brings the fleet back to its size; nil for nothing.
+func (f *fleet) needed() *roster.Change {
+	var learner *host
+	for _, m := range f.roster.Members {
+		h := f.host(m.Number)
+		switch {
+		case h == nil || h.lost:
+			if m.Learner || f.voters() > 1 {
+				return f.about(roster.Remove, m.Number)
+			}
+		case m.Learner:
+			learner = h
+		}
+	}
+	switch {
+	case f.voters() >= f.target:
+		if int(f.roster.Tolerate) < f.tolerate {
+			c := f.roster.Next(roster.SetTolerate)
+			c.Tolerate = uint8(f.tolerate)
+			return c
+		}
+	case learner == nil:
+		return f.add()
+	case learner.up && learner.machine() != nil && learner.machine().at+8 >= uint64(len(f.history.places)):
+		return f.about(roster.Promote, learner.number)
+	}
+	return nil
+}
+
+func (f *fleet) about(kind roster.Kind, number uint64) *roster.Change {
+	c := f.roster.Next(kind)
+	c.Member.Number = number
+	return c
+}
+
+func (f *fleet) add() *roster.Change {
+	c := f.roster.Next(roster.Add)
+	c.Member = member(f.roster.Highest+1, true)
+	return c
+}
+
+// whim is a change that nobody needs.
+func (f *fleet) whim() *roster.Change {
+	m := pick(f.world, f.roster.Members)
+	switch n := f.random.IntN(4); {
+	case n == 0 && len(f.roster.Members) < 9:
+		return f.add()
+	case n == 1 && f.voters() > 2 && f.spare() > 0:
+		return f.about(roster.Remove, m.Number)
+	case n == 2 && !m.Learner && f.voters() > 2 && f.spare() > 0:
+		return f.about(roster.Demote, m.Number)
+	case n == 3 && m.Learner && f.voters() < roster.MaxVoters:
+		return f.about(roster.Promote, m.Number)
+	}
+	return nil
+}
+
+// sign makes a change as it travels, signed by some.
+func (f *fleet) sign(c *roster.Change, by ...ed25519.PrivateKey) []byte {
+	text, err := c.Text()
+	if err != nil {
+		panic("sim: internal error: a change without a text: " + err.Error())
+	}
+	s := &roster.Signed{Text: text}
+	for _, k := range by {
+		if err := s.Add(must(roster.Sign(text, k))); err != nil {
+			panic("sim: internal error: " + err.Error())
+		}
+	}
+	return must(s.Encode(), nil)
+}
+
+// order has two operators sign a change and gives it to some member.
+func (f *fleet) order(c *roster.Change) {
+	skip := f.random.IntN(len(f.keys))
+	signed := f.sign(c, slices.Delete(slices.Clone(f.keys), skip, skip+1)...)
+	f.sufficient[sum(signed)] = true
+	f.note("order", uint64(c.Kind), c.Member.Number, c.Serial)
+	f.busy = true
+	f.propose(signed, func(ok bool) {
+		f.busy = false
+		if h := f.host(c.Member.Number); ok && c.Kind == roster.Add && h == nil {
+			f.admit(c.Member.Number)
+		}
+	})
+	f.after(4*second, func() { f.busy = false })
+}
+
+// intrude tries a change with one signature, with those of strangers, or one that was edited.
+func (f *fleet) intrude() {
+	c := f.about(roster.Remove, pick(f.world, f.roster.Members).Number)
+	if f.chance(0.5) {
+		c = f.add()
+	}
+	by := []ed25519.PrivateKey{pick(f.world, f.keys)}
+	if f.chance(0.5) {
+		by = []ed25519.PrivateKey{signer("stranger", 1), signer("stranger", 2), by[0]}
+	}
+	signed := f.sign(c, by...)
+	f.note("intrude", uint64(c.Kind), c.Member.Number, sum(signed))
+	f.propose(signed, func(bool) {})
+}
+
+// propose gives a signed change to a member that runs.
+func (f *fleet) propose(signed []byte, done func(ok bool)) {
+	var up []*host
+	for _, h := range f.hosts {
+		if h.up && !h.frozen {
+			up = append(up, h)
+		}
+	}
+	if len(up) == 0 {
+		done(false)
+		return
+	}
+	h := pick(f.world, up)
+	h.node.Change(signed, func(effect any, err error) {
+		at, ok := effect.(*placed)
+		if !ok || err != nil {
+			done(false)
+			return
+		}
+		f.history.acked = max(f.history.acked, at.at)
+		done(at.effect.(*machine.Outcome).Refused == nil)
+	})
+	h.touch()
+}
+
+// admit makes the machine of a new member and lets it join.
+func (f *fleet) admit(number uint64) {
+	from := f.anybody()
+	if from == nil {
+		f.after(200*millisecond, func() { f.admit(number) })
+		return
+	}
+	if f.host(number) != nil {
+		return
+	}
+	h := f.newHost(number)
+	from.node.Secret(func(secret []byte) {
+		if err := replica.Join(context.Background(), h.config(), number, (*[32]byte)(secret)); err != nil {
+			f.fail(unharmed, "member %d cannot join: %v", number, err)
+		}
+	})
+	h.start()
+}
+
+// anybody is a member that has a state.
+func (f *fleet) anybody() *host {
+	for _, h := range f.hosts {
+		if h.up && !h.frozen && h.machine() != nil && h.machine().at > 0 {
+			return h
+		}
+	}
+	return nil
+}

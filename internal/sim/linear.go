@@ -1,0 +1,101 @@
+package sim
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"keepsake.example/vaultapi"
+)
+
+// answer is one answer that left the vault, as the client of it sees the world: it
+// began and ended, and in between it must have happened.
+type answer struct {
+	request    *request
+	began, end int64 // stamps
+	told       reply
+	time       uint64 // the vault's, milliseconds
+	place      uint64 // 0: read, not committed
+}
+
+// stamp is a moment, before and after all others.
+func (r *run) stamp() int64 {
+	r.stamps++
+	return r.stamps
+}
+
+// answered keeps an answer for the judgement at the end.
+func (h *history) answered(c *call, a *vaultapi.Answer) {
+	h.answers = append(h.answers, answer{request: c.request, began: c.began, end: h.stamp(), told: replyOf(a), time: a.Time, place: c.committed})
+	h.note("answer", c.host.number, uint64(a.Code), uint64(a.Left), a.Time, c.place)
+}
+
+// at is the state of one account in a possible order of what happened.
+type lineState struct {
+	account plain
+	time    uint64
+}
+
+// linear asks whether what everybody was told, account by account, could have come
+// from one vault that does one request at a time. What was committed without
+// anybody hearing of it happened at some moment after it began.
+func (h *history) linear() {
+	model := porcupine.Model{
+		Init: func() any { return lineState{} },
+		Step: func(state, input, output any) (bool, any) {
+			s, a := state.(lineState), output.(answer)
+			if a.time < s.time {
+				return false, s
+			}
+			next, told := h.rules.decide(s.account, input.(*request), a.time)
+			if told != a.told {
+				return false, s
+			}
+			if a.place == 0 { // a read: it changes nothing, nor the time
+				return true, s
+			}
+			return true, lineState{next, a.time}
+		},
+		Equal: func(a, b any) bool { return equal(a.(lineState), b.(lineState)) },
+	}
+	for i := range h.accounts {
+		switch porcupine.CheckOperationsTimeout(model, h.operations(i), 2*time.Second) {
+		case porcupine.Illegal:
+			h.fail(fresh, "what account %d was told cannot have come from one vault", i)
+		case porcupine.Unknown:
+			h.undecided++
+		}
+	}
+}
+
+func equal(a, b lineState) bool {
+	x, y := a.account, b.account
+	return a.time == b.time && x.phase == y.phase && x.record == y.record && x.spent == y.spent && x.owed == y.owed &&
+		x.next == y.next && x.until == y.until && x.pending == y.pending && x.refills == y.refills &&
+		slices.Equal(x.gone, y.gone) && slices.Equal(x.tried, y.tried)
+}
+
+// operations is what happened to an account.
+func (h *history) operations(account int) (list []porcupine.Operation) {
+	heard := map[uint64]bool{}
+	for _, a := range h.answers {
+		if a.request.account == account {
+			heard[a.place] = true
+			list = append(list, porcupine.Operation{Input: a.request, Output: a, Call: a.began, Return: a.end})
+		}
+	}
+	for i, p := range h.places {
+		if at := uint64(i) + 1; p.request != nil && p.request.account == account && !heard[at] {
+			c := h.calls[p.sum]
+			if c == nil {
+				continue
+			}
+			list = append(list, porcupine.Operation{
+				Input: p.request, Output: answer{request: p.request, told: p.reply, time: p.time, place: at}, Call: c.began, Return: math.MaxInt64,
+			})
+		}
+	}
+	return list
+}

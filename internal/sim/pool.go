@@ -1,0 +1,128 @@
+package sim
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	cryptorand "crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"keepsake.example/oprf"
+	"keepsake.example/vaultapi"
+	"keepsake.example/vaultd/door"
+)
+
+// What is costly to make and says nothing about the vault is made once for all
+// runs: questions, keys, and what a key answers to a question.
+
+const (
+	poolElements = 48
+	poolSecrets  = 24
+	poolAccounts = 3
+)
+
+type pool struct {
+	elements  [][32]byte
+	questions []*oprf.Blinded
+	secrets   []*secret
+	accounts  []vaultapi.Account
+	operators []ed25519.PrivateKey
+	identity  ed25519.PrivateKey
+	fleet     [32]byte
+
+	answers map[[2]int][32]byte // by secret and element: Z
+	byKey   map[[32]byte]int    // k·G to the index of the secret
+	door    *door.Door
+}
+
+// secret is what a person who set a password has: k and two keys. Records of many
+// runs share it.
+type secret struct {
+	index          int
+	key            *oprf.PrivateKey
+	k              [32]byte
+	unlock, device ed25519.PrivateKey
+}
+
+var thePool = sync.OnceValue(newPool)
+
+func newPool() *pool {
+	random := rand.NewChaCha8([32]byte{1})
+	p := &pool{answers: map[[2]int][32]byte{}, byKey: map[[32]byte]int{}}
+	for i := range poolElements {
+		b := must(oprf.Blind(random, fmt.Append(nil, "password", i))).Blinded()
+		p.questions, p.elements = append(p.questions, b), append(p.elements, b.Bytes())
+	}
+	for i := range poolSecrets {
+		s := &secret{index: i, key: must(oprf.GenerateKey(random)), unlock: signer("unlock", i), device: signer("device", i)}
+		s.key.Use(func(k *[32]byte) { s.k = *k })
+		p.byKey[s.key.Public().Bytes()] = i
+		p.secrets = append(p.secrets, s)
+	}
+	for i := range poolAccounts {
+		p.accounts = append(p.accounts, must(vaultapi.NewAccount("sim", fmt.Sprint("account", i))))
+	}
+	for i := range 3 {
+		p.operators = append(p.operators, signer("operator", i))
+	}
+	p.door = must(door.New(random))
+	p.door.Rand, p.door.Retry = cryptorand.Reader, retry
+	p.identity = signer("identity", 0)
+	p.fleet = sha256.Sum256(append([]byte("keepsake fleet id\x01"), public(p.identity)[:]...))
+	return p
+}
+
+// answer is what a key answers to a question.
+func (p *pool) answer(secret, element int) [32]byte {
+	at := [2]int{secret, element}
+	z, ok := p.answers[at]
+	if !ok {
+		e, _, err := p.secrets[secret].key.Evaluate(rand.NewChaCha8([32]byte{2}), p.questions[element])
+		if err != nil {
+			panic("sim: internal error: " + err.Error())
+		}
+		z = e.Bytes()
+		p.answers[at] = z
+	}
+	return z
+}
+
+// signer makes a key of a name.
+func signer(what string, i int) ed25519.PrivateKey {
+	seed := sha256.Sum256(fmt.Append(nil, what, i))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+func public(k ed25519.PrivateKey) *[32]byte { return (*[32]byte)(k.Public().(ed25519.PublicKey)) }
+
+// must is for what cannot fail with the pool's inputs.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic("sim: internal error: " + err.Error())
+	}
+	return v
+}
+
+// id is the n-th id of a run.
+func id(n uint64) (id vaultapi.ID) {
+	binary.BigEndian.PutUint64(id[8:], n)
+	id[0] = 0xee
+	return id
+}
+
+// propose is the body of a Propose.
+func (s *secret) propose(record vaultapi.ID, limit uint8) *vaultapi.ProposeBody {
+	k := s.k
+	return &vaultapi.ProposeBody{
+		Record: record, Limit: limit, Key: vaultapi.NewSecret(&k),
+		Unlock: *public(s.unlock), Device: *public(s.device), Envelope: bytes.Repeat([]byte{byte(s.index)}, 40),
+	}
+}
+
+// digest names a request by its bytes.
+func digest(b vaultapi.Body) [32]byte {
+	return sha256.Sum256(append([]byte{byte(b.Type())}, vaultapi.EncodeBody(b)...))
+}
