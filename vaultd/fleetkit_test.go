@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -15,7 +14,6 @@ import (
 
 	"keepsake.example/anchor"
 	"keepsake.example/anchor/software"
-	"keepsake.example/fleet"
 	"keepsake.example/roster"
 	"keepsake.example/vaultd"
 )
@@ -36,6 +34,7 @@ type machine struct {
 // fleetOf is a fleet with its operators; its world asks the machine that via names.
 type fleetOf struct {
 	*world
+	mu        sync.Mutex // held while a machine's server is exchanged under a load
 	operators []ed25519.PrivateKey
 	machines  []*machine
 	asked     *machine
@@ -293,6 +292,14 @@ func (f *fleetOf) advance(d time.Duration) {
 	f.await(f.clock.Wall())
 }
 
+// back sets both clocks of a machine back, as a host may that is not to be trusted.
+func (c *clock) back(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.run -= d
+	c.wall = c.wall.Add(-d)
+}
+
 // await waits until all machines know a quorum's time of at least t, to a second.
 func (f *fleetOf) await(t time.Time) {
 	f.t.Helper()
@@ -326,8 +333,3 @@ func eventually(t testing.TB, what string, try func() error) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
-
-var (
-	_ io.Writer = (*safeLog)(nil)
-	_           = fleet.DefaultPolicy
-)

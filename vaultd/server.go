@@ -115,7 +115,10 @@ func (s *Server) start(ctx context.Context, root *group) error {
 	if s.alone(r) {
 		return s.rotate(ctx, root)
 	}
-	return s.takeOver(root)
+	if err := s.takeOver(root); !errors.Is(err, errNoState) {
+		return err
+	}
+	return nil // a newcomer: the leader fills it
 }
 
 // startRoster is who belongs to the fleet as the state has it, or, as long as a

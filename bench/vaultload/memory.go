@@ -186,8 +186,9 @@ func foundMachine(genesis *vault.Command) (*machine.Machine, error) {
 	defer keys.Wipe()
 	self := keys.Card("alone", "none", "127.0.0.1:1").Member(1)
 	self.Learner = false
+	nobody := [32]byte(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)).Public().(ed25519.PublicKey))
 	r := &roster.Roster{
-		Fleet: genesis.Fleet, Groups: 1, Operators: []roster.Operator{{Name: "nobody", Key: self.Identity}}, Quorum: 1,
+		Fleet: genesis.Fleet, Groups: 1, Operators: []roster.Operator{{Name: "nobody", Key: nobody}}, Quorum: 1,
 		Policy: roster.Policy(genesis.Policy), Members: []roster.Member{self}, Highest: 1,
 	}
 	m := machine.New(machine.Root, nil)
