@@ -34,12 +34,12 @@ func (f *fleet) draw(r *rapid.T) *roster.Change {
 		roster.Add, roster.Add, roster.Promote, roster.Promote, roster.Demote, roster.Remove, roster.Remove, roster.SetAddress, roster.SetPolicy,
 		roster.SetPolicy, roster.SetMinVersion, roster.SetTolerate, roster.SetOperators, roster.Void,
 	}).Draw(r, "kind"))
-	c.Serial += rapid.SampledFrom([]uint64{0, 0, 0, 0, 0, 0, 0, 1}).Draw(r, "ahead")
-	c.Member.Number = rapid.Uint64Range(1, f.Highest+2).Draw(r, "member")
+	c.Serial += rapid.SampledFrom([]uint64{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}).Draw(r, "ahead")
 	switch c.Kind {
 	case roster.Add, roster.Promote, roster.Demote, roster.Remove:
-		c.Group = rapid.SampledFrom([]uint32{0, 0, 0, 1, 3, 4}).Draw(r, "group")
+		c.Group = rapid.SampledFrom([]uint32{0, 0, 0, 1, 1, 3, 4}).Draw(r, "group")
 	}
+	c.Member.Number = f.drawMember(r, c)
 	switch c.Kind {
 	case roster.Add:
 		if c.Group == 0 {
@@ -58,6 +58,30 @@ func (f *fleet) draw(r *rapid.T) *roster.Change {
 		c.Quorum = uint8(rapid.IntRange(1, len(c.Operators)).Draw(r, "quorum"))
 	}
 	return c
+}
+
+// drawMember draws one that the change may well be about, or any.
+func (f *fleet) drawMember(r *rapid.T, c *roster.Change) uint64 {
+	likely := f.In(c.Group)
+	if c.Kind == roster.Add && c.Group == 0 {
+		likely = []roster.Member{{Number: f.Highest + 1}}
+	}
+	if len(likely) == 0 || rapid.IntRange(0, 7).Draw(r, "any") == 0 {
+		return rapid.Uint64Range(1, f.Highest+2).Draw(r, "member")
+	}
+	return rapid.SampledFrom(likely).Draw(r, "likely").Number
+}
+
+// drawSigners draws enough, or some.
+func (f *fleet) drawSigners(r *rapid.T, c *roster.Change) []string {
+	if rapid.IntRange(0, 7).Draw(r, "some") == 0 {
+		return rapid.SampledFrom([][]string{{}, {"alice"}, {"alice", "bob", "carol"}, {"alice", "bob", "carol", "zoe"}}).Draw(r, "signers")
+	}
+	var names []string
+	for _, o := range append(slices.Clone(f.Operators), c.Operators...) {
+		names = append(names, o.Name)
+	}
+	return slices.Compact(sorted(names))
 }
 
 // drawPolicy draws one near the present, stricter, weaker or both.
@@ -170,14 +194,13 @@ func isVoter(r *roster.Roster, group uint32, n uint64) bool {
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		f := newFleet(founded(rapid.IntRange(1, 7).Draw(r, "voters")))
-		for range rapid.IntRange(1, 40).Draw(r, "changes") {
+		for range rapid.IntRange(10, 40).Draw(r, "changes") {
 			c := f.draw(r)
 			if _, err := c.Text(); err != nil {
 				continue
 			}
 			before := f.Clone()
-			names := rapid.SampledFrom([][]string{{"alice", "bob", "carol"}, {"alice", "bob", "carol", "zoe"}, {"alice", "bob", "carol", "dave", "eve"}, {"alice"}}).Draw(r, "signers")
-			got, err := f.Apply(signed(c, names...))
+			got, err := f.Apply(signed(c, f.drawSigners(r, c)...))
 			var refusal *roster.Refusal
 			if err != nil {
 				if !errors.As(err, &refusal) || !bytes.Equal(before.Encode(), f.Encode()) {
