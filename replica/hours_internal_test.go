@@ -103,10 +103,15 @@ func TestTimeOfVotersOnly(t *testing.T) {
 	wantTime(t, "a learner's readings were not kept", h.lead(1), 100)
 	h.report(4, 300)
 	wantTime(t, "it votes", h.lead(1), 300)
-	h.members([]uint64{1, 2, 4})
-	h.report(1, 400)
-	h.report(4, 400)
-	wantTime(t, "who came back has said nothing yet", h.lead(1), 400)
+	h.members(voters(3))
+	for v, reading := range map[uint64]uint64{1: 350, 2: 9000, 3: 20} {
+		h.report(v, reading)
+	}
+	wantTime(t, "three again", h.lead(1), 350)
+	h.members([]uint64{1, 3})
+	h.members(voters(3))
+	h.report(1, 500)
+	wantTime(t, "who came back has said nothing yet", h.lead(1), 350)
 }
 
 // A follower believes its leader, and nobody else, and never an older time.

@@ -250,6 +250,13 @@ func TestFetchWindow(t *testing.T) {
 			t.Errorf("chunk %d: asks for %v, goes on at %d", tt.index, more, f.next)
 		}
 	}
+	again := get(3)
+	again.data[0]++
+	f.next, f.have = 3, 1 // as it was before the first three came
+	if must(f.receive(1, again)); must(f.spool.get(3, chunkSize))[0] == again.data[0] {
+		t.Error("wrote a chunk twice, under one nonce")
+	}
+	f.next, f.have = 4, 0
 	other := get(5)
 	other.id[0]++
 	if must(f.receive(1, other)); f.have != 0 {
