@@ -9,12 +9,16 @@ if [ ! -f "$shared/tools/make-chat.py" ]; then
 fi
 tools/need python3 python3
 work=$(mktemp -d "${TMPDIR:-/tmp}/keepsake-demo.XXXXXX")
-servers=()
+servers=() quiet=
 # A folder without write permission is one that a test or a restore made so.
 clean() {
+  local pid
+  if [ -n "$quiet" ]; then cat last >&2; fi
   if [ ${#servers[@]} -gt 0 ]; then
     kill "${servers[@]}" 2>/dev/null || true
-    wait "${servers[@]}" 2>/dev/null || true
+    for pid in "${servers[@]}"; do
+      while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+    done
   fi
   chmod -R u+w "$work"
   rm -rf "$work"

@@ -13,16 +13,21 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"keepsake.example/roster"
 )
 
 const help = `devnet runs a vault (vaultd) and its front end (chatd) on this machine, in one
-process, to play with by hand. It protects nothing: the anchor is software, the
-codes for logging in are printed here, the certificate is its own.
+process, to play with by hand. It protects nothing: the anchors are software, the
+codes for logging in are printed here, the certificates are its own.
 
 Usage:
-  devnet [--dir DIR] [--listen ADDRESS] [--waits PERIOD] [--keep]
+  devnet [--replicas N] [--dir DIR] [--listen ADDRESS] [--waits PERIOD] [--keep]
 
-It prints the commands to try, and ends with Ctrl-C. Every run is a new vault.
+It prints the commands to try, and ends with Ctrl-C. Every run is a new vault. With
+several replicas there are two chatds, and "stop 3", "start 3" and "status" can be
+typed: a fleet of five answers as long as any three run. (A stop is an orderly one;
+demo/password kills.)
 
 Flags:
 `
@@ -30,11 +35,11 @@ Flags:
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
 // run returns the exit code: 0 done, 1 failed, 2 wrong usage.
-func run(ctx context.Context, args []string, out, errs io.Writer) int {
+func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 	o, err := parse(args, errs)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -46,8 +51,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	if err != nil {
 		return fail(errs, 1, err, "is the address taken? --listen 127.0.0.1:0 takes a free one")
 	}
-	n.tell(out)
-	if err := errors.Join(n.wait(ctx), n.close()); err != nil {
+	n.tell(ctx, out)
+	if err := errors.Join(n.play(ctx, in, out), n.close()); err != nil {
 		return fail(errs, 1, err, "")
 	}
 	return 0
@@ -66,6 +71,7 @@ type options struct {
 	dir, listen string
 	waits       time.Duration
 	keep        bool
+	replicas    int
 }
 
 func parse(args []string, errs io.Writer) (options, error) {
@@ -75,6 +81,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	f.StringVar(&o.dir, "dir", "", "new or empty `FOLDER` for everything; default: one in the temporary folder")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8443", "loopback `ADDRESS` of chatd; port 0 takes a free one")
 	f.DurationVar(&o.waits, "waits", 2*time.Second, "`PERIOD` to wait after the fourth wrong password and each later one, in place of 30 s to 24 h")
+	f.IntVar(&o.replicas, "replicas", 1, "`NUMBER` of replicas of the vault: 1, 3, 5 or 7")
 	f.BoolVar(&o.keep, "keep", false, "leave the folder behind")
 	err := f.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -87,6 +94,9 @@ func parse(args []string, errs io.Writer) (options, error) {
 	}
 	if err == nil && (o.waits < 0 || o.waits > 24*time.Hour) {
 		err = errors.New("--waits is from 0s to 24h")
+	}
+	if err == nil && (o.replicas < 1 || o.replicas > roster.MaxVoters || o.replicas%2 == 0) {
+		err = errors.New("--replicas is 1, 3, 5 or 7: one more than an odd number survives no more losses")
 	}
 	return o, err
 }

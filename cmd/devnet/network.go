@@ -4,9 +4,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/tls"
-	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -15,13 +12,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"keepsake.example/anchor/software"
-	"keepsake.example/chatd"
-	"keepsake.example/chatd/audit"
 	"keepsake.example/chatd/issuer"
-	"keepsake.example/fleet"
 	"keepsake.example/token"
-	"keepsake.example/vaultd"
 )
 
 const (
@@ -29,21 +21,20 @@ const (
 	vaultAudience = "keepsake-vault"
 )
 
-// network is the two servers while they run.
+// network is the servers while they run.
 type network struct {
-	o         options
-	url       string   // of chatd
-	admin     []string // addresses for the operator
-	undo      []func() error
-	stop      context.CancelFunc
-	ended     chan error
-	listeners []net.Listener
+	o        options
+	issuer   *issuer.Issuer
+	fronts   []*front
+	replicas []*replica
+	fleet    *fleetKeys
+	undo     []func() error
+	failed   chan error // a server that ended by itself
 }
 
 // start makes a new fleet and runs the servers. What was begun is undone when it fails.
 func start(ctx context.Context, o options, codes io.Writer) (n *network, err error) {
-	n = &network{o: o, ended: make(chan error, 2)}
-	ctx, n.stop = context.WithCancel(context.WithoutCancel(ctx)) // ended in order, by close
+	n = &network{o: o, failed: make(chan error, 64)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
@@ -52,27 +43,24 @@ func start(ctx context.Context, o options, codes io.Writer) (n *network, err err
 	if err := n.folder(); err != nil {
 		return n, err
 	}
-	public, err := n.listen(o.listen) // first: the issuer is named after its address
-	if err != nil {
+	if err := n.prepareFronts(); err != nil { // first: the issuer is named after an address
 		return n, err
 	}
-	n.url = "https://" + public.Addr().String()
-	accounts, err := n.issuer(codes)
-	if err != nil {
+	if err := n.openIssuer(codes); err != nil {
 		return n, err
 	}
-	relay, err := certificate()
-	if err != nil {
-		return n, err
-	}
-	vault, err := n.vault(ctx, accounts, vaultd.Pin(chatd.PinOf(relay.Leaf)))
-	if err != nil {
+	if err := n.found(ctx); err != nil {
 		return n, fmt.Errorf("starting vaultd: %w", err)
 	}
-	if err := n.front(ctx, accounts, vault, relay, public); err != nil {
-		return n, fmt.Errorf("starting chatd: %w", err)
+	if err := n.grow(ctx); err != nil {
+		return n, fmt.Errorf("joining the fleet: %w", err)
 	}
-	return n, nil
+	for _, f := range n.fronts {
+		if err := n.serveFront(f); err != nil {
+			return n, fmt.Errorf("starting chatd: %w", err)
+		}
+	}
+	return n, n.writeCard()
 }
 
 // later has f called by close, the last first.
@@ -100,45 +88,52 @@ func (n *network) folder() (err error) {
 	return nil
 }
 
-func (n *network) path(name string) string { return filepath.Join(n.o.dir, name) }
+func (n *network) path(name ...string) string {
+	return filepath.Join(append([]string{n.o.dir}, name...)...)
+}
 
 // listen takes a loopback address: what runs here must not be reached from elsewhere.
-func (n *network) listen(address string) (net.Listener, error) {
+func listen(address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	n.listeners = append(n.listeners, l)
 	if a, ok := l.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
-		return nil, fmt.Errorf("%s is not a loopback address: devnet protects nothing", address)
+		return nil, errors.Join(fmt.Errorf("%s is not a loopback address: devnet protects nothing", address), l.Close())
 	}
 	return l, nil
 }
 
-// issuer makes accounts for whoever asks, and prints the codes.
-func (n *network) issuer(codes io.Writer) (*issuer.Issuer, error) {
+// openIssuer makes accounts for whoever asks, and prints the codes.
+func (n *network) openIssuer(codes io.Writer) error {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	secret, err := issuer.NewSecret(random())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	i, err := issuer.Open(issuer.Config{
-		Name: n.url, Chatd: chatdAudience, Vault: vaultAudience,
+	n.issuer, err = issuer.Open(issuer.Config{
+		Name: n.fronts[0].url, Chatd: chatdAudience, Vault: vaultAudience,
 		Key: key, Secret: secret, Store: n.path("accounts.db"), Allow: []string{"*"},
 		Sender: &issuer.InsecureTerminal{W: codes},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("starting the issuer: %w", err)
+		return fmt.Errorf("starting the issuer: %w", err)
 	}
 	n.later(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		return i.Close(ctx)
+		return n.issuer.Close(ctx)
 	})
-	return i, nil
+	return nil
+}
+
+// trusts is the issuer as a server sees it that takes its tokens.
+func (n *network) trusts(audience string) (token.Issuer, error) {
+	keys, err := token.Static(n.issuer.JWKS())
+	return token.Issuer{Name: n.issuer.Name(), Audience: audience, Algorithms: []string{"EdDSA"}, Keys: keys}, err
 }
 
 func random() []byte {
@@ -147,135 +142,47 @@ func random() []byte {
 	return b
 }
 
-// running is where the vault is.
-type running struct {
-	chatd.Vault
-	fleet string
+// process is one server.
+type process struct {
+	stop context.CancelFunc
+	done chan struct{}
+	err  error
 }
 
-// vault founds a fleet and serves it.
-func (n *network) vault(ctx context.Context, accounts *issuer.Issuer, relay vaultd.Pin) (*running, error) {
-	anchor, err := software.Open(n.path("anchor"))
-	if err != nil {
-		return nil, err
-	}
-	n.later(anchor.Close)
-	policy := fleet.DefaultPolicy()
-	policy.Insecure = true
-	for i := 3; i < len(policy.Waits); i++ {
-		policy.Waits[i] = uint64(n.o.waits.Milliseconds())
-	}
-	id, _, err := vaultd.Found(ctx, vaultd.Founding{Dir: n.path("vault"), Anchor: anchor, Policy: policy})
-	if err != nil {
-		return nil, err
-	}
-	keys, err := token.Static(accounts.JWKS())
-	if err != nil {
-		return nil, err
-	}
-	tokens, err := token.NewVerifier(token.Issuer{Name: accounts.Name(), Audience: vaultAudience, Algorithms: []string{"EdDSA"}, Keys: keys})
-	if err != nil {
-		return nil, err
-	}
-	s, err := vaultd.New(ctx, vaultd.Config{
-		Dir: n.path("vault"), Anchor: anchor, Tokens: tokens, Limits: vaultd.DefaultLimits(), AcceptInsecureAnchor: true, AcceptInsecureWaits: true,
-	})
-	if err != nil {
-		return nil, err
-	}
-	n.later(s.Close)
-	return n.serveVault(ctx, s, fleet.FormatID(id), relay)
-}
-
-func (n *network) serveVault(ctx context.Context, s *vaultd.Server, id string, relay vaultd.Pin) (*running, error) {
-	key, err := vaultd.NewTLSKey()
-	if err != nil {
-		return nil, err
-	}
-	own, pin, err := vaultd.Certificate(key, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	public, err := n.listen("127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	admin, err := n.listen("127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
+// launch serves until stop. A server that ends by itself ends the network.
+func (n *network) launch(serve func(context.Context) error) *process {
+	ctx, stop := context.WithCancel(context.Background())
+	p := &process{stop: stop, done: make(chan struct{})}
 	go func() {
-		n.ended <- s.Serve(ctx, tls.NewListener(public, vaultd.ServerTLS(own, []vaultd.Pin{relay})), admin)
+		defer close(p.done)
+		if p.err = serve(ctx); ctx.Err() == nil {
+			n.failed <- errors.Join(errors.New("a server ended by itself"), p.err)
+		}
 	}()
-	n.admin = append(n.admin, "vaultd http://"+admin.Addr().String())
-	return &running{chatd.Vault{URL: "https://" + public.Addr().String(), Pin: chatd.Pin(pin)}, id}, nil
+	return p
 }
 
-// certificate makes a certificate that its own key signs.
-func certificate(hosts ...string) (tls.Certificate, error) {
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	return chatd.MakeCertificate(key, time.Now(), hosts...)
-}
-
-// front serves chatd in both its roles, and writes the server card.
-func (n *network) front(ctx context.Context, accounts *issuer.Issuer, vault *running, relay tls.Certificate, public net.Listener) error {
-	own, err := certificate("127.0.0.1", "::1", "localhost")
-	if err != nil {
-		return err
-	}
-	keys, err := token.Static(accounts.JWKS())
-	if err != nil {
-		return err
-	}
-	log, err := audit.Open(n.path("audit.log"), audit.Options{})
-	if err != nil {
-		return err
-	}
-	n.later(log.Close)
-	names, err := chatd.NewNameKey(random())
-	if err != nil {
-		return err
-	}
-	s, err := chatd.New(chatd.Config{
-		Relay: &chatd.Relay{
-			Issuers:     []token.Issuer{{Name: accounts.Name(), Audience: chatdAudience, Algorithms: []string{"EdDSA"}, Keys: keys}},
-			Vaults:      []chatd.Vault{vault.Vault},
-			Certificate: relay,
-		},
-		Issuer: accounts, Audit: log, Names: names, Limits: chatd.Limits{DrainDelay: -1},
-		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &own, nil },
-	})
-	if err != nil {
-		return err
-	}
-	return n.serveFront(ctx, s, public, vault.fleet, own)
-}
-
-func (n *network) serveFront(ctx context.Context, s *chatd.Server, public net.Listener, id string, own tls.Certificate) error {
-	admin, err := n.listen("127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	n.admin = append(n.admin, "chatd http://"+admin.Addr().String())
-	go func() { n.ended <- s.Serve(ctx, chatd.Listeners{Public: public, Admin: admin}) }()
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: own.Certificate[0]})
-	card, err := json.MarshalIndent(map[string]string{"url": n.url, "fleet": id, "ca": string(ca)}, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(n.path("card.json"), append(card, '\n'), 0o644)
+func (p *process) end() error {
+	p.stop()
+	<-p.done
+	return p.err
 }
 
 // tell prints what there is, and what to try.
-func (n *network) tell(w io.Writer) {
+func (n *network) tell(ctx context.Context, w io.Writer) {
 	card := n.path("card.json")
 	fmt.Fprintf(w, "devnet: a vault and its front end, for development. Nothing here protects anything.\n\n")
-	fmt.Fprintf(w, "  server card  %s\n  chatd        %s\n", card, n.url)
-	for _, a := range n.admin {
-		fmt.Fprintf(w, "  operator     %s/metrics\n", a)
+	fmt.Fprintf(w, "  server card  %s\n", card)
+	for _, f := range n.fronts {
+		fmt.Fprintf(w, "  chatd        %s  operator: http://%s/status\n", f.url, f.admin)
+	}
+	for _, r := range n.replicas {
+		fmt.Fprintf(w, "  vaultd %-5d operator: http://%s/status\n", r.number, r.admin)
+	}
+	if len(n.replicas) > 1 {
+		fmt.Fprintln(w)
+		n.table(ctx, w)
+		fmt.Fprintf(w, "\nType stop N, start N or status. A majority of %d must run.\n", len(n.replicas)/2+1)
 	}
 	fmt.Fprintf(w, "\nIn another terminal; the codes for logging in are printed here:\n\n")
 	fmt.Fprintf(w, "  keepsake enable ~/Chats --cloud %s --server %s \\\n    --handle you@example.org --password --accept-insecure-vault\n", n.path("cloud"), card)
@@ -288,25 +195,14 @@ func (n *network) tell(w io.Writer) {
 	fmt.Fprintf(w, "Ctrl-C ends it and deletes %s, the cloud folder in it too.\n", n.o.dir)
 }
 
-// wait returns when ctx ends or a server does.
-func (n *network) wait(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-n.ended:
-		n.ended <- nil // close waits for two
-		return errors.Join(errors.New("a server ended by itself"), err)
-	}
-}
-
-// close ends the servers and then undoes the rest, the last first.
+// close ends the servers, those in front first, and then undoes the rest, the last
+// first.
 func (n *network) close() (err error) {
-	n.stop()
-	for range len(n.admin) {
-		err = errors.Join(err, <-n.ended)
+	for _, f := range n.fronts {
+		err = errors.Join(err, f.close())
 	}
-	for _, l := range n.listeners {
-		l.Close() // those of a start that failed; the others are closed
+	for _, r := range n.replicas {
+		err = errors.Join(err, r.close())
 	}
 	for i := len(n.undo) - 1; i >= 0; i-- {
 		err = errors.Join(err, n.undo[i]())
