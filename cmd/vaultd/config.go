@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"keepsake.example/fleet"
 	"keepsake.example/internal/command"
 	"keepsake.example/vaultd"
 )
@@ -21,6 +22,11 @@ type config struct {
 	TLSKey     string   `toml:"tls_key"`
 	Relays     []string `toml:"relays"`
 	LockMemory bool     `toml:"lock_memory"`
+
+	Fleet        string `toml:"fleet"`
+	Peers        string `toml:"peers"`
+	Keys         string `toml:"keys"`
+	GroupAnchors string `toml:"group_anchors"`
 
 	InsecureSoftwareAnchor bool `toml:"insecure_software_anchor"`
 	InsecureWaits          bool `toml:"insecure_waits"`
@@ -60,7 +66,7 @@ func defaults() config {
 	d := vaultd.DefaultLimits()
 	return config{
 		Listen: "127.0.0.1:7443", Admin: "127.0.0.1:7444", State: "state", Anchor: "software", AnchorDir: "anchor",
-		TLSKey: "tls.key", LockMemory: true,
+		TLSKey: "tls.key", LockMemory: true, Keys: "member.keys", GroupAnchors: "anchors",
 		Limits: limits{
 			Concurrent: d.Concurrent, Queue: d.Queue, QueueWait: command.Duration(d.QueueWait), PerAccount: d.PerAccount,
 			Commit: command.Duration(d.Commit), Drain: command.Duration(d.Drain), Quantum: command.Duration(d.Quantum),
@@ -100,6 +106,9 @@ func (c *config) check() error {
 	}
 	if !c.InsecureSoftwareAnchor {
 		return errors.New("the software anchor protects nothing from who operates this machine; set insecure_software_anchor = true to accept that, for development only")
+	}
+	if _, err := fleet.ParseID(c.Fleet); c.Fleet != "" && err != nil {
+		return fmt.Errorf("fleet is %q, which is no fleet id", c.Fleet)
 	}
 	if len(c.Issuers) == 0 {
 		return errors.New("no [[issuer]]: nobody could prove which account a request is about")

@@ -21,12 +21,14 @@ var (
 	exitNewer       = command.Exit{Code: 9, Name: "newer", Meaning: "the files were written by a newer version"}
 	exitHalted      = command.Exit{Code: 11, Name: "halted", Meaning: "the replica halted while it ran"}
 	exitClock       = command.Exit{Code: 12, Name: "clock", Meaning: "the host's date cannot be right"}
+	exitRefused     = command.Exit{Code: 14, Name: "refused", Meaning: "the fleet refuses the change: rules or signatures"}
+	exitNoQuorum    = command.Exit{Code: 15, Name: "no-quorum", Meaning: "too few members of the fleet can be reached to decide"}
 	exitInterrupted = command.Exit{Code: 130, Name: "interrupted", Meaning: "stopped at once, by a second signal"}
 )
 
 var exits = []command.Exit{
 	command.Done, command.Failed, command.Misused, command.Config, command.NotFound, exitDamaged, exitRolledBack, exitBusy, exitUnreachable,
-	exitNewer, command.NoRoom, exitHalted, exitClock, command.Exists, exitInterrupted,
+	exitNewer, command.NoRoom, exitHalted, exitClock, command.Exists, exitRefused, exitNoQuorum, exitInterrupted,
 }
 
 var errInterrupted = errors.New("interrupted")

@@ -22,7 +22,11 @@ var update = flag.Bool("update", false, "write testdata/help.txt anew")
 // All help texts, as a person sees them: a change of one is a change to review.
 func TestHelpIsGolden(t *testing.T) {
 	var all strings.Builder
-	for _, args := range [][]string{{"help"}, {"help", "init"}, {"help", "serve"}, {"help", "status"}, {"help", "bundle"}, {"help", "checkpoint"}} {
+	pages := [][]string{{"help"}, {"help", "operator"}, {"help", "operator", "propose"}}
+	for _, c := range program.Commands {
+		pages = append(pages, append([]string{"help"}, strings.Fields(c.Name)...))
+	}
+	for _, args := range pages {
 		text := vault(t, args...).wants(t, command.Done).out
 		text, _, _ = strings.Cut(text, "\nExit codes:") // the same under each
 		fmt.Fprintf(&all, "$ vaultd %s\n%s\n", strings.Join(args, " "), text)

@@ -25,10 +25,11 @@ type founding struct {
 	weakWaits                         bool
 	waits                             time.Duration
 	attempts                          uint
+	fleet                             fleeting
 }
 
 var initCommand = command.Command[app, options]{
-	Name: "init", Args: "DIR", Short: "found a fleet: keys, policy, configuration",
+	Name: "init", Args: "DIR", Short: "found a fleet, or make a machine that joins one",
 	Long: `Founds a fleet in DIR, which must not exist or be empty: its identity key, which
 never leaves the vault, its first channel key, its policy, and DIR/vaultd.toml,
 which explains every setting. Prints
@@ -38,39 +39,57 @@ which explains every setting. Prints
 
 and writes DIR/bundle, the signed bundle that clients will fetch through chatd.
 The policy (attempts, waits) is part of the fleet: it is not changed later by
-editing a file.`,
+editing a file.
+
+A fleet of several machines is founded on one of them, with --operator for each
+of those who will sign its changes (vaultd operator keygen), --quorum, and what
+the others know this machine by: --name, --data-center, --advertise.
+
+With --join FLEET nothing is founded. DIR gets the keys of a new machine, its
+vaultd.toml, and DIR/member.card, which operators need to take it in: vaultd
+operator propose add. Then: vaultd join.`,
 	Example: `  vaultd init /var/lib/vaultd --insecure-software-anchor \
     --issuer https://id.example.org --audience vault --jwks /etc/vaultd/jwks.json \
-    --relay 3f0c…64 hex digits, from chatd…`,
+    --relay 3f0c…64 hex digits, from chatd… \
+    --name fra1 --data-center frankfurt --advertise 10.0.1.5:7445 \
+    --operator alice=5c0e… --operator bob=77a1… --operator carol=03fe… --quorum 2
+  vaultd init /var/lib/vaultd --join 9a3c…the fleet id… --name ams1 \
+    --data-center amsterdam --advertise 10.0.2.5:7445 ...as above, without operators`,
 	Flags: func(f *flag.FlagSet, o *options) {
 		n := &o.founding
-		f.StringVar(&n.issuer, "issuer", "", "`NAME` of the issuer of access tokens, their iss")
-		f.StringVar(&n.audience, "audience", "keepsake-vault", "`NAME` of this vault in tokens, their aud; not chatd's")
-		f.StringVar(&n.algorithm, "algorithm", "EdDSA", "`NAME` of the issuer's algorithm: EdDSA, ES256, RS256 or PS256")
-		f.StringVar(&n.jwks, "jwks", "", "`FILE` or https URL with the issuer's public keys, a JWK Set")
-		f.StringVar(&n.listen, "listen", "127.0.0.1:7443", "`ADDRESS` where chatd connects; the admin address is the next port on loopback")
-		f.Func("relay", "`PIN` of a chatd's client certificate, 64 hex digits; may be given again", func(s string) error {
-			pin, err := vaultd.ParsePin(s)
-			n.relays = append(n.relays, pin.String())
-			return err
-		})
-		f.BoolVar(&n.anyRelay, "insecure-any-relay", false, "let anybody connect; development only")
-		f.BoolVar(&n.softwareAnchor, "insecure-software-anchor", false, "accept the software anchor, which protects nothing; development only, and needed as long as there is no other")
-		f.Func("insecure-waits", "`PERIOD` to wait after every attempt (0s, 5s) in place of the default's growing waits; development only", func(s string) (err error) {
-			n.weakWaits = true
-			n.waits, err = time.ParseDuration(s)
-			return err
-		})
-		f.UintVar(&n.attempts, "attempts", 10, "largest `NUMBER` of attempts of a record, 1 to 10")
+		n.flags(f)
+		n.fleet.flags(f)
 	},
 	Run: (*app).init,
+}
+
+func (n *founding) flags(f *flag.FlagSet) {
+	f.StringVar(&n.issuer, "issuer", "", "`NAME` of the issuer of access tokens, their iss")
+	f.StringVar(&n.audience, "audience", "keepsake-vault", "`NAME` of this vault in tokens, their aud; not chatd's")
+	f.StringVar(&n.algorithm, "algorithm", "EdDSA", "`NAME` of the issuer's algorithm: EdDSA, ES256, RS256 or PS256")
+	f.StringVar(&n.jwks, "jwks", "", "`FILE` or https URL with the issuer's public keys, a JWK Set")
+	f.StringVar(&n.listen, "listen", "127.0.0.1:7443", "`ADDRESS` where chatd connects; the admin address is the next port on loopback")
+	f.Func("relay", "`PIN` of a chatd's client certificate, 64 hex digits; may be given again", func(s string) error {
+		pin, err := vaultd.ParsePin(s)
+		n.relays = append(n.relays, pin.String())
+		return err
+	})
+	f.BoolVar(&n.anyRelay, "insecure-any-relay", false, "let anybody connect; development only")
+	f.BoolVar(&n.softwareAnchor, "insecure-software-anchor", false, "accept the software anchor, which protects nothing; development only, and needed as long as there is no other")
+	f.Func("insecure-waits", "`PERIOD` to wait after every attempt (0s, 5s) in place of the default's growing waits; development only", func(s string) (err error) {
+		n.weakWaits = true
+		n.waits, err = time.ParseDuration(s)
+		return err
+	})
+	f.UintVar(&n.attempts, "attempts", 10, "largest `NUMBER` of attempts of a record, 1 to 10")
 }
 
 type initJSON struct {
 	Fleet    string   `json:"fleet"`
 	Server   string   `json:"server_pin"`
 	Config   string   `json:"config"`
-	Bundle   string   `json:"bundle"`
+	Bundle   string   `json:"bundle,omitempty"` // of a founder
+	Card     string   `json:"card,omitempty"`   // of a machine that can be a member among others
 	Insecure []string `json:"insecure"`
 }
 
@@ -78,6 +97,9 @@ func (a *app) init(ctx context.Context, o *options) error {
 	n := o.founding
 	if n.issuer == "" || n.jwks == "" {
 		return command.Usage("--issuer and --jwks are missing: without them nobody could prove whose account a request is about", "see: vaultd help init")
+	}
+	if err := n.fleet.check(); err != nil {
+		return err
 	}
 	dir, err := command.NewFolder(o.args[0], "choose a new folder; an existing fleet is never founded anew")
 	if err != nil {
@@ -87,28 +109,67 @@ func (a *app) init(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	text, err := c.write() // refused here, before anything is founded
+	if _, err := c.write(); err != nil { // refused here, before anything is founded
+		return err
+	}
+	c.file = filepath.Join(dir, "vaultd.toml")
+	result, err := a.make(ctx, &n, &c)
 	if err != nil {
 		return err
 	}
-	result := initJSON{Config: filepath.Join(dir, "vaultd.toml"), Bundle: filepath.Join(dir, "bundle"), Insecure: c.insecure()}
-	if result.Server, err = a.makeTLS(filepath.Join(dir, "tls.key")); err != nil {
-		return err
-	}
-	if result.Fleet, err = n.found(ctx, dir, result.Bundle); err != nil {
-		return err
-	}
-	if err := durable.CreateExclusive(result.Config, text, 0o600); err != nil {
-		return fmt.Errorf("writing the configuration: %w", err)
-	}
 	a.warn(result.Insecure)
-	return a.Emit(result, func(w io.Writer) {
-		fmt.Fprintf(w, "fleet id    %s\nserver pin  %s\nbundle      %s\n\n", result.Fleet, result.Server, result.Bundle)
-		if c.servable() != nil {
-			fmt.Fprintf(w, "next: list the client pin that chatd init prints under relays in %s\n", result.Config)
+	return a.Emit(result, func(w io.Writer) { result.write(w, &c) })
+}
+
+// make makes keys and files, the configuration last: without it nothing runs.
+func (a *app) make(ctx context.Context, n *founding, c *config) (*initJSON, error) {
+	dir := filepath.Dir(c.file)
+	result := &initJSON{Config: c.file, Insecure: c.insecure()}
+	var err error
+	if result.Server, err = a.makeTLS(c.path(c.TLSKey)); err != nil {
+		return nil, err
+	}
+	var card vaultd.Card
+	if n.fleet.advertise != "" {
+		result.Card = filepath.Join(dir, "member.card")
+		if card, err = n.fleet.makeKeys(c, result.Card); err != nil {
+			return nil, err
 		}
-		fmt.Fprintf(w, "then: vaultd serve --config %s\n", result.Config)
-	})
+	}
+	if n.fleet.join == "" {
+		result.Bundle = filepath.Join(dir, "bundle")
+		if c.Fleet, err = n.found(ctx, c, card, result.Bundle); err != nil {
+			return nil, err
+		}
+	}
+	result.Fleet = c.Fleet
+	text, err := c.write()
+	if err != nil {
+		return nil, err
+	}
+	if err := durable.CreateExclusive(c.file, text, 0o600); err != nil {
+		return nil, fmt.Errorf("writing the configuration: %w", err)
+	}
+	return result, nil
+}
+
+func (j *initJSON) write(w io.Writer, c *config) {
+	fmt.Fprintf(w, "fleet id    %s\nserver pin  %s\n", j.Fleet, j.Server)
+	if j.Bundle != "" {
+		fmt.Fprintf(w, "bundle      %s\n", j.Bundle)
+	}
+	if j.Card != "" {
+		fmt.Fprintf(w, "card        %s\n", j.Card)
+	}
+	fmt.Fprintln(w)
+	if c.servable() != nil {
+		fmt.Fprintf(w, "next: list the client pin that chatd init prints under relays in %s\n", j.Config)
+	}
+	if j.Bundle == "" {
+		fmt.Fprintf(w, "next: give %s to an operator, for vaultd operator propose add\n", j.Card)
+		fmt.Fprintf(w, "then: vaultd join --config %s\n", j.Config)
+	}
+	fmt.Fprintf(w, "then: vaultd serve --config %s\n", j.Config)
 }
 
 func (n founding) config() (config, error) {
@@ -118,6 +179,7 @@ func (n founding) config() (config, error) {
 		return c, command.Usage(err.Error(), "--listen 127.0.0.1:7443")
 	}
 	c.Listen, c.Admin, c.Relays = n.listen, admin, n.relays
+	c.Fleet, c.Peers = n.fleet.join, n.fleet.listenAt()
 	c.InsecureSoftwareAnchor, c.InsecureAnyRelay, c.InsecureWaits = n.softwareAnchor, n.anyRelay, n.weakWaits
 	i := issuer{Name: n.issuer, Audience: n.audience, Algorithms: []string{n.algorithm}, MaxLife: command.Duration(time.Hour)}
 	if strings.HasPrefix(n.jwks, "https://") {
@@ -146,14 +208,16 @@ func (n founding) policy() fleet.Policy {
 }
 
 // found makes the fleet and its first bundle, and returns the fleet id.
-func (n founding) found(ctx context.Context, dir, bundle string) (string, error) {
-	anchor, err := software.Open(filepath.Join(dir, "anchor"))
+func (n founding) found(ctx context.Context, c *config, self vaultd.Card, bundle string) (string, error) {
+	anchor, err := software.Open(c.path(c.AnchorDir))
 	if err != nil {
 		return "", fmt.Errorf("making the anchor: %w", err)
 	}
 	defer anchor.Close()
-	f := vaultd.Founding{Dir: filepath.Join(dir, "state"), Anchor: anchor, Policy: n.policy()}
-	id, signed, err := vaultd.Found(ctx, f)
+	id, signed, err := vaultd.Found(ctx, vaultd.Founding{
+		Dir: c.path(c.State), Anchor: anchor, Policy: n.policy(), Self: self,
+		Operators: n.fleet.sorted(), Quorum: uint8(n.fleet.quorum), Groups: uint32(n.fleet.groups), GroupAnchor: c.groupAnchor,
+	})
 	if err != nil {
 		return "", fmt.Errorf("founding the fleet: %w", err)
 	}

@@ -33,5 +33,8 @@ func main() {
 		os.Exit(exitInterrupted.Code)
 	}()
 	a := &app{Output: command.Output{Out: os.Stdout, Err: os.Stderr}, hardened: vaultd.Harden()}
+	if info, err := os.Stdin.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+		a.in = os.Stdin
+	}
 	os.Exit(a.run(ctx, os.Args[1:]))
 }

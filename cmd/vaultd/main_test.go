@@ -19,20 +19,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rogpeppe/go-internal/testscript"
+
 	"keepsake.example/fleet"
 	"keepsake.example/internal/command"
 	"keepsake.example/token"
 	"keepsake.example/vaultd"
 )
 
-// TestMain lets the test binary be vaultd itself, for tests that need a process of its own.
-func TestMain(m *testing.M) {
-	if os.Getenv("VAULTD_TEST_AS_COMMAND") != "" {
-		main()
-		return
-	}
-	os.Exit(m.Run())
-}
+// TestMain lets the test binary be vaultd itself, for tests that need processes of their own.
+func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"vaultd": main}) }
 
 // result is how a command ended.
 type result struct {
@@ -345,8 +341,7 @@ func TestKilledProcessStartsAgain(t *testing.T) {
 	config := filepath.Join(dir, "vaultd.toml")
 	admin := must(readConfig(config)).Admin
 	for range 3 {
-		c := exec.Command(os.Args[0], "serve", "--config", config)
-		c.Env = append(os.Environ(), "VAULTD_TEST_AS_COMMAND=1")
+		c := exec.Command("vaultd", "serve", "--config", config) // this test's binary: TestMain
 		var errs bytes.Buffer
 		c.Stderr, c.Stdout = &errs, io.Discard
 		if err := c.Start(); err != nil {

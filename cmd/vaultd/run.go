@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"io"
+	"slices"
 
 	"keepsake.example/internal/command"
 )
@@ -9,7 +11,8 @@ import (
 // app is one run of the command.
 type app struct {
 	command.Output
-	hardened error // why the memory is not kept from other processes
+	hardened error     // why the memory is not kept from other processes
+	in       io.Reader // where a person types; nil when nobody does
 }
 
 // options are the flags of all commands; each command defines those it has.
@@ -22,6 +25,12 @@ type options struct {
 	args     []string
 	founding founding
 	accept   bool
+	roster   string
+	changes  bool
+	key      string
+	yes      bool
+	proposal proposal
+	to       uint
 }
 
 const rootHelp = `vaultd is one replica of a Backup Key Vault. It keeps, sealed, what turns a
@@ -35,7 +44,11 @@ To begin:
 
 var program = command.Program[app, options]{
 	Name: "vaultd", Help: rootHelp, Exits: exits, Explain: explain, JSON: true, Flags: command.Columns,
-	Commands:  []command.Command[app, options]{initCommand, serveCommand, statusCommand, bundleCommand, checkpointCommand},
+	Commands: slices.Concat([]command.Command[app, options]{
+		initCommand, joinCommand, serveCommand, statusCommand, transferCommand, drainCommand, replaceCommand, bundleCommand, checkpointCommand,
+		keygenCommand, showCommand,
+	}, proposeCommands(), []command.Command[app, options]{signCommand, submitCommand}),
+	Groups:    map[string]string{"operator": operatorGroup, "operator propose": proposeGroup},
 	Arguments: func(o *options, args []string) { o.args = args },
 }
 

@@ -7,17 +7,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
+	"keepsake.example/anchor"
 	"keepsake.example/anchor/software"
 	"keepsake.example/fleet"
 	"keepsake.example/internal/command"
@@ -58,25 +56,46 @@ func (a *app) serve(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, anchor.Close()) }()
-	tokens, err := verifier(c)
+	v, err := c.server(log, locked, anchor, o.accept)
 	if err != nil {
 		return err
 	}
-	jump := time.Duration(c.Limits.MaxClockJump)
-	if o.accept {
-		jump = 1<<63 - 1
-	}
-	s, err := vaultd.New(ctx, vaultd.Config{
-		Dir: c.path(c.State), Anchor: anchor, Tokens: tokens, Limits: c.Limits.limits(), MaxClockJump: jump, Log: log,
-		AcceptInsecureAnchor: c.InsecureSoftwareAnchor, AcceptInsecureWaits: c.InsecureWaits, Notes: append(c.insecureListener(), locked...),
-	})
+	s, err := vaultd.New(ctx, v)
 	if err != nil {
 		return err
 	}
 	for _, w := range s.Warnings() {
 		log.Warn("insecure", "choice", w)
 	}
+	if id := fleet.FormatID(s.Fleet()); c.Fleet != "" && c.Fleet != id {
+		return errors.Join(command.BadConfig("the files are of fleet "+id+", and vaultd.toml says "+c.Fleet, "is state the right folder?"), s.Close())
+	}
 	return errors.Join(a.listen(ctx, c, s, log), s.Close())
+}
+
+// server is the configuration as vaultd takes it.
+func (c *config) server(log *slog.Logger, locked []string, a anchor.Anchor, anyClock bool) (vaultd.Config, error) {
+	tokens, err := verifier(c)
+	if err != nil {
+		return vaultd.Config{}, err
+	}
+	keys, err := c.openKeys()
+	if err != nil {
+		return vaultd.Config{}, err
+	}
+	peers, err := c.listenPeers()
+	if err != nil {
+		return vaultd.Config{}, err
+	}
+	jump := time.Duration(c.Limits.MaxClockJump)
+	if anyClock {
+		jump = 1<<63 - 1
+	}
+	return vaultd.Config{
+		Dir: c.path(c.State), Anchor: a, Tokens: tokens, Limits: c.Limits.limits(), MaxClockJump: jump, Log: log,
+		Keys: keys, Peers: peers, GroupAnchor: c.groupAnchor,
+		AcceptInsecureAnchor: c.InsecureSoftwareAnchor, AcceptInsecureWaits: c.InsecureWaits, Notes: append(c.insecureListener(), locked...),
+	}, nil
 }
 
 // openAnchor opens the anchor that init made. One that is not there is not made: an empty
@@ -224,39 +243,3 @@ func nextPort(listen string) (string, error) {
 	}
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(n+1)), nil
 }
-
-// get asks the admin listener.
-func get(ctx context.Context, method, admin, path string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method, "http://"+admin+path, nil)
-	if err != nil {
-		return nil, command.BadConfig(fmt.Sprintf("admin address %q: %v", admin, err), "")
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return nil, fmt.Errorf("asking vaultd at %s: %w", admin, err)
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
-	if err != nil {
-		return nil, fmt.Errorf("reading vaultd's answer: %w", err)
-	}
-	if answer.StatusCode >= 300 {
-		return nil, refused(admin, answer, string(body))
-	}
-	return body, nil
-}
-
-// refused is what an answer of the admin listener says that is no success.
-func refused(admin string, answer *http.Response, body string) error {
-	message := fmt.Sprintf("vaultd at %s: %s: %s", admin, answer.Status, strings.TrimSpace(body))
-	if answer.StatusCode == http.StatusInsufficientStorage {
-		return command.Fail(command.NoRoom, message, "make room on the disk of the replica's files; a checkpoint needs as much again as the last one, until it is whole")
-	}
-	return errors.New(message)
-}
-
-// adminTimeout bounds a question to the admin listener; a checkpoint of ten
-// million accounts takes most of it.
-const adminTimeout = 2 * time.Minute

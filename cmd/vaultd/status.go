@@ -6,16 +6,22 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
 
 	"keepsake.example/internal/command"
+	"keepsake.example/roster"
 	"keepsake.example/vaultd"
 )
 
 var statusCommand = command.Command[app, options]{
-	Name: "status", Short: "how a running vaultd stands",
+	Name: "status", Short: "how a running vaultd and its fleet stand",
 	Long: `Asks the vaultd that runs with this configuration, through its admin address, how
-it stands: whether it answers, what is insecure, its channel keys, its replica and
-anchor. Exit code 8 when it does not answer, 11 when its replica has halted.`,
+it stands and what it sees of its fleet: a line for each member, with its role, how
+far its log is behind (lag, in entries), its anchor, its version, what it holds, and
+how the link to it is. Says how many voters may still be lost before service stops.
+Any member can be asked. Exit code 8 when it does not answer, 11 when it has halted.`,
 	Example: `  vaultd status --config /var/lib/vaultd/vaultd.toml
   vaultd status --admin 127.0.0.1:7444 --json`,
 	Flags: adminFlags,
@@ -48,11 +54,14 @@ func (a *app) status(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	var st vaultd.Status
-	if err := json.Unmarshal(text, &st); err != nil {
+	st := statusJSON{Margins: []margin{}}
+	if err := json.Unmarshal(text, &st.Status); err != nil {
 		return fmt.Errorf("reading vaultd's answer: %w", err)
 	}
-	if err := a.Emit(st, func(w io.Writer) { writeStatus(w, st) }); err != nil {
+	for _, g := range st.Groups {
+		st.Margins = append(st.Margins, marginOf(&st.Status, g))
+	}
+	if err := a.Emit(st, func(w io.Writer) { st.write(w) }); err != nil {
 		return err
 	}
 	if st.Halted != "" {
@@ -61,14 +70,60 @@ func (a *app) status(ctx context.Context, o *options) error {
 	return nil
 }
 
-func writeStatus(w io.Writer, st vaultd.Status) {
+// statusJSON is a member's word, and what follows from it.
+type statusJSON struct {
+	vaultd.Status
+	Margins []margin `json:"margins"`
+}
+
+// margin is how many voters a group can still lose, as seen from the member that was asked.
+type margin struct {
+	Group  uint32 `json:"group"`
+	Voters int    `json:"voters"`
+	Up     int    `json:"voters_up"` // the links to them are up, or it is the member itself
+	Needed int    `json:"voters_needed"`
+}
+
+func marginOf(st *vaultd.Status, g vaultd.GroupStatus) margin {
+	up := map[uint64]bool{}
+	for _, m := range st.Members {
+		up[m.Number] = m.Link != "down"
+	}
+	m := margin{Group: g.Group}
+	for _, member := range g.Members {
+		if member.Learner {
+			continue
+		}
+		m.Voters++
+		if up[member.Number] {
+			m.Up++
+		}
+	}
+	m.Needed = roster.Needed(m.Voters, int(st.Roster.Tolerate))
+	return m
+}
+
+func (m margin) String() string {
+	text := fmt.Sprintf("%d of %d voters up, %d needed", m.Up, m.Voters, m.Needed)
+	switch {
+	case m.Up < m.Needed:
+		return text + ": NOTHING IS SERVED"
+	case m.Up == m.Needed && m.Voters > m.Needed:
+		return text + ": ONE MORE LOSS STOPS SERVICE"
+	case m.Up == m.Needed:
+		return text + ": no loss is survived"
+	}
+	return fmt.Sprintf("%s: %d more can be lost", text, m.Up-m.Needed)
+}
+
+func (st *statusJSON) write(w io.Writer) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-13s %s\n", name, command.OneLine(fmt.Sprintf(format, args...)))
 	}
 	row("fleet", "%s", st.Fleet)
-	row("ready", "%s", yesNo(st.Ready))
+	row("ready", "%s", st.readiness())
 	row("time", "%s", st.Time)
-	row("accounts", "at most %d", st.Accounts)
+	row("accounts", "at most %d, %d MiB", st.Accounts, st.Bytes>>20)
 	row("requests", "%d in work, %d waiting", st.InFlight, st.Queued)
 	r := st.Replica
 	row("replica", "member %d, %s of term %d, applied %d of %d", r.Member, r.Role, r.Term, r.Applied, r.Committed)
@@ -81,9 +136,70 @@ func writeStatus(w io.Writer, st vaultd.Status) {
 	for _, k := range st.Keys {
 		row("channel key", "%s  %s to %s", k.ID, k.NotBefore, k.NotAfter)
 	}
+	g := st.Roster
+	row("rules", "change %d; %d of %d operators sign; version %d or newer; tolerated rollbacks %d", g.Serial, g.Quorum, g.Operators, g.MinVersion, g.Tolerate)
+	for _, m := range st.Margins {
+		row(fmt.Sprintf("group %d", m.Group), "%s", m)
+	}
+	for _, p := range st.Problems {
+		row("PROBLEM", "%s", p)
+	}
 	for _, i := range st.Insecure {
 		row("INSECURE", "%s", i)
 	}
+	if len(st.Members) > 1 {
+		st.writeMembers(w)
+	}
+}
+
+func (st *statusJSON) readiness() string {
+	if st.Draining {
+		return "NO: draining"
+	}
+	return yesNo(st.Ready)
+}
+
+// writeMembers is the table of the fleet's members; the one that was asked has a star.
+func (st *statusJSON) writeMembers(w io.Writer) {
+	var furthest uint64
+	for _, m := range st.Members {
+		if m.Report != nil {
+			furthest = max(furthest, m.Report.Applied)
+		}
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "\n\tname\tdata center\trole\tterm\tapplied\tlag\tanchor\tversion\taccounts\tMiB\tlink")
+	for _, m := range st.Members {
+		number := strconv.FormatUint(m.Number, 10)
+		if m.Number == st.Member {
+			number += "*"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", number, m.Name, m.DataCenter, reported(m, furthest), command.OneLine(link(m)))
+	}
+	table.Flush()
+}
+
+// reported is what a member says of itself, in cells; dashes when it does not answer.
+func reported(m vaultd.MemberStatus, furthest uint64) string {
+	r := m.Report
+	if r == nil {
+		role := "voter"
+		if m.Learner {
+			role = "learner"
+		}
+		return role + strings.Repeat("\t-", 7)
+	}
+	return fmt.Sprintf("%s\t%d\t%d\t%d\t%s %d\t%d\t%d\t%d", r.Role, r.Term, r.Applied, furthest-r.Applied, r.Anchor, r.Counter, r.Version, r.Accounts, r.Bytes>>20)
+}
+
+func link(m vaultd.MemberStatus) string {
+	switch m.Link {
+	case "up":
+		return fmt.Sprintf("up, %.1f ms", m.RTT)
+	case "down":
+		return strings.TrimSuffix("DOWN since "+m.Since+": "+m.Problem, ": ")
+	}
+	return m.Link
 }
 
 func yesNo(b bool) string {

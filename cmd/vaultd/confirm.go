@@ -1,0 +1,38 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+
+	"keepsake.example/internal/command"
+)
+
+// maxTyped is how much of an answer is read, in bytes.
+const maxTyped = 256
+
+// confirm has a person type want, after having read what stands above. With yes nothing is
+// asked; without a person to ask it is refused.
+func (a *app) confirm(yes bool, question, want string) error {
+	if yes {
+		return nil
+	}
+	nobody := command.Usage("nobody to ask: this is no terminal", "read what is shown above, then add --yes")
+	if a.in == nil {
+		return nobody
+	}
+	fmt.Fprintf(a.Err, "%s\ntype %s to go on: ", question, want)
+	line, err := bufio.NewReader(io.LimitReader(a.in, maxTyped)).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return fmt.Errorf("reading the answer: %w", err)
+	}
+	if line == "" {
+		fmt.Fprintln(a.Err)
+		return nobody
+	}
+	if strings.TrimSpace(line) != want {
+		return command.Fail(command.Failed, "not confirmed; nothing was done", "")
+	}
+	return nil
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+
+	"keepsake.example/internal/command"
+)
+
+var transferCommand = command.Command[app, options]{
+	Name: "transfer", Short: "give the leadership to another member",
+	Long: `Has the leader give its place to another voter: the one that is named with --to, else
+the one that is furthest. Nothing is lost by it, and requests wait for some
+milliseconds. Any member may be asked. For work on the leader's machine, use drain.`,
+	Example: `  vaultd transfer --config /var/lib/vaultd/vaultd.toml --to 3`,
+	Flags: func(f *flag.FlagSet, o *options) {
+		adminFlags(f, o)
+		f.UintVar(&o.to, "to", 0, "`NUMBER` of the member that is to lead")
+	},
+	Run: (*app).transfer,
+}
+
+func (a *app) transfer(ctx context.Context, o *options) error {
+	path := "/transfer?" + url.Values{"to": {strconv.FormatUint(uint64(o.to), 10)}}.Encode()
+	return a.order(ctx, o, path, "given away")
+}
+
+var drainCommand = command.Command[app, options]{
+	Name: "drain", Short: "send chatd elsewhere, before this member is stopped",
+	Long: `Makes this member give the leadership away, if it has it, and answer no more clients:
+chatd goes to another member at once. It goes on following, and counts for the quorum,
+until it is stopped. Restart it to have it serve again. A stop by SIGTERM does all this
+by itself; drain is for looking first whether all is well without it.`,
+	Example: `  vaultd drain --config /var/lib/vaultd/vaultd.toml
+  vaultd status --config /var/lib/vaultd/vaultd.toml
+  systemctl restart vaultd`,
+	Flags: adminFlags,
+	Run:   (*app).drain,
+}
+
+func (a *app) drain(ctx context.Context, o *options) error {
+	return a.order(ctx, o, "/drain", "drained")
+}
+
+// order asks the admin listener to do something.
+func (a *app) order(ctx context.Context, o *options, path, done string) error {
+	admin, err := adminAddress(o)
+	if err != nil {
+		return err
+	}
+	if _, err := get(ctx, "POST", admin, path); err != nil {
+		return err
+	}
+	return a.Emit(map[string]bool{"done": true}, func(w io.Writer) { fmt.Fprintln(w, done) })
+}
+
+var replaceCommand = command.Command[app, options]{
+	Name: "replace", Args: "NUMBER", Short: "the steps that replace a dead or stolen member",
+	Long: `Prints the commands that put a new machine in the place of a member that is dead,
+stolen, or has been rolled back. It changes nothing itself: each step is a change that
+operators sign.
+
+The old member goes first. It may be in somebody's hands; and as long as it counts for
+the quorum, one more loss can stop the fleet. When so few voters are left that the
+fleet could stop by taking it out, the new machine comes first. A member that was
+rolled back is replaced like one that is dead: under a new number, from empty disks.`,
+	Example: `  vaultd replace 2 --config /var/lib/vaultd/vaultd.toml`,
+	Flags:   rosterFlags,
+	Run:     (*app).replace,
+}
+
+func (a *app) replace(ctx context.Context, o *options) error {
+	n, err := number(o.args[0], 1<<32-1)
+	if err != nil {
+		return err
+	}
+	r, err := readRoster(ctx, o)
+	if err != nil {
+		return err
+	}
+	old, ok := r.Member(n)
+	if !ok {
+		return command.Fail(command.NotFound, fmt.Sprintf("there is no member %d", n), "see: vaultd operator show")
+	}
+	newcomer := r.Highest + 1
+	first := "remove " + strconv.FormatUint(n, 10)
+	var steps []string
+	for _, p := range r.Placement {
+		for _, m := range p.Members {
+			if m.Number == n {
+				steps = append(steps, fmt.Sprintf("vaultd operator propose %s --group %d", first, p.Group))
+			}
+		}
+	}
+	steps = append(steps,
+		"vaultd operator propose "+first+" --because '...'     (sign, submit)",
+		fmt.Sprintf("on the new machine: vaultd init DIR --join %x --name NAME --data-center %s --advertise HOST:PORT ...", r.Fleet, old.DataCenter),
+		fmt.Sprintf("vaultd operator propose add member.card     (sign, submit: it is member %d)", newcomer),
+		"on the new machine: vaultd join --config DIR/vaultd.toml --roster FILE, then vaultd serve",
+		fmt.Sprintf("when vaultd status shows no lag: vaultd operator propose promote %d     (sign, submit)", newcomer),
+	)
+	result := map[string]any{"member": n, "name": old.Name, "successor": newcomer, "steps": steps}
+	return a.Emit(result, func(w io.Writer) {
+		fmt.Fprintf(w, "to replace member %d, %s in %s:\n", n, old.Name, old.DataCenter)
+		for i, step := range steps {
+			fmt.Fprintf(w, "  %d. %s\n", i+1, step)
+		}
+	})
+}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"keepsake.example/internal/command"
+	"keepsake.example/internal/durable"
+	"keepsake.example/roster"
+	"keepsake.example/vaultd"
+)
+
+// proposal is what propose is told.
+type proposal struct {
+	because  string
+	group    uint
+	quorum   uint
+	attempts uint
+	waits    string
+	coolDown string
+	grace    string
+}
+
+// change fills in what a change does; it may look at the roster and at the arguments.
+type change func(o *options, r *roster.Roster, c *roster.Change) error
+
+// proposeCommand is one kind of change.
+func proposeCommand(name, args, short, long, example string, kind roster.Kind, flags func(*flag.FlagSet, *proposal), fill change) command.Command[app, options] {
+	return command.Command[app, options]{
+		Name: "operator propose " + name, Args: args, Short: short, Long: long, Example: "  vaultd operator propose " + name + " " + example,
+		Flags: func(f *flag.FlagSet, o *options) {
+			rosterFlags(f, o)
+			f.StringVar(&o.out, "out", "", "`FILE` to write the text to; it must not exist (change-SERIAL.txt)")
+			f.StringVar(&o.proposal.because, "because", "", "`REASON` for people, in the signed text; at most 80 characters of ASCII")
+			if flags != nil {
+				flags(f, &o.proposal)
+			}
+		},
+		Run: func(a *app, ctx context.Context, o *options) error { return a.propose(ctx, o, kind, fill) },
+	}
+}
+
+func groupFlag(f *flag.FlagSet, p *proposal) {
+	f.UintVar(&p.group, "group", 0, "`NUMBER` of the group this is about; 0 is the one of all machines")
+}
+
+func proposeCommands() []command.Command[app, options] {
+	return []command.Command[app, options]{
+		proposeCommand("add", "CARD", "take in a machine, without a vote", `Takes a machine in: it gets the fleet's records and the log, and has no vote before it
+is promoted. CARD is the file member.card that vaultd init --join made on the machine.
+The group's secret is given to the key on that card: get it from the machine itself.`,
+			"/mnt/fra2/member.card --because 'replaces member 2'", roster.Add, nil, fillAdd),
+		proposeCommand("place", "NUMBER", "put a machine into another group, without a vote", `Puts a machine of the fleet into a group, so that it keeps that group's accounts. A
+group begins with the machines of group 0; it is moved by placing new members in it,
+promoting them, and removing the old ones.`,
+			"6 --group 3", roster.Add, groupFlag, fillMember),
+		proposeCommand("promote", "NUMBER", "give a member a vote", `Gives a member a vote. Do it when vaultd status shows no lag: a voter that is far behind
+counts as one that is down until it has caught up.`,
+			"6", roster.Promote, groupFlag, fillMember),
+		proposeCommand("demote", "NUMBER", "take a member's vote away", `Takes a member's vote away; it goes on following. Before a machine is taken out of
+service for long, so that the others do not wait for it.`,
+			"6", roster.Demote, groupFlag, fillMember),
+		proposeCommand("remove", "NUMBER", "take a member out for good", `Takes a member out for good: the others no longer listen to it, and its number is never
+given again. What it still has on its disks stays sealed under its anchor. A dead or
+stolen machine first, then its successor: vaultd help replace.`,
+			"2 --because 'its disk was stolen in Frankfurt'", roster.Remove, groupFlag, fillMember),
+		proposeCommand("address", "NUMBER HOST:PORT", "move a member to another address", `Says where the others reach a member from now on. The keys of its links stay, so that
+nobody else can answer there.`,
+			"3 10.0.3.9:7445", roster.SetAddress, nil, fillAddress),
+		proposeCommand("policy", "", "make the limits on guesses stricter", `Makes the policy stricter: what is not given stays. A change that is weaker anywhere is
+refused by the fleet, whoever signs it. Records that exist are not changed: the limits
+count for those that are registered from then on.`,
+			"--attempts 8 --cool-down 240h", roster.SetPolicy, policyFlags, fillPolicy),
+		proposeCommand("min-version", "VERSION", "the least version that may take part", `Raises the least version of vaultd that may take part. It only goes up; vaultd status
+shows each member's version. Members that are older stop.`,
+			"2", roster.SetMinVersion, nil, fillMinVersion),
+		proposeCommand("tolerate", "NUMBER", "how many members may have lost what they acknowledged", `Says how many voters of a group may have been put back to an older disk without the
+fleet losing anything: more of them must then take part in every step. It only goes up.`,
+			"1", roster.SetTolerate, nil, fillTolerate),
+		proposeCommand("operators", "NAME=KEY...", "other operators, or another quorum", `Replaces the list of operators: all of them, not only the new ones. A quorum of the old
+operators must sign, and a quorum of the new ones, which shows that they have their
+keys: with a list that nobody can sign for, the fleet could never be changed again.`,
+			"alice=5c0e… bob=77a1… carol=03fe… --quorum 2", roster.SetOperators, func(f *flag.FlagSet, p *proposal) {
+				f.UintVar(&p.quorum, "quorum", 0, "`NUMBER` of operators that must sign a change")
+			}, fillOperators),
+	}
+}
+
+func policyFlags(f *flag.FlagSet, p *proposal) {
+	f.UintVar(&p.attempts, "attempts", 0, "largest `NUMBER` of attempts of a record")
+	f.StringVar(&p.waits, "waits", "", "`PERIODS` to wait after the first, second … attempt: 0s,0s,1m,5m")
+	f.StringVar(&p.coolDown, "cool-down", "", "`PERIOD` until a change without the device's authority takes effect")
+	f.StringVar(&p.grace, "grace", "", "`PERIOD` for which a last attempt may be proved")
+}
+
+// propose writes the text of a change, if the fleet would take it.
+func (a *app) propose(ctx context.Context, o *options, kind roster.Kind, fill change) error {
+	r, err := readRoster(ctx, o)
+	if err != nil {
+		return err
+	}
+	c := r.Next(kind)
+	c.Because, c.Group = o.proposal.because, uint32(o.proposal.group)
+	if err := fill(o, r, c); err != nil {
+		return err
+	}
+	text, err := c.Text()
+	if err != nil {
+		return command.Usage(err.Error(), "see: vaultd help operator propose")
+	}
+	if err := tryOut(r, text); err != nil {
+		return refusal(err)
+	}
+	file := o.out
+	if file == "" {
+		file = fmt.Sprintf("change-%d.txt", c.Serial)
+	}
+	if err := durable.CreateExclusive(file, []byte(text), 0o644); err != nil {
+		return fmt.Errorf("writing the change: %w", err)
+	}
+	result := map[string]any{"file": file, "serial": c.Serial, "text": text, "signatures_needed": r.Quorum}
+	return a.Emit(result, func(w io.Writer) {
+		fmt.Fprintf(w, "%s\nwritten to %s; %d of %d operators must sign it:\n", text, file, r.Quorum, len(r.Operators))
+		fmt.Fprintf(w, "  vaultd operator sign %s --key NAME.key\n", file)
+	})
+}
+
+// tryOut says what the fleet would say, signatures aside: it is asked in a copy of the
+// roster whose only operator has just been drawn.
+func tryOut(r *roster.Roster, text string) error {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	signature, err := roster.Sign(text, key)
+	if err != nil {
+		return err
+	}
+	trial := r.Clone()
+	trial.Operators, trial.Quorum = []roster.Operator{{Name: "trial", Key: signature.Key}}, 1
+	_, err = trial.Apply(&roster.Signed{Text: text, Signatures: []roster.Signature{signature}})
+	if refused, ok := errors.AsType[*roster.Refusal](err); ok && refused.Code == roster.TooFew {
+		return nil // of the new operators: they sign later
+	}
+	return err
+}
+
+func fillAdd(o *options, r *roster.Roster, c *roster.Change) error {
+	text, err := command.ReadFile(o.args[0], 4096)
+	if err != nil {
+		return fmt.Errorf("reading the card: %w", err)
+	}
+	card, err := vaultd.ParseCard(string(text))
+	if err != nil {
+		return command.Fail(exitDamaged, o.args[0]+": "+err.Error(), "vaultd init --join makes such a file, member.card")
+	}
+	c.Member = card.Member(r.Highest + 1)
+	return nil
+}
+
+func fillMember(o *options, r *roster.Roster, c *roster.Change) (err error) {
+	if c.Kind == roster.Add && c.Group == 0 {
+		return command.Usage("--group is missing: which group the machine is to serve", "see: vaultd operator show")
+	}
+	c.Member.Number, err = number(o.args[0], roster.MaxNumber)
+	return err
+}
+
+func fillAddress(o *options, _ *roster.Roster, c *roster.Change) (err error) {
+	c.Member.Address = o.args[1]
+	c.Member.Number, err = number(o.args[0], roster.MaxNumber)
+	return err
+}
+
+func fillMinVersion(o *options, _ *roster.Roster, c *roster.Change) error {
+	n, err := number(o.args[0], 1<<32-1)
+	c.MinVersion = uint32(n)
+	return err
+}
+
+func fillTolerate(o *options, _ *roster.Roster, c *roster.Change) error {
+	n, err := number(o.args[0], roster.MaxVoters)
+	c.Tolerate = uint8(n)
+	return err
+}
+
+func number(text string, most uint64) (uint64, error) {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || n > most {
+		return 0, command.Usage(fmt.Sprintf("%q is no number up to %d", text, most), "")
+	}
+	return n, nil
+}
+
+func fillOperators(o *options, _ *roster.Roster, c *roster.Change) error {
+	for _, text := range o.args {
+		operator, err := parseOperator(text)
+		if err != nil {
+			return command.Usage(err.Error(), "vaultd operator keygen prints NAME=KEY")
+		}
+		c.Operators = append(c.Operators, operator)
+	}
+	slices.SortFunc(c.Operators, func(x, y roster.Operator) int { return strings.Compare(x.Name, y.Name) })
+	if o.proposal.quorum < 1 || o.proposal.quorum > roster.MaxOperators {
+		return command.Usage("--quorum is missing: how many of them must sign a change", "see: vaultd help operator propose operators")
+	}
+	c.Quorum = uint8(o.proposal.quorum)
+	return nil
+}
+
+// fillPolicy begins with the policy as it is.
+func fillPolicy(o *options, r *roster.Roster, c *roster.Change) error {
+	p, n := &c.Policy, &o.proposal
+	*p = r.Clone().Policy
+	if n.attempts > 10 {
+		return command.Usage(fmt.Sprintf("%d attempts are too many", n.attempts), "at most 10")
+	}
+	if n.attempts != 0 {
+		p.MaxAttempts = uint8(n.attempts)
+		p.Waits = p.Waits[:min(len(p.Waits), int(n.attempts)-1)]
+	}
+	if n.waits != "" {
+		p.Waits = nil
+		for _, text := range strings.Split(n.waits, ",") {
+			p.Waits = append(p.Waits, 0)
+			if err := setPeriod(&p.Waits[len(p.Waits)-1], text); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(setPeriod(&p.CoolDown, n.coolDown), setPeriod(&p.Grace, n.grace))
+}
+
+// setPeriod reads a period; "" leaves what is there.
+func setPeriod(to *uint64, text string) error {
+	if text == "" {
+		return nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return command.Usage(fmt.Sprintf("%q is no period", text), "with its unit: 90s, 5m, 168h")
+	}
+	*to = milliseconds(d)
+	return nil
+}
