@@ -124,17 +124,16 @@ func (s *Server) serveChange(w http.ResponseWriter, r *http.Request) {
 		s.log.Error("deciding a change", "error", err)
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 	default:
-		s.tellChange(w, c)
+		tellChange(w, c)
 	}
 }
 
-func (s *Server) tellChange(w http.ResponseWriter, c *roster.Change) {
+func tellChange(w http.ResponseWriter, c *roster.Change) {
 	text, err := c.Text()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	s.log.Info("the fleet was changed", "change", text)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	io.WriteString(w, text)
 }

@@ -198,6 +198,11 @@ func (f *fleetOf) next(kind roster.Kind) *roster.Change {
 	return must(vaultd.OpenRoster(must(f.asked.server.Roster()), f.fleet)).Next(kind)
 }
 
+// open reads a signed roster.
+func (f *fleetOf) open(signed []byte) (*roster.Roster, error) {
+	return vaultd.OpenRoster(signed, f.fleet)
+}
+
 // signed has two operators sign a change.
 func (f *fleetOf) signed(c *roster.Change, by ...ed25519.PrivateKey) []byte {
 	if by == nil {

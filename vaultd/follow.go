@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"keepsake.example/peer"
@@ -72,7 +73,9 @@ func (s *Server) takeOver(g *group) error {
 		s.die(errFleet)
 		return errFleet
 	}
-	s.known.Store(r)
+	if was := s.known.Swap(r); was.Serial != r.Serial {
+		s.log.Info("the fleet was changed", "serial", r.Serial, "change", s.lastAction())
+	}
 	if l := s.links.Load(); l != nil {
 		l.Update()
 	}
@@ -83,6 +86,16 @@ func (s *Server) takeOver(g *group) error {
 		s.die(&VersionError{r.MinVersion})
 	}
 	return s.keys.refresh(view)
+}
+
+// lastAction is what the last change did, in a line.
+func (s *Server) lastAction() string {
+	changes := s.Changes()
+	if len(changes) == 0 {
+		return ""
+	}
+	lines := strings.SplitN(changes[len(changes)-1], "\n", 5) // title, fleet, serial, what is done
+	return lines[min(3, len(lines)-1)]
 }
 
 // directory is who belongs to the fleet, for the links.
