@@ -11,7 +11,8 @@ import (
 const (
 	batchHead  = 3*8 + 4
 	entryHead  = 8 + 8 + 1 + 4
-	maxEntry   = 1 << 20  // longest entry that a configuration can allow
+	maxAsked   = 1 << 20 // longest entry that a configuration can allow
+	maxEntry   = maxAsked + originSize + changeOver
 	maxBody    = 16 << 20 // longest batch that is read
 	maxEntries = 1 << 16  // in one batch
 

@@ -11,7 +11,7 @@ import (
 
 // spec/replication.md §6.1.
 const (
-	checkpointMagic  = "ksp-chk\x01"
+	checkpointMagic  = "ksp-chk\x02"
 	checkpointHeader = len(checkpointMagic) + keyIDSize + saltSize
 	chunkSize        = 256 << 10 // of plaintext, in every chunk but the last
 	maxChunks        = 1 << 32

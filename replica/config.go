@@ -74,7 +74,7 @@ func (c *Config) check() error {
 	switch {
 	case c.Anchor == nil || c.NewMachine == nil || c.Dir == "" && c.Disk == nil:
 		return errors.New("replica: a folder, an anchor and a machine are needed")
-	case c.MaxEntry < 1 || c.MaxEntry > maxEntry:
+	case c.MaxEntry < 1 || c.MaxEntry > maxAsked:
 		return errors.New("replica: the longest entry must be 1 byte to 1 MiB")
 	case c.Tick < 0:
 		return errors.New("replica: a tick must take time")

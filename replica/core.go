@@ -16,6 +16,11 @@ func (n *Node) process() error {
 		if err := n.persist(&ready); err != nil {
 			return err
 		}
+		failed, err := n.post(ready.Messages)
+		if err != nil {
+			return err
+		}
+		n.store.sweep()
 		if err := n.apply(ready.CommittedEntries); err != nil {
 			return err
 		}
@@ -23,9 +28,14 @@ func (n *Node) process() error {
 			n.grant(s)
 		}
 		n.raft.Advance(ready)
+		n.unsent(failed)
+		n.notice()
+		if err := n.settle(); err != nil {
+			return err
+		}
 		n.release()
 	}
-	return nil
+	return n.settle()
 }
 
 // persist makes raft's decisions durable and anchored. A commit index alone can
@@ -50,6 +60,7 @@ func (n *Node) persist(ready *raft.Ready) error {
 	if err := n.store.append(&b); err != nil {
 		return fmt.Errorf("replica: internal error: %w", err)
 	}
+	n.taken = 0
 	return nil
 }
 
@@ -75,7 +86,11 @@ func (n *Node) applyOne(e *raftpb.Entry) error {
 	if len(e.GetData()) == 0 {
 		return nil // raft's own, at the begin of a term
 	}
-	if e.GetType() != raftpb.EntryNormal {
+	switch e.GetType() {
+	case raftpb.EntryNormal:
+	case raftpb.EntryConfChangeV2:
+		return n.change(e)
+	default:
 		return fmt.Errorf("replica: no %v can be applied", e.GetType())
 	}
 	p, entry, err := n.asked(e.GetData())

@@ -36,7 +36,12 @@ func Create(ctx context.Context, c Config, member uint64, genesis [][]byte) (err
 	if len(voters) != 1 || voters[0] != member || member == 0 {
 		return fmt.Errorf("replica: a group begins with the member that makes it as its only voter: %d, not %d", member, voters)
 	}
-	b := base{member: member, index: genesisIndex, term: genesisIndex, voters: voters}
+	secret, err := anchor.NewKey(c.Rand)
+	if err != nil {
+		return err
+	}
+	defer secret.Wipe()
+	b := base{member: member, index: genesisIndex, term: genesisIndex, secret: secret, voters: voters}
 	return c.found(ctx, disk, b, m.Checkpoint())
 }
 

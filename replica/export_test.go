@@ -46,7 +46,7 @@ func RecodeHead(data []byte) ([]byte, error) {
 // EncodePicture writes what is inside a checkpoint.
 func EncodePicture(picture string, batches ...[]byte) []byte {
 	var out bytes.Buffer
-	out.Write(base{1, 2, 1, []uint64{1}}.append(nil))
+	out.Write(base{1, 2, 1, anchor.KeyFromBytes([32]byte{9}), []uint64{1}}.append(nil))
 	_ = writeFrames(&out, bytes.NewBufferString(picture))
 	for _, b := range batches {
 		_ = writeFrame(&out, b)
@@ -75,7 +75,7 @@ func ReadPicture(data []byte) (picture []byte, batches int, err error) {
 // The errors of reading records and checkpoints, by the names of spec/replication.md §8.
 var Layers = map[string]error{
 	"end": errNoRecord, "record": errBadRecord, "batch": errBatch,
-	"header": errHead, "version": ErrNewer, "key": errOtherKey, "chunk": errChunk, "picture": errPicture,
+	"header": errHead, "version": ErrNewer, "older": errOlder, "key": errOtherKey, "chunk": errChunk, "picture": errPicture,
 }
 
 var errOtherKey = errors.New("sealed under another key")

@@ -64,7 +64,9 @@ func (m *making) Write(p []byte) (int, error) {
 }
 
 func (m *making) writePicture() error {
-	if _, err := m.chunks.Write(m.base.append(nil)); err != nil {
+	head := m.base.append(make([]byte, 0, baseSize(m.base)))
+	defer clear(head)
+	if _, err := m.chunks.Write(head); err != nil {
 		return err
 	}
 	if err := writeFrames(m.chunks, m.picture); err != nil {

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"go.etcd.io/raft/v3"
+
+	"keepsake.example/anchor"
 )
 
 // Node is one member of a group, driven by hand: it starts no goroutine (but see
@@ -37,14 +39,20 @@ type Node struct {
 	machine Machine
 	broken  bool // the machine stopped in the middle of a change
 
+	secret *anchor.Key // of the group
 	proposals
 	readings
 	checkpoints
-	parts    chan func() error // what background parts ask to be done when they are through
-	arrived  []func() error    // of them: taken out of the channel
-	tasks    []*task
-	outcomes []func()
-	dropped  uint64
+	clockwork
+	wires
+	catching
+	transfers *transfers
+	ticked    int               // ticks that are not worked off
+	regroup   bool              // the members are others than before
+	parts     chan func() error // what background parts ask to be done when they are through
+	through   []func() error    // of them: taken out of the channel
+	tasks     []*task
+	outcomes  []func()
 }
 
 // OpenNode starts the member that Create or Join made, and returns when what it knows
@@ -74,12 +82,13 @@ func openNode(ctx context.Context, c Config, disk Disk) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		c: c, disk: disk, machine: machine,
+		c: c, disk: disk, machine: machine, secret: was.base.secret,
 		store: was.store, base: was.base, applied: was.base.index,
 		log:   &logWriter{disk: disk, random: c.Rand, length: c.LogFileBytes, epoch: was.epoch, chain: was.chain, size: was.logged},
 		parts: make(chan func() error, maxParts),
 	}
 	if err := n.guard(n.begin); err != nil {
+		n.secret.Wipe()
 		return nil, errors.Join(err, n.log.close())
 	}
 	return n, nil
@@ -88,9 +97,13 @@ func openNode(ctx context.Context, c Config, disk Disk) (*Node, error) {
 // begin starts raft. An only voter wins the election at once: it asks nobody. The
 // term's first entry commits all entries before it.
 func (n *Node) begin() (err error) {
-	if err := n.prepareProposals(); err != nil {
+	if err := n.prepare(); err != nil {
 		return err
 	}
+	if err := n.rewind(); err != nil {
+		return err
+	}
+	n.regroup = true
 	n.raft, err = raft.NewRawNode(&raft.Config{
 		ID:           n.base.member,
 		ElectionTick: electionTicks, HeartbeatTick: heartbeatTicks,
@@ -106,6 +119,7 @@ func (n *Node) begin() (err error) {
 	if err != nil {
 		return err
 	}
+	n.notice()
 	if err := n.process(); err != nil || !n.alone() {
 		return err
 	}
@@ -118,6 +132,22 @@ func (n *Node) begin() (err error) {
 	if s := n.raft.BasicStatus(); s.RaftState != raft.StateLeader || n.applied != n.store.last() {
 		return fmt.Errorf("replica: internal error: %v at %d of %d entries after the election", s.RaftState, n.applied, n.store.last())
 	}
+	return nil
+}
+
+// prepare makes what needs random bytes, and what knows other members.
+func (n *Node) prepare() (err error) {
+	if err := n.prepareProposals(); err != nil {
+		return err
+	}
+	var secret *anchor.Key
+	n.secret.Use(func(b *[anchor.KeySize]byte) { secret = anchor.KeyFromBytes(*b) })
+	if n.sessions, err = newSessions(n.c.Rand, n.base.member, secret); err != nil {
+		return err
+	}
+	n.gate, n.hours, n.heard = newGate(n.base.member), newHours(), make(map[uint64]uint64)
+	n.transfers = newTransfers(n.disk, n.c.Rand, n.spool)
+	n.store.offer = n.transfers.offer
 	return nil
 }
 
@@ -151,13 +181,15 @@ func (n *Node) Step() error {
 }
 
 func (n *Node) step() error {
-	for _, part := range []func() error{n.join, n.commit, n.ask, n.process} {
+	for _, part := range []func() error{n.join, n.pass, n.messages, n.commit, n.ask, n.process} {
 		if err := part(); err != nil {
 			return err
 		}
 	}
+	n.offerPicture()
+	n.install()
 	n.consider()
-	return nil
+	return n.transfers.poll()
 }
 
 // later keeps an answer until nothing is half done any more.
@@ -200,6 +232,8 @@ func (n *Node) Close() error {
 	n.abandon()
 	n.tell()
 	wipeEntries(n.store.entries)
+	n.sessions.wipe()
+	n.secret.Wipe()
 	n.halted = errors.Join(n.log.close(), n.disk.Close())
 	return errors.Join(halted, n.halted)
 }

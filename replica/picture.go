@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"keepsake.example/anchor"
 )
 
 // spec/replication.md §6.2: what the chunks of a checkpoint hold.
@@ -13,17 +15,22 @@ const (
 	maxVoters = 64
 )
 
-// A base is where a machine's picture was taken.
+// A base is where a machine's picture was taken. A member that joined and was given
+// nothing yet has index and term 0, and no voters.
 type base struct {
 	member      uint64
 	index, term uint64
+	secret      *anchor.Key // of the group
 	voters      []uint64
 }
+
+func baseSize(b base) int { return 3*8 + anchor.KeySize + 1 + 8*len(b.voters) }
 
 func (b base) append(to []byte) []byte {
 	to = be.AppendUint64(to, b.member)
 	to = be.AppendUint64(to, b.index)
 	to = be.AppendUint64(to, b.term)
+	b.secret.Use(func(secret *[anchor.KeySize]byte) { to = append(to, secret[:]...) })
 	to = append(to, byte(len(b.voters)))
 	for _, v := range b.voters {
 		to = be.AppendUint64(to, v)
@@ -34,13 +41,16 @@ func (b base) append(to []byte) []byte {
 var errPicture = errors.New("no checkpoint")
 
 func readBase(r io.Reader) (b base, err error) {
-	var fixed [3*8 + 1]byte
+	var fixed [3*8 + anchor.KeySize + 1]byte
+	defer clear(fixed[:])
 	if _, err := io.ReadFull(r, fixed[:]); err != nil {
 		return b, cutShort(err)
 	}
 	b = base{member: be.Uint64(fixed[:]), index: be.Uint64(fixed[8:]), term: be.Uint64(fixed[16:])}
-	count := int(fixed[24])
-	if b.member == 0 || b.index == 0 || b.term == 0 || count == 0 || count > maxVoters {
+	b.secret = anchor.KeyFromBytes([anchor.KeySize]byte(fixed[24:]))
+	count := int(fixed[24+anchor.KeySize])
+	empty := b.index == 0
+	if b.member == 0 || empty != (b.term == 0) || empty != (count == 0) || count > maxVoters {
 		return b, fmt.Errorf("%w: member %d at %d of term %d among %d", errPicture, b.member, b.index, b.term, count)
 	}
 	ids := make([]byte, 8*count)

@@ -26,6 +26,10 @@ type proposal struct {
 	change   bool   // of the members, and what else is signed
 	sequence uint64
 	done     func(effect any, err error)
+
+	lead, term uint64 // who had it, and in which term
+	ticks      int    // since it was forwarded
+	foreign    bool   // of another member, which waits for it
 }
 
 // prepareProposals draws the first sequence number: those of an earlier life of
@@ -75,12 +79,13 @@ func (n *Node) enqueue(entry []byte, change bool, done func(any, error)) {
 		n.later(func() { done(nil, err) })
 		return
 	}
-	p := &proposal{change: change, sequence: n.next, done: done, data: make([]byte, 0, originSize+len(entry))}
+	n.queue = append(n.queue, &proposal{change: change, sequence: n.next, done: done, data: withOrigin(n.base.member, n.next, entry)})
 	n.next++
-	p.data = be.AppendUint64(p.data, n.base.member)
-	p.data = be.AppendUint64(p.data, p.sequence)
-	p.data = append(p.data, entry...)
-	n.queue = append(n.queue, p)
+}
+
+func withOrigin(member, sequence uint64, entry []byte) []byte {
+	to := be.AppendUint64(make([]byte, 0, originSize+len(entry)), member)
+	return append(be.AppendUint64(to, sequence), entry...)
 }
 
 // answer tells what became of a proposal.
@@ -90,20 +95,23 @@ func (n *Node) answer(p *proposal, effect any, err error) {
 	n.later(func() { p.done(effect, err) })
 }
 
-// commit makes batches of the proposals that wait.
+// commit makes batches of the proposals that wait, or hands them to the leader.
 func (n *Node) commit() error {
 	for len(n.queue) > 0 {
 		taken := n.gather()
-		if err := n.propose(taken); err != nil {
-			for _, p := range taken {
-				n.answer(p, nil, err)
-			}
-			continue
+		hand := n.forward
+		if n.lead == n.base.member {
+			hand = n.propose
 		}
+		err := hand(taken)
 		for _, p := range taken {
-			clear(p.data) // raft has a copy
-			p.data = nil
-			n.waiting[p.sequence] = p
+			switch {
+			case err != nil:
+				n.answer(p, nil, err)
+			case !p.foreign:
+				clear(p.data) // raft, or the leader, has a copy
+				p.lead, p.term, n.waiting[p.sequence] = n.lead, n.term, p
+			}
 		}
 		if err := n.process(); err != nil {
 			return err
@@ -112,12 +120,19 @@ func (n *Node) commit() error {
 	return nil
 }
 
-// gather takes the proposals of the next batch.
+// gather takes the proposals of the next batch. A change has one of its own: raft
+// may refuse it.
 func (n *Node) gather() []*proposal {
 	count, size := 0, 0
 	for count < min(len(n.queue), n.c.MaxBatch) && (count == 0 || size < batchBytes) {
+		if n.queue[count].change && count > 0 {
+			break
+		}
 		size += len(n.queue[count].data)
 		count++
+		if n.queue[count-1].change {
+			break
+		}
 	}
 	taken := n.queue[:count:count]
 	n.queue = n.queue[count:]
@@ -129,15 +144,67 @@ func (n *Node) propose(taken []*proposal) error {
 	entries := make([]*raftpb.Entry, len(taken))
 	for i, p := range taken {
 		entries[i] = &raftpb.Entry{Data: p.data}
+		if p.change {
+			entries[i] = &raftpb.Entry{Type: raftpb.EntryConfChangeV2.Enum(), Data: encodeChange(p.data)}
+		}
 	}
 	// The room comes first: once raft knows an entry there is no way back.
-	if err := n.room(batchHead + entriesSize(entries)); err != nil {
+	if err := n.roomFor(entriesSize(entries)); err != nil {
 		return err
 	}
 	if err := n.raft.Step(&raftpb.Message{Type: raftpb.MsgProp.Enum(), From: new(n.base.member), Entries: entries}); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotLeader, err)
 	}
+	n.taken += entriesSize(entries)
+	if taken[0].change && entries[0].GetType() == raftpb.EntryNormal {
+		return ErrPending // raft put an empty entry in its place
+	}
 	return nil
+}
+
+// forward hands proposals to the leader.
+func (n *Node) forward(taken []*proposal) error {
+	if n.store.empty() {
+		return ErrEmpty
+	}
+	if n.lead == 0 || taken[0].foreign {
+		return ErrNotLeader
+	}
+	for _, p := range taken {
+		f := &forward{origin: n.base.member, sequence: p.sequence, change: p.change, entry: p.data[originSize:]}
+		if err := n.send(n.lead, &peerMessage{forward: f}); err != nil {
+			return fmt.Errorf("%w: %w", ErrUnknown, err) // those before it are on their way
+		}
+	}
+	return nil
+}
+
+// takeForward takes what another member wants to be proposed.
+func (n *Node) takeForward(from uint64, f *forward) error {
+	p := &proposal{change: f.change, sequence: f.sequence, foreign: true}
+	p.done = func(_ any, err error) {
+		if err != nil && !n.closed && n.halted == nil {
+			n.halted = n.send(from, &peerMessage{refused: &refused{f.sequence}})
+		}
+	}
+	switch {
+	case f.origin != from || !n.store.member(from):
+		n.dropped++
+		return nil
+	case len(f.entry) > n.c.MaxEntry, len(n.queue) >= n.c.MaxQueue, n.lead != n.base.member:
+		n.answer(p, nil, ErrNotLeader)
+		return nil
+	}
+	p.data = withOrigin(from, f.sequence, f.entry)
+	n.queue = append(n.queue, p)
+	return nil
+}
+
+// takeRefused hears that a proposal certainly was not made.
+func (n *Node) takeRefused(r *refused) {
+	if p := n.waiting[r.sequence]; p != nil && p.lead != n.base.member {
+		n.forget(p, ErrNotLeader)
+	}
 }
 
 func (n *Node) room(size int) error {

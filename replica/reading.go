@@ -9,10 +9,17 @@ import (
 
 // readings are those who wait to look at the machine.
 type readings struct {
-	readers []func(error)            // not asked for yet
-	asking  map[uint64][]func(error) // by the number of the question
+	readers []func(error)        // not asked for yet
+	asking  map[uint64]*question // by its number
 	granted []grant
 	readID  uint64
+	reask   bool // another leads: it must be asked
+}
+
+// A question is on its way to the leader, for all that waited then.
+type question struct {
+	readers []func(error)
+	ticks   int
 }
 
 // A grant lets readings go on when the machine has applied what they must see.
@@ -39,18 +46,44 @@ func (n *Node) ask() error {
 		return nil
 	}
 	if n.asking == nil {
-		n.asking = make(map[uint64][]func(error))
+		n.asking = make(map[uint64]*question)
 	}
 	n.readID++
-	n.asking[n.readID], n.readers = n.readers, nil
+	n.asking[n.readID], n.readers = &question{readers: n.readers}, nil
 	n.raft.ReadIndex(be.AppendUint64(nil, n.readID))
 	return n.process()
 }
 
+// askAgain asks once more at a tick what was not answered: a question, or its
+// answer, may be lost, and a leader that knew it may lead no more. Whoever asks again under the
+// same number is content with the answer to either.
+func (n *Node) askAgain() {
+	for _, id := range sortedKeys(n.asking) {
+		q := n.asking[id]
+		q.ticks++
+		if q.ticks >= readPatience {
+			delete(n.asking, id)
+			for _, done := range q.readers {
+				n.later(func() { done(ErrNotLeader) })
+			}
+			continue
+		}
+		if n.reask || q.ticks%readTicks == 0 {
+			n.raft.ReadIndex(be.AppendUint64(nil, id))
+		}
+	}
+	n.reask = false
+}
+
 func (n *Node) grant(s raft.ReadState) {
+	if len(s.RequestCtx) != 8 {
+		return
+	}
 	id := be.Uint64(s.RequestCtx)
-	n.granted = append(n.granted, grant{s.Index, n.asking[id]})
-	delete(n.asking, id)
+	if q := n.asking[id]; q != nil { // not answered already
+		n.granted = append(n.granted, grant{s.Index, q.readers})
+		delete(n.asking, id)
+	}
 }
 
 // release lets the readings go whose index is applied.
@@ -72,7 +105,7 @@ func (n *Node) release() {
 func (n *Node) abandonReadings() {
 	all := n.readers
 	for _, id := range slices.Sorted(maps.Keys(n.asking)) {
-		all = append(all, n.asking[id]...)
+		all = append(all, n.asking[id].readers...)
 	}
 	for _, g := range n.granted {
 		all = append(all, g.readers...)

@@ -29,7 +29,10 @@ func (h segmentHead) append(to []byte) []byte {
 	return append(to, h.after.head[:]...)
 }
 
-var errHead = errors.New("no header of this kind of file")
+var (
+	errHead  = errors.New("no header of this kind of file")
+	errOlder = errors.New("replica: written by an older version of this program, which this one cannot read")
+)
 
 // checkMagic tells a file of another kind from one of another version, which is
 // the magic's last byte.
@@ -38,8 +41,11 @@ func checkMagic(b []byte, magic string) error {
 	if len(b) < len(magic) || string(b[:last]) != magic[:last] || b[last] == 0 {
 		return errHead
 	}
-	if b[last] != magic[last] {
+	switch {
+	case b[last] > magic[last]:
 		return ErrNewer
+	case b[last] < magic[last]:
+		return errOlder
 	}
 	return nil
 }

@@ -77,7 +77,7 @@ func refEntries(batch []byte) (term, vote, commit uint64, entries string, err er
 
 // refCheckpoint returns what is inside a checkpoint, its number, and the head after it.
 func refCheckpoint(key, file []byte) (inside []byte, number uint64, head []byte, err error) {
-	if len(file) < 56 || string(file[:8]) != "ksp-chk\x01" || !bytes.Equal(file[8:24], refHKDF(key, nil, "keepsake replica key id\x01")[:16]) {
+	if len(file) < 56 || string(file[:8]) != "ksp-chk\x02" || !bytes.Equal(file[8:24], refHKDF(key, nil, "keepsake replica key id\x01")[:16]) {
 		return nil, 0, nil, errReference
 	}
 	aead := refGCM(key, file[24:56], "keepsake replica checkpoint\x01")

@@ -60,9 +60,6 @@ func Open(ctx context.Context, c Config) (*Replica, error) {
 	return r, nil
 }
 
-// maxInbox is how many messages wait: more than that come again, or are obsolete.
-const maxInbox = 1024
-
 // run is the replica's goroutine.
 func (r *Replica) run() {
 	ticker := time.NewTicker(r.c.Tick)
@@ -85,7 +82,7 @@ func (r *Replica) serve(ticks <-chan time.Time) error {
 		case message := <-r.inbox:
 			r.receive(message)
 		case then := <-r.node.parts:
-			r.node.arrived = append(r.node.arrived, then)
+			r.node.through = append(r.node.through, then)
 		case <-ticks:
 			r.node.Tick()
 		case <-r.closing:
@@ -333,3 +330,42 @@ func (r *Replica) Status() Status {
 // Time returns the quorum's time in milliseconds since 1970 (spec/replication.md §9): it
 // never goes back here, and 0 is before anything is known.
 func (r *Replica) Time() uint64 { return r.node.Time() }
+
+// Secret calls f with the group's secret, which f must neither change nor keep: a
+// newcomer is given it.
+func (r *Replica) Secret(f func(secret []byte)) error {
+	given := make(chan error, 1)
+	give := func(n *Node) { n.Secret(f); given <- nil }
+	if err := send(context.Background(), r, r.wanted, give); err != nil {
+		return err
+	}
+	outcome, err := await(context.Background(), r, given)
+	return errors.Join(err, outcome)
+}
+
+// Transfer hands the leadership to a voter, 0: to the one that has the most of the
+// log; where this member does not lead, 0 does nothing. It returns when another leads.
+func (r *Replica) Transfer(ctx context.Context, to uint64) error {
+	self := r.Status().Member
+	done := func() bool {
+		lead := r.Status().Leader
+		return lead != 0 && (lead == to || to == 0 && lead != self)
+	}
+	every := time.NewTicker(r.c.Tick)
+	defer every.Stop()
+	for n := 0; !done(); n++ {
+		if n%electionTicks == 0 {
+			if err := send(ctx, r, r.wanted, func(n *Node) { n.TransferLeadership(to) }); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-every.C:
+		case <-r.done:
+			return ErrClosed
+		case <-ctx.Done():
+			return fmt.Errorf("replica: waiting for another leader: %w", ctx.Err())
+		}
+	}
+	return nil
+}

@@ -141,8 +141,8 @@ func (r *recovery) readCheckpoint(chunks *chunkReader, number uint64) (err error
 	if r.base, err = readBase(chunks); err != nil {
 		return err
 	}
-	r.store = &store{voters: r.base.voters, index: r.base.index, term: r.base.term, hard: hardState{commit: r.base.index}}
-	if err := restore(r.machine, chunks); err != nil {
+	r.store = &store{index: r.base.index, term: r.base.term, hard: hardState{commit: r.base.index}}
+	if err := r.restore(chunks); err != nil {
 		return err
 	}
 	if err := readBatches(chunks, r.add); err != nil {
@@ -157,6 +157,24 @@ func (r *recovery) readCheckpoint(chunks *chunkReader, number uint64) (err error
 	}
 	r.number = number
 	r.reach(chunks.cipher.after(prev))
+	return nil
+}
+
+// restore reads the picture. A member that was given nothing yet has an empty one.
+func (r *recovery) restore(chunks io.Reader) error {
+	if r.base.index == 0 {
+		if n, err := readFrameSize(chunks); err != nil || n != 0 {
+			return errors.Join(fmt.Errorf("%w: state without a place in the log", errPicture), err)
+		}
+		return nil
+	}
+	if err := restore(r.machine, chunks); err != nil {
+		return err
+	}
+	r.store.voters, r.store.learners = split(r.machine.Members())
+	if !slices.Equal(r.store.voters, r.base.voters) {
+		return fmt.Errorf("%w: voters %d, but the machine knows %d", errPicture, r.base.voters, r.store.voters)
+	}
 	return nil
 }
 

@@ -1,7 +1,11 @@
 package replica
 
 import (
+	"cmp"
+	"slices"
+
 	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/tracker"
 
 	"keepsake.example/anchor"
 )
@@ -47,7 +51,7 @@ func (n *Node) Status() Status {
 		Last: n.store.last(), Committed: s.HardState.GetCommit(), Applied: n.applied,
 		Batch: n.log.chain.number, LogBytes: n.log.size,
 		Checkpoint: n.base.index, CheckpointError: n.lastErr,
-		QuorumTime: n.Time(), Queued: len(n.queue) + len(n.readers),
+		Members: n.members(), QuorumTime: n.Time(), Dropped: n.dropped, Queued: len(n.queue) + len(n.readers),
 		Anchor: n.c.Anchor.Describe(), Halted: n.halted,
 	}
 	return status
@@ -61,8 +65,39 @@ func (n *Node) role(s raft.StateType) string {
 		return "empty"
 	case s == raft.StateLeader:
 		return "leader"
+	case !n.store.votes(n.base.member):
+		return "learner"
 	case s != raft.StateFollower:
 		return "candidate"
 	}
 	return "follower"
+}
+
+// members lists the group as this member sees it.
+func (n *Node) members() (all []MemberStatus) {
+	last := n.store.last()
+	for _, learner := range []bool{false, true} {
+		numbers := n.store.voters
+		if learner {
+			numbers = n.store.learners
+		}
+		for _, number := range numbers {
+			m := MemberStatus{Number: number, Learner: learner, Active: number == n.base.member}
+			if heard, ok := n.heard[number]; ok && n.ticks-heard < electionTicks {
+				m.Active = true
+			}
+			all = append(all, m)
+		}
+	}
+	slices.SortFunc(all, func(a, b MemberStatus) int { return cmp.Compare(a.Number, b.Number) })
+	if n.lead != n.base.member {
+		return all
+	}
+	n.raft.WithProgress(func(number uint64, _ raft.ProgressType, p tracker.Progress) {
+		i := slices.IndexFunc(all, func(m MemberStatus) bool { return m.Number == number })
+		if i >= 0 {
+			all[i].Match, all[i].Lag = p.Match, last-min(p.Match, last)
+		}
+	})
+	return all
 }

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"slices"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -11,12 +12,17 @@ import (
 // memory. It is of its own, and not raft.MemoryStorage, because that one panics into
 // raft's global logger. Only the replica's loop uses it.
 type store struct {
-	hard    hardState
-	voters  []uint64 // as of the last entry that is applied
-	learner []uint64
-	index   uint64          // of the entry before the first
-	term    uint64          // of that entry
-	entries []*raftpb.Entry // entries[i] has index index+1+i
+	hard     hardState
+	voters   []uint64 // as of the last entry that is applied
+	learners []uint64
+	changed  uint64          // index of the last change of these that was applied in this run
+	index    uint64          // of the entry before the first
+	term     uint64          // of that entry
+	entries  []*raftpb.Entry // entries[i] has index index+1+i
+	trash    []*raftpb.Entry // replaced, and to be wiped when raft's messages have left
+
+	// offer returns the picture that a member without the entries up to index gets.
+	offer func(index uint64) (*raftpb.Snapshot, bool)
 }
 
 var _ raft.Storage = (*store)(nil)
@@ -34,7 +40,9 @@ func (s *store) append(b *batch) error {
 		if first <= s.index || first > s.last()+1 || first <= s.hard.commit {
 			return fmt.Errorf("entry %d does not follow %d", first, s.last())
 		}
-		s.entries = append(s.keep(first-s.index-1), b.entries...)
+		kept := s.keep(first - s.index - 1)
+		s.trash = append(s.trash, s.entries[len(kept):]...)
+		s.entries = append(kept, b.entries...)
 	}
 	if b.hard.commit > s.last() || b.hard.commit < s.hard.commit || b.hard.term < s.hard.term {
 		return fmt.Errorf("term %d with %d committed of %d after term %d with %d", b.hard.term, b.hard.commit, s.last(), s.hard.term, s.hard.commit)
@@ -79,7 +87,7 @@ func (s *store) from(index, last uint64) []*raftpb.Entry {
 
 // InitialState implements [raft.Storage].
 func (s *store) InitialState() (*raftpb.HardState, *raftpb.ConfState, error) {
-	return s.hard.proto(), &raftpb.ConfState{Voters: s.voters, Learners: s.learner}, nil
+	return s.hard.proto(), &raftpb.ConfState{Voters: s.voters, Learners: s.learners}, nil
 }
 
 // Entries implements [raft.Storage].
@@ -119,7 +127,40 @@ func (s *store) FirstIndex() (uint64, error) { return s.index + 1, nil }
 // LastIndex implements [raft.Storage].
 func (s *store) LastIndex() (uint64, error) { return s.last(), nil }
 
-// Snapshot implements [raft.Storage]. One replica has nobody to send it to.
+// Snapshot implements [raft.Storage].
 func (s *store) Snapshot() (*raftpb.Snapshot, error) {
+	if s.offer != nil {
+		// A picture from before the last change may not know whom it is for.
+		if snapshot, ok := s.offer(max(s.index, s.changed)); ok {
+			return snapshot, nil
+		}
+	}
 	return nil, raft.ErrSnapshotTemporarilyUnavailable
+}
+
+// votes reports whether a member is a voter.
+func (s *store) votes(number uint64) bool { return slices.Contains(s.voters, number) }
+
+// member reports whether a number belongs to the group.
+func (s *store) member(number uint64) bool {
+	return s.votes(number) || slices.Contains(s.learners, number)
+}
+
+// lowest is the smallest index after which at most so many bytes of entries come, up
+// to last.
+func (s *store) lowest(last uint64, size int) uint64 {
+	for last > s.index {
+		size -= entryHead + len(s.entries[last-s.index-1].GetData())
+		if size < 0 {
+			break
+		}
+		last--
+	}
+	return last
+}
+
+// sweep wipes what was replaced.
+func (s *store) sweep() {
+	wipeEntries(s.trash)
+	s.trash = nil
 }

@@ -377,7 +377,7 @@ func TestNewerVersion(t *testing.T) {
 	w := worked(t)
 	for _, kind := range []string{"log-", "checkpoint-"} {
 		newer := w.image()
-		newer.now[newer.names(kind)[0]].data[7] = 2
+		newer.now[newer.names(kind)[0]].data[7]++
 		if err := newer.refused(t); !errors.Is(err, replica.ErrNewer) {
 			t.Errorf("%s: %v", kind, err)
 		}

@@ -11,6 +11,7 @@ const maxParts = 8
 type task struct {
 	taken atomic.Bool // begun, or taken back
 	ended chan struct{}
+	undo  func() // nil, or what is done when it is taken back
 }
 
 // background lets part run beside the node. What it returns is given to then, inside a
@@ -34,15 +35,15 @@ func (n *Node) join() error {
 	for {
 		select {
 		case then := <-n.parts:
-			n.arrived = append(n.arrived, then)
+			n.through = append(n.through, then)
 			continue
 		default:
 		}
-		if len(n.arrived) == 0 {
+		if len(n.through) == 0 {
 			return nil
 		}
-		then := n.arrived[0]
-		n.arrived = n.arrived[1:]
+		then := n.through[0]
+		n.through = n.through[1:]
 		if err := n.joined(then); err != nil {
 			return err
 		}
@@ -62,11 +63,20 @@ func (n *Node) joined(then func() error) error {
 	return then()
 }
 
+// spool lets a picture for others be written beside the node. What came of it the
+// transfers find out themselves. Taken back, it still runs, and finds that nobody wants it.
+func (n *Node) spool(part func()) {
+	n.background(func() error { part(); return nil }, func(error) error { return nil })
+	n.tasks[len(n.tasks)-1].undo = part
+}
+
 // quit takes back what has not begun, and waits for what has.
 func (n *Node) quit() {
 	for _, t := range n.tasks {
 		if t.taken.Swap(true) {
 			<-t.ended
+		} else if t.undo != nil {
+			t.undo()
 		}
 	}
 	n.tasks = nil

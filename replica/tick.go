@@ -1,11 +1,29 @@
 package replica
 
-// Ticks of 50 ms: what is lost in a group of wide-area distances (120 ms) is asked for
-// again within one, and another leader is there within a second.
+import (
+	"fmt"
+	"io"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// Ticks, of 50 ms: in a group with 120 ms from one member to another a lost leader is
+// replaced within a second or so.
 const (
 	heartbeatTicks = 2
-	electionTicks  = 8 // at least; at most twice that
+	electionTicks  = 8  // without a leader's word until an election; at random up to twice that
+	readTicks      = 6  // until a question is asked again whose answer was lost
+	readPatience   = 40 // until a reading is given up
+	forwardTicks   = 40 // until nobody knows what became of a forwarded proposal
 )
+
+// clockwork is what ticks drive.
+type clockwork struct {
+	ticks   uint64
+	elapsed int // ticks since the leader, or a candidate that was voted for, was heard
+	timeout int // of these, until this member stands itself
+}
 
 // Tick tells the node that a tick of time has passed. The work that follows is
 // done by the next Step.
@@ -13,9 +31,151 @@ func (n *Node) Tick() {
 	if n.closed || n.halted != nil {
 		return
 	}
-	n.raft.Tick()
+	n.ticked++
 }
 
-// Time returns the quorum's time in milliseconds since 1970 (spec/replication.md
-// §12). It never goes back here. 0: nothing is known yet.
-func (n *Node) Time() uint64 { return n.c.Clock() }
+// pass works off the ticks.
+func (n *Node) pass() error {
+	for ; n.ticked > 0; n.ticked-- {
+		n.ticks++
+		n.sessions.tick()
+		if err := n.beat(); err != nil {
+			return err
+		}
+		for _, member := range n.transfers.tick() {
+			n.raft.ReportSnapshot(member, raft.SnapshotFailure)
+		}
+		if err := n.fetching(); err != nil {
+			return err
+		}
+		n.expire()
+		n.askAgain()
+	}
+	return nil
+}
+
+// beat lets a leader's raft tick. Of other members raft's own clockwork stands
+// still: it draws its delays from a source that no simulator can replay.
+func (n *Node) beat() error {
+	if n.lead == n.base.member {
+		n.raft.Tick()
+		n.notice()
+		return nil
+	}
+	n.elapsed++
+	if n.elapsed == electionTicks && n.lead != 0 {
+		// From here on others may be voted for, and nothing is asked of that leader.
+		if err := n.raft.ForgetLeader(); err != nil {
+			return err
+		}
+		n.notice()
+	}
+	if n.elapsed < n.timeout {
+		return nil
+	}
+	if err := n.rewind(); err != nil {
+		return err
+	}
+	// Whoever has no room to vote for itself stands for nothing.
+	if !n.store.votes(n.base.member) || n.roomFor(0) != nil {
+		return nil
+	}
+	if err := n.raft.Campaign(); err != nil {
+		return err
+	}
+	n.notice()
+	return nil
+}
+
+// rewind draws the next delay.
+func (n *Node) rewind() error {
+	var b [1]byte
+	if _, err := io.ReadFull(n.c.Rand, b[:]); err != nil {
+		return fmt.Errorf("reading random bytes: %w", err)
+	}
+	n.elapsed, n.timeout = 0, electionTicks+int(b[0])%electionTicks
+	return nil
+}
+
+// calm waits for an election anew: the leader spoke.
+func (n *Node) calm(t raftpb.MessageType) {
+	switch t {
+	case raftpb.MsgApp, raftpb.MsgHeartbeat, raftpb.MsgSnap:
+		n.elapsed = 0
+	}
+}
+
+// notice looks whether raft follows somebody else now, or another term. Whoever waits for a
+// proposal that the last leader had is told that nobody knows.
+func (n *Node) notice() {
+	s := n.raft.BasicStatus()
+	if s.Lead == n.lead && s.HardState.GetTerm() == n.term {
+		return
+	}
+	if s.HardState.GetTerm() != n.term {
+		n.elapsed = 0
+	}
+	n.lead, n.term = s.Lead, s.HardState.GetTerm()
+	n.timeMu.Lock()
+	n.leads = s.RaftState == raft.StateLeader
+	n.hours.follow(n.lead, n.term)
+	n.timeMu.Unlock()
+	if !n.leads {
+		n.transfers.stop()
+	}
+	for _, sequence := range sortedKeys(n.waiting) {
+		if p := n.waiting[sequence]; p.lead != n.lead || p.term != n.term {
+			n.forget(p, ErrUnknown)
+		}
+	}
+	n.reask = n.lead != 0
+}
+
+// expire gives up proposals that the leader has not been heard of about.
+func (n *Node) expire() {
+	for _, sequence := range sortedKeys(n.waiting) {
+		p := n.waiting[sequence]
+		if p.lead == n.base.member {
+			continue
+		}
+		if p.ticks++; p.ticks >= forwardTicks {
+			n.forget(p, ErrUnknown)
+		}
+	}
+}
+
+// forget answers a proposal that waited.
+func (n *Node) forget(p *proposal, err error) {
+	delete(n.waiting, p.sequence)
+	n.answer(p, nil, err)
+}
+
+// TransferLeadership hands the leadership to a voter, 0: to the one that has the
+// most of the log. A member that does not lead asks the leader for it, and 0 does nothing.
+// Whether it succeeds shows in Status.
+func (n *Node) TransferLeadership(to uint64) {
+	if n.closed || n.halted != nil {
+		return
+	}
+	if to == 0 {
+		to = n.nearest()
+	}
+	if to != 0 && n.lead != 0 {
+		n.raft.TransferLeader(to)
+	}
+}
+
+// nearest is the other voter that has the most of the log, of those that were
+// heard lately.
+func (n *Node) nearest() (best uint64) {
+	if n.lead != n.base.member {
+		return 0
+	}
+	most := uint64(0)
+	for _, m := range n.Status().Members {
+		if !m.Learner && m.Active && m.Number != n.base.member && (best == 0 || m.Match > most) {
+			best, most = m.Number, m.Match
+		}
+	}
+	return best
+}

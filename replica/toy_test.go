@@ -2,12 +2,14 @@ package replica_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"keepsake.example/replica"
@@ -40,7 +42,36 @@ func (m *toy) Apply(entry []byte, _ bool) (any, error) {
 	return len(m.entries), nil
 }
 
-func (m *toy) Change([]byte) (any, error) { return nil, errToy }
+// Change takes "add 4" (as a learner), "promote 4", "demote 4" and "remove 4", and
+// refuses what makes no sense.
+func (m *toy) Change(signed []byte) (any, error) {
+	m.entries = append(m.entries, string(signed))
+	var verb string
+	var number uint64
+	if _, err := fmt.Sscanf(string(signed), "%s %d", &verb, &number); err != nil {
+		return "refused", nil
+	}
+	all := slices.Clone(m.Members())
+	i := slices.IndexFunc(all, func(x replica.Member) bool { return x.Number == number })
+	switch {
+	case verb == "add" && i < 0:
+		all = append(all, replica.Member{Number: number, Learner: true})
+	case verb == "promote" && i >= 0:
+		all[i].Learner = false
+	case verb == "demote" && i >= 0:
+		all[i].Learner = true
+	case verb == "remove" && i >= 0:
+		all = slices.Delete(all, i, i+1)
+	default:
+		return "refused", nil
+	}
+	slices.SortFunc(all, func(a, b replica.Member) int { return cmp.Compare(a.Number, b.Number) })
+	if !slices.ContainsFunc(all, func(x replica.Member) bool { return !x.Learner }) {
+		return "refused", nil
+	}
+	m.members = all
+	return "done", nil
+}
 
 func (m *toy) Members() []replica.Member {
 	if m.members == nil {
@@ -49,9 +80,21 @@ func (m *toy) Members() []replica.Member {
 	return m.members
 }
 
+// Checkpoint's picture begins with the members, if they are not member 1 alone.
 func (m *toy) Checkpoint() replica.Checkpoint {
-	return &toyPicture{m.entries[:len(m.entries):len(m.entries)], m.released}
+	entries := m.entries[:len(m.entries):len(m.entries)]
+	if m.members != nil {
+		var head strings.Builder
+		head.WriteString(toyMembers)
+		for _, x := range m.members {
+			fmt.Fprintf(&head, " %d/%t", x.Number, x.Learner)
+		}
+		entries = append([]string{head.String()}, entries...)
+	}
+	return &toyPicture{entries, m.released}
 }
+
+const toyMembers = "\x00members"
 
 type toyPicture struct {
 	entries  []string
@@ -88,8 +131,23 @@ func (m *toy) Restore(r io.Reader) error {
 		if _, err := io.ReadFull(r, b); err != nil {
 			return err
 		}
+		if list, ok := strings.CutPrefix(string(b), toyMembers); ok && len(m.entries) == 0 {
+			m.members = parseMembers(list)
+			continue
+		}
 		m.entries = append(m.entries, string(b))
 	}
+}
+
+func parseMembers(list string) (members []replica.Member) {
+	for _, f := range strings.Fields(list) {
+		var x replica.Member
+		if _, err := fmt.Sscanf(f, "%d/%t", &x.Number, &x.Learner); err != nil {
+			panic(err)
+		}
+		members = append(members, x)
+	}
+	return members
 }
 
 // entriesOf reads the machine.

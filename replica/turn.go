@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"context"
 	"errors"
 	"fmt"
 )
@@ -42,7 +41,7 @@ func (n *Node) consider() {
 	n.wanted, n.tried = nil, n.log.size
 	term, err := n.store.Term(n.applied)
 	if err == nil {
-		b := base{member: n.base.member, index: n.applied, term: term, voters: n.store.voters}
+		b := base{member: n.base.member, index: n.applied, term: term, secret: n.secret, voters: n.store.voters}
 		n.making, err = newMaking(n.disk, n.c.Rand, b)
 	}
 	if err != nil {
@@ -54,10 +53,18 @@ func (n *Node) consider() {
 	}
 	m := n.making
 	m.asked = asked
-	n.mu.Lock()
-	m.picture = n.machine.Checkpoint()
-	n.mu.Unlock()
+	m.picture = n.picture()
 	n.background(m.writePicture, n.goOn)
+}
+
+// picture takes one of the machine.
+func (n *Node) picture() Checkpoint {
+	if n.store.empty() {
+		return nothing{}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.machine.Checkpoint()
 }
 
 // goOn goes on with a checkpoint whose background part is through.
@@ -92,17 +99,11 @@ func (n *Node) turn() error {
 		n.conclude(fmt.Errorf("writing a checkpoint: %w", err))
 		return nil
 	}
-	if err := n.c.Anchor.Rotate(context.Background(), after.state(), m.epoch.key); err != nil {
-		return fmt.Errorf("rotating the anchor to checkpoint %d: %w", after.number, err)
-	}
-	if err := n.log.turn(m.epoch, after); err != nil {
+	previous := n.base.index
+	if err := n.rotate(m, after); err != nil {
 		return err
 	}
-	m.turned = true
-	n.base, n.tried = m.base, 0
-	n.store.compact(m.base.index)
-	disk := n.disk
-	n.background(func() error { return removeBefore(disk, after.number) }, n.goOn)
+	n.store.compact(n.needed(previous))
 	return nil
 }
 
@@ -127,6 +128,32 @@ func removeBefore(d Disk, number uint64) error {
 	return d.Remove(names...)
 }
 
+// keepBytes bounds the entries that are kept longer than a checkpoint needs them,
+// for members who are a little behind.
+const keepBytes = 16 << 20
+
+// needed is the index up to which the log can go after a checkpoint. What the others
+// still need stays, but nothing from before the previous checkpoint.
+func (n *Node) needed(previous uint64) uint64 {
+	keep := n.base.index
+	if len(n.store.voters)+len(n.store.learners) == 1 {
+		return keep
+	}
+	if n.lead == n.base.member {
+		for _, m := range n.Status().Members {
+			if m.Active && m.Match > 0 {
+				keep = min(keep, m.Match)
+			}
+		}
+	} else {
+		keep = min(keep, previous)
+	}
+	if least, ok := n.transfers.least(); ok {
+		keep = min(keep, least)
+	}
+	return max(keep, min(previous, n.base.index), n.store.lowest(n.base.index, keepBytes))
+}
+
 // conclude ends a checkpoint, with success or without, and tells who waits for it.
 func (n *Node) conclude(err error) {
 	m := n.making
@@ -143,7 +170,9 @@ func (n *Node) abandon() {
 	if n.making != nil {
 		n.making.stop.Store(true)
 	}
+	n.transfers.stop()
 	n.quit()
+	n.giveUp()
 	if m := n.making; m != nil {
 		var err error
 		if !m.turned {

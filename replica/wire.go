@@ -1,8 +1,225 @@
 package replica
 
-// Receive takes a sealed message from the network, whoever sent it. What is not of
-// another member to this one, or was taken before, is dropped and counted. The
+import (
+	"sync"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+const (
+	// protocolVersion is what this program speaks to other members.
+	protocolVersion = 1
+	// maxInbox is how many messages wait: those over it come again, or are obsolete.
+	maxInbox = 1024
+	// So many bytes of entries from a leader share one sync at most.
+	maxTaken = 4 << 20
+)
+
+// wires is what a node knows of the other members.
+type wires struct {
+	sessions *sessions
+	gate     *gate
+	heard    map[uint64]uint64 // tick at which a member was last heard
+	inbox    []received
+	taken    int // bytes of entries that raft was given since they were last made durable
+	dropped  uint64
+
+	// timeMu guards what Time needs: Replica's callers ask from their own goroutines.
+	timeMu sync.Mutex
+	hours  *hours
+	leads  bool
+}
+
+type received struct {
+	from   uint64
+	newest bool
+	m      *peerMessage
+}
+
+// Receive takes a sealed message from the network, whoever sent it, and owns it. What is not
+// of another member to this one, or was taken before, is dropped and counted. The
 // work that follows is done by the next Step.
 func (n *Node) Receive(message []byte) {
-	n.dropped++
+	if n.closed || n.halted != nil {
+		return
+	}
+	o, err := n.sessions.open(message)
+	if o.reply != nil {
+		n.dispatch(o.from, o.reply)
+	}
+	if err != nil {
+		n.dropped++
+		return
+	}
+	if o.plain == nil {
+		return // a hello
+	}
+	m, err := decodeMessage(o.plain, o.from, n.base.member)
+	if err != nil || len(n.inbox) >= maxInbox {
+		n.dropped++
+		return
+	}
+	n.inbox = append(n.inbox, received{o.from, o.newest, m})
+}
+
+func (n *Node) dispatch(to uint64, message []byte) {
+	if n.c.Send != nil {
+		n.c.Send(to, message)
+	}
+}
+
+// send seals a message to another member. What cannot be sealed yet is lost, as on any
+// network.
+func (n *Node) send(to uint64, m *peerMessage) error {
+	m.reading, m.told, m.version = n.c.Clock(), n.Time(), protocolVersion
+	sealed, err := n.sessions.seal(to, m)
+	if err != nil || sealed == nil {
+		return err
+	}
+	n.dispatch(to, sealed)
+	return nil
+}
+
+// messages works off the inbox.
+func (n *Node) messages() error {
+	for len(n.inbox) > 0 {
+		r := n.inbox[0]
+		n.inbox[0] = received{}
+		n.inbox = n.inbox[1:]
+		if err := n.take(r); err != nil {
+			return err
+		}
+		if n.taken >= maxTaken {
+			if err := n.process(); err != nil {
+				return err
+			}
+		}
+	}
+	n.inbox = nil
+	return nil
+}
+
+func (n *Node) take(r received) error {
+	n.heard[r.from] = n.ticks
+	if r.newest {
+		n.reported(r.from, r.m.reading)
+	}
+	switch {
+	case r.m.raft != nil:
+		return n.takeRaft(r)
+	case r.m.forward != nil:
+		return n.takeForward(r.from, r.m.forward)
+	case r.m.refused != nil:
+		n.takeRefused(r.m.refused)
+	case r.m.request != nil:
+		return n.takeRequest(r.from, r.m.request)
+	case r.m.chunk != nil:
+		return n.takeChunk(r.from, r.m.chunk)
+	}
+	return nil
+}
+
+// takeRaft gives raft what another member's says.
+func (n *Node) takeRaft(r received) error {
+	m := r.m.raft
+	if !n.known(m, r.from) || !n.fits(m) {
+		n.dropped++
+		return nil
+	}
+	if m.GetType() == raftpb.MsgSnap && !n.passed(m) {
+		n.hold(m)
+		return nil
+	}
+	for _, let := range n.gate.pass(m, n.term, n.raft.BasicStatus().HardState.GetCommit()) {
+		if err := n.raft.Step(let); err != nil {
+			n.dropped++ // raft takes nothing of it
+		}
+	}
+	n.taken += entriesSize(m.GetEntries())
+	n.notice()
+	if r.from == n.lead && m.GetTerm() == n.term {
+		n.calm(m.GetType())
+		n.timeMu.Lock()
+		n.hours.told(r.from, m.GetTerm(), r.m.told)
+		n.timeMu.Unlock()
+	}
+	return nil
+}
+
+// known refuses what only a member may say. A leader or a candidate may be one of whom this
+// member has not heard yet: it was behind when that one was added. Raft itself refuses
+// answers of strangers.
+func (n *Node) known(m *raftpb.Message, from uint64) bool {
+	switch m.GetType() {
+	case raftpb.MsgTimeoutNow, raftpb.MsgReadIndex, raftpb.MsgTransferLeader:
+		return n.store.member(from)
+	}
+	return true
+}
+
+// fits makes room for what a message makes durable. Without room it is dropped, and
+// comes again: a full disk halts nobody.
+func (n *Node) fits(m *raftpb.Message) bool {
+	entries := m.GetEntries()
+	if m.GetType() == raftpb.MsgReadIndex || m.GetType() == raftpb.MsgReadIndexResp {
+		entries = nil
+	}
+	return n.roomFor(entriesSize(entries)) == nil
+}
+
+// roomFor makes room for so many bytes of entries, besides those that raft was given
+// already, and for a vote.
+func (n *Node) roomFor(entries int) error {
+	size := batchHead + n.taken + entries
+	if entries > 0 {
+		return n.room(size)
+	}
+	return n.log.reserve(size)
+}
+
+// reported takes a member's reading of its clock.
+func (n *Node) reported(member, reading uint64) {
+	n.timeMu.Lock()
+	defer n.timeMu.Unlock()
+	n.hours.report(member, reading)
+}
+
+// Time returns the quorum's time in milliseconds since 1970 (spec/replication.md
+// §13): what a majority's clocks have reached. It never goes back here. 0:
+// nothing is known yet.
+func (n *Node) Time() uint64 {
+	reading := n.c.Clock()
+	n.timeMu.Lock()
+	defer n.timeMu.Unlock()
+	n.hours.report(n.base.member, reading)
+	if n.leads {
+		return n.hours.lead(n.base.member)
+	}
+	return n.hours.time()
+}
+
+// post sends what raft has to say, now that what it speaks of is durable and anchored. It returns
+// to whom a picture could not be offered.
+func (n *Node) post(messages []*raftpb.Message) (failed []uint64, err error) {
+	for _, m := range messages {
+		if m.GetType() == raftpb.MsgSnap && !n.transfers.start(m.GetTo(), m.GetSnapshot()) {
+			failed = append(failed, m.GetTo())
+			continue
+		}
+		n.gate.sent(m)
+		if m.GetType() == raftpb.MsgVoteResp && !m.GetReject() {
+			n.elapsed = 0
+		}
+		if err := n.send(m.GetTo(), &peerMessage{raft: m}); err != nil {
+			return nil, err
+		}
+	}
+	return failed, nil
+}
+
+func (n *Node) unsent(failed []uint64) {
+	for _, to := range failed {
+		n.raft.ReportSnapshot(to, raft.SnapshotFailure)
+	}
 }

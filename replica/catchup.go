@@ -1,0 +1,227 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// catching is how a member that is behind the log gets a picture of the machine
+// (spec/replication.md §14): it holds raft's MsgSnap back until the picture is here,
+// and then begins its next epoch with it.
+type catching struct {
+	fetch   *fetch
+	held    *raftpb.Message // the newest MsgSnap
+	arrival *arrival        // being written as this member's next checkpoint, or written
+}
+
+// passed says whether raft can have a MsgSnap at once: it will only say how far this
+// member is.
+func (n *Node) passed(m *raftpb.Message) bool {
+	meta := m.GetSnapshot().GetMetadata()
+	term, err := n.store.Term(meta.GetIndex())
+	return m.GetTerm() < n.term || meta.GetIndex() <= n.store.hard.commit || err == nil && term == meta.GetTerm()
+}
+
+// hold keeps a MsgSnap and begins to fetch what it offers.
+func (n *Node) hold(m *raftpb.Message) {
+	t, err := ticketOf(m.GetSnapshot())
+	if err != nil || !contains(m.GetSnapshot().GetMetadata().GetConfState(), n.base.member) {
+		n.dropped++
+		return
+	}
+	n.elapsed = 0
+	if n.installing() || n.fetch != nil && !n.fetch.replacedBy(t) {
+		return
+	}
+	n.giveUp()
+	if n.fetch, err = newFetch(n.disk, n.c.Rand, m.GetFrom(), t); err != nil {
+		n.lastErr = fmt.Errorf("fetching a picture from member %d: %w", m.GetFrom(), err)
+		return
+	}
+	n.held = m
+}
+
+func contains(c *raftpb.ConfState, member uint64) bool {
+	return slices.Contains(c.GetVoters(), member) || slices.Contains(c.GetLearners(), member)
+}
+
+// installing says that a picture is here and becomes the next checkpoint.
+func (n *Node) installing() bool { return n.making != nil && n.making.picture == Checkpoint(n.arrival) }
+
+// giveUp ends a fetch, but not what is being installed.
+func (n *Node) giveUp() {
+	if n.fetch != nil && n.arrival == nil {
+		n.fetch.close() // a file without a name: nothing is lost
+	}
+	n.fetch, n.held, n.arrival = nil, nil, nil
+}
+
+func (n *Node) takeRequest(from uint64, q *chunkRequest) error {
+	c, err := n.transfers.request(from, q)
+	if err != nil {
+		n.lastErr = fmt.Errorf("reading a picture for member %d: %w", from, err)
+	}
+	if c == nil {
+		return nil
+	}
+	return n.send(from, &peerMessage{chunk: c})
+}
+
+func (n *Node) takeChunk(from uint64, c *chunk) error {
+	if n.fetch == nil || n.arrival != nil {
+		return nil
+	}
+	ask, err := n.fetch.receive(from, c)
+	if err != nil {
+		n.lastErr = fmt.Errorf("keeping a picture of member %d: %w", from, err)
+		n.giveUp()
+		return nil
+	}
+	return n.request(ask)
+}
+
+func (n *Node) request(ask []chunkRequest) error {
+	for i := range ask {
+		if err := n.send(n.fetch.from, &peerMessage{request: &ask[i]}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fetching goes on with a fetch at a tick.
+func (n *Node) fetching() error {
+	if n.fetch == nil {
+		return nil
+	}
+	ask, gone := n.fetch.tick()
+	if err := n.request(ask); err != nil {
+		return err
+	}
+	if gone {
+		n.giveUp()
+	}
+	return nil
+}
+
+// install begins to write a picture that is here as this member's next checkpoint.
+func (n *Node) install() {
+	if n.fetch == nil || !n.fetch.complete() || n.arrival != nil || n.making != nil {
+		return
+	}
+	meta := n.held.GetSnapshot().GetMetadata()
+	b := base{
+		member: n.base.member, index: meta.GetIndex(), term: meta.GetTerm(),
+		secret: n.secret, voters: meta.GetConfState().GetVoters(),
+	}
+	m, err := newMaking(n.disk, n.c.Rand, b)
+	if err != nil {
+		n.lastErr = fmt.Errorf("beginning the checkpoint of another's picture: %w", err)
+		n.giveUp()
+		return
+	}
+	n.arrival = n.fetch.arrive(n.c.NewMachine())
+	m.picture, n.making = n.arrival, m
+	n.background(m.writePicture, n.installed)
+}
+
+// installed makes the picture this member's state. The order is that of turning the
+// epoch: the checkpoint is durable, then the anchor takes its key, then all that came before
+// is gone. The answer to the leader leaves after that: it must be true.
+func (n *Node) installed(err error) error {
+	m, held, arrival := n.making, n.held, n.arrival
+	if err == nil {
+		voters, _ := split(arrival.machine.Members())
+		if !slices.Equal(voters, m.base.voters) {
+			err = fmt.Errorf("replica: the picture has voters %d, and came as one of %d", voters, m.base.voters)
+		}
+	}
+	if err == nil && n.passed(held) {
+		err = errors.New("replica: the log has come further than the picture")
+	}
+	hard := n.store.hard
+	hard.commit = m.base.index
+	var after chain
+	if err == nil {
+		after, err = m.finish(n.log.chain, batch{hard: hard})
+	}
+	n.fetch, n.held, n.arrival = nil, nil, nil
+	if err != nil {
+		n.conclude(fmt.Errorf("installing another member's picture: %w", err))
+		return nil
+	}
+	if err := n.rotate(m, after); err != nil {
+		return err
+	}
+	// Raft hears of it while the store is still the old one: in the new one it would
+	// take the picture's place for one that it had reached itself.
+	if err := n.jump(held); err != nil {
+		return err
+	}
+	n.replace(m.base, hard, arrival.machine)
+	return n.process()
+}
+
+// replace puts the new state in the place of the old.
+func (n *Node) replace(b base, hard hardState, machine Machine) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	old := n.store
+	n.machine = machine
+	n.applied = b.index
+	wipeEntries(old.entries)
+	*old = store{hard: hard, index: b.index, term: b.term, offer: old.offer}
+	old.voters, old.learners = split(machine.Members())
+	n.regroup = true
+	for _, sequence := range sortedKeys(n.waiting) {
+		n.forget(n.waiting[sequence], ErrUnknown) // applied or not, within the picture
+	}
+}
+
+// jump tells raft, in the name of who leads now.
+func (n *Node) jump(held *raftpb.Message) error {
+	from := held.GetFrom()
+	if n.lead != 0 {
+		from = n.lead
+	}
+	err := n.raft.Step(&raftpb.Message{
+		Type: raftpb.MsgSnap.Enum(), From: new(from), To: new(n.base.member), Term: new(n.term), Snapshot: held.GetSnapshot(),
+	})
+	if err != nil {
+		return fmt.Errorf("replica: internal error: %w", err)
+	}
+	return nil
+}
+
+// offerPicture takes a picture for a member that is behind the log, if raft asked for one.
+func (n *Node) offerPicture() {
+	if !n.leads || !n.transfers.wants() || n.store.empty() {
+		return
+	}
+	term, err := n.store.Term(n.applied)
+	if err == nil {
+		err = n.transfers.begin(n.applied, term, n.store.voters, n.store.learners, n.picture())
+	}
+	if err != nil {
+		n.lastErr = fmt.Errorf("taking a picture for another member: %w", err)
+	}
+}
+
+// rotate ends an epoch: the anchor takes the key of the checkpoint that is durable now.
+func (n *Node) rotate(m *making, after chain) error {
+	if err := n.c.Anchor.Rotate(context.Background(), after.state(), m.epoch.key); err != nil {
+		return fmt.Errorf("rotating the anchor to checkpoint %d: %w", after.number, err)
+	}
+	if err := n.log.turn(m.epoch, after); err != nil {
+		return err
+	}
+	m.turned = true
+	n.base, n.tried = m.base, 0
+	disk := n.disk
+	n.background(func() error { return removeBefore(disk, after.number) }, n.goOn)
+	return nil
+}
