@@ -68,5 +68,8 @@ func explain(err error) *command.Failure {
 	if e, ok := errors.AsType[*vaultd.ClockError](err); ok {
 		return &command.Failure{Exit: exitClock, Message: e.Error(), Hint: "set the host's clock right. If the vault really rested that long: vaultd serve --accept-clock, once"}
 	}
+	if e, ok := errors.AsType[*vaultd.VersionError](err); ok {
+		return &command.Failure{Exit: exitNewer, Message: e.Error(), Hint: "the operators have raised the minimum version; it does not go down"}
+	}
 	return command.Explain(err, explanations)
 }

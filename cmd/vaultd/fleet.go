@@ -6,16 +6,19 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"keepsake.example/internal/command"
+	"keepsake.example/vaultd"
 )
 
 var transferCommand = command.Command[app, options]{
 	Name: "transfer", Short: "give the leadership to another member",
-	Long: `Has the leader give its place to another voter: the one that is named with --to, else
-the one that is furthest. Nothing is lost by it, and requests wait for some
-milliseconds. Any member may be asked. For work on the leader's machine, use drain.`,
+	Long: `Has this member give every group that it leads to another voter: to the one that is
+named with --to, else to the one that is furthest. Nothing is lost by it, and requests
+wait for some milliseconds. Only a member that leads can be asked: vaultd status says
+which one. For work on the leader's machine, use drain.`,
 	Example: `  vaultd transfer --config /var/lib/vaultd/vaultd.toml --to 3`,
 	Flags: func(f *flag.FlagSet, o *options) {
 		adminFlags(f, o)
@@ -25,8 +28,19 @@ milliseconds. Any member may be asked. For work on the leader's machine, use dra
 }
 
 func (a *app) transfer(ctx context.Context, o *options) error {
+	admin, err := adminAddress(o)
+	if err != nil {
+		return err
+	}
+	st, err := getStatus(ctx, admin)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(st.Groups, func(g vaultd.GroupStatus) bool { return g.Replica.Role == "leader" }) {
+		return command.Fail(command.Failed, fmt.Sprintf("member %d leads nothing; nothing was done", st.Member), fmt.Sprintf("ask the leader, which is member %d as far as is known here", st.Replica.Leader))
+	}
 	path := "/transfer?" + url.Values{"to": {strconv.FormatUint(uint64(o.to), 10)}}.Encode()
-	return a.order(ctx, o, path, "given away")
+	return a.order(ctx, admin, path, "given away")
 }
 
 var drainCommand = command.Command[app, options]{
@@ -43,15 +57,15 @@ by itself; drain is for looking first whether all is well without it.`,
 }
 
 func (a *app) drain(ctx context.Context, o *options) error {
-	return a.order(ctx, o, "/drain", "drained")
-}
-
-// order asks the admin listener to do something.
-func (a *app) order(ctx context.Context, o *options, path, done string) error {
 	admin, err := adminAddress(o)
 	if err != nil {
 		return err
 	}
+	return a.order(ctx, admin, "/drain", "drained")
+}
+
+// order asks the admin listener to do something.
+func (a *app) order(ctx context.Context, admin, path, done string) error {
 	if _, err := get(ctx, "POST", admin, path); err != nil {
 		return err
 	}

@@ -56,6 +56,7 @@ func TestExitCodes(t *testing.T) {
 		{&replica.RollbackError{}, exitRolledBack},
 		{&replica.DamagedError{File: "log"}, exitDamaged},
 		{&vaultd.ClockError{Host: time.Now()}, exitClock},
+		{&vaultd.VersionError{}, exitNewer},
 		{vaultd.ErrInsecure, command.Config},
 		{fmt.Errorf("%w: %w", vaultd.ErrHalted, syscall.ENOSPC), exitHalted},
 		{replica.ErrInUse, exitBusy},

@@ -50,14 +50,11 @@ func (a *app) status(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	text, err := get(ctx, "GET", admin, "/status")
+	word, err := getStatus(ctx, admin)
 	if err != nil {
 		return err
 	}
-	st := statusJSON{Margins: []margin{}}
-	if err := json.Unmarshal(text, &st.Status); err != nil {
-		return fmt.Errorf("reading vaultd's answer: %w", err)
-	}
+	st := statusJSON{*word, []margin{}}
 	for _, g := range st.Groups {
 		st.Margins = append(st.Margins, marginOf(&st.Status, g))
 	}
@@ -68,6 +65,18 @@ func (a *app) status(ctx context.Context, o *options) error {
 		return command.Fail(exitHalted, "the replica has halted: "+st.Halted, "restart vaultd; if it halts again, look at the disk")
 	}
 	return nil
+}
+
+func getStatus(ctx context.Context, admin string) (*vaultd.Status, error) {
+	text, err := get(ctx, "GET", admin, "/status")
+	if err != nil {
+		return nil, err
+	}
+	st := new(vaultd.Status)
+	if err := json.Unmarshal(text, st); err != nil {
+		return nil, fmt.Errorf("reading vaultd's answer: %w", err)
+	}
+	return st, nil
 }
 
 // statusJSON is a member's word, and what follows from it.
