@@ -280,7 +280,7 @@ func TestFetchAsksAgain(t *testing.T) {
 	s.start(2, snapshot)
 	f := newFetchOf(t, &shelf{}, snapshot)
 	var asked []string
-	for i := range giveUp + 1 {
+	for i := range giveUp + 6 {
 		ask, gone := f.tick()
 		if len(ask) > 0 {
 			asked = append(asked, fmt.Sprint(i, ":", len(ask)))
@@ -412,6 +412,9 @@ func TestSpoolFails(t *testing.T) {
 			err = errors.Join(err, s.poll())
 			if tt.want != nil && !errors.Is(err, tt.want) || name == "panic" && err == nil {
 				t.Errorf("got %v", err)
+			}
+			if name == "stopped" && len(s.shelf.files[0].data) > 0 {
+				t.Error("goes on writing what nobody wants")
 			}
 			if _, ok := s.offer(1); ok || b.released != 1 || s.shelf.open() > 0 {
 				t.Errorf("offered, or released %d times, or left open", b.released)
