@@ -189,7 +189,10 @@ func (n *Node) step() error {
 	n.offerPicture()
 	n.install()
 	n.consider()
-	return n.transfers.poll()
+	if err := n.transfers.poll(); err != nil {
+		n.lastErr = err
+	}
+	return nil
 }
 
 // later keeps an answer until nothing is half done any more.
