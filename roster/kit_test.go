@@ -30,7 +30,7 @@ func hash(parts ...any) [32]byte { return sha256.Sum256(fmt.Append(nil, parts...
 
 // keyOf is an operator's key, by name.
 func keyOf(name string) ed25519.PrivateKey {
-	seed := hash("operator", name)
+	seed := hash("operator" + name)
 	return ed25519.NewKeyFromSeed(seed[:])
 }
 
