@@ -45,10 +45,11 @@ func TestAnyReplicaAnswers(t *testing.T) {
 		}
 		f.askAt(m)
 		wants(t, p.ask(p.prove(g)), vaultapi.OK)
+		next := f.person(name)
+		wants(t, p.ask(next.proposal("new")), vaultapi.OK)
+		wants(t, p.ask(&vaultapi.ConfirmBody{Record: next.record}), vaultapi.Wait)
+		wants(t, p.ask(&vaultapi.CancelBody{Record: next.record, Authority: vaultapi.Authority{Kind: vaultapi.ByUnlock}}), vaultapi.Unauthorised)
 		old := p.record
-		wants(t, p.ask(&vaultapi.ProposeBody{Record: randomID(), Limit: 10, Key: p.proposal("x").Key, Unlock: public(p.unlock), Device: public(p.device), Envelope: []byte("C")}), vaultapi.OK)
-		p.record = old
-		wants(t, p.ask(&vaultapi.CancelBody{Record: randomID()}), vaultapi.Unauthorised)
 		wants(t, p.ask(&vaultapi.DeleteBody{Record: old}), vaultapi.Wait)
 		if st := wants(t, p.ask(&vaultapi.StatusBody{}), vaultapi.OK); st.Left != 10 || st.Body.(*vaultapi.StatusReport).Pending != vaultapi.PendingDeletion {
 			t.Errorf("machine %d: %+v", m.number, st)

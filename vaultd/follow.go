@@ -20,13 +20,23 @@ import (
 func (s *Server) follow(g *group) {
 	ctx, cancel := g.context()
 	defer cancel()
-	for {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for last := g.machine(); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-g.replica.Done():
 			s.lost(g)
 			return
+		case <-look.C:
+			// A machine that was read from another member's picture said so before it was
+			// put in the place of the one that was there.
+			if m := g.machine(); m == last {
+				continue
+			} else {
+				last = m
+			}
 		case <-g.changed:
 		}
 		if err := s.takeOver(g); err != nil && !errors.Is(err, errNoState) {

@@ -127,6 +127,12 @@ func (g *group) led() bool {
 	return s.Leader != 0 && s.Halted == nil
 }
 
+// machine is the one that is there now, to be compared; nil without state.
+func (g *group) machine() (now replica.Machine) {
+	g.replica.Peek(func(m replica.Machine) { now = m })
+	return now
+}
+
 // roster returns who belongs to the fleet, as this group has it; nil without state.
 func (g *group) roster() (r *roster.Roster) {
 	g.replica.Peek(func(m replica.Machine) { r = m.(*machine.Machine).Roster() })
