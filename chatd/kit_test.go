@@ -191,7 +191,7 @@ func prepareKit(t testing.TB, vaults int) *kit {
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &front, nil },
 		// No probes: what a test sends is all that is sent. Those about probes are in
 		// upstream_internal_test.go, with a clock of their own.
-		Limits: chatd.Limits{DrainDelay: -1, Pause: time.Microsecond, ProbeEvery: time.Hour, PassOver: time.Hour},
+		Limits: chatd.Limits{DrainDelay: -1, Tries: 4, Pause: time.Microsecond, ProbeEvery: time.Hour, PassOver: time.Hour},
 		Log:    slog.New(slog.NewJSONHandler(k.logs, nil)), Now: k.clock.Now,
 	}
 	roots := x509.NewCertPool()

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -154,16 +155,16 @@ type question struct {
 	work bool // its time tells how long a request takes
 }
 
-// each asks the nearest vaultd that answers, then the next: each one once in a
-// round, and at most limits.Tries of them, all in the time that ctx leaves.
+// each asks the nearest vaultd that answers, then the next, at most limits.Tries
+// of them in the time that ctx leaves.
 func (u *upstream) each(ctx context.Context, q question) ([]byte, int, error) {
 	failure, by := errNoVault, -1
-	tried := make([]bool, len(u.vaults))
+	tried, pause := make([]bool, len(u.vaults)), u.limits.Pause
 	for try := range u.limits.Tries {
-		if try > 0 && !u.again(ctx, try) {
+		if try > 0 && !u.again(ctx, &pause) {
 			break
 		}
-		if try%len(tried) == 0 {
+		if !slices.Contains(tried, false) {
 			clear(tried)
 		}
 		b, at, err := u.try(ctx, q, tried)
@@ -193,18 +194,22 @@ func tryOutcome(err error) string {
 	return outcome(err)
 }
 
-// again waits before another try, and reports whether there may be one.
-func (u *upstream) again(ctx context.Context, try int) bool {
+// again reports whether there may be another try. It is at once while a vaultd
+// answers, and otherwise after a pause: they may be about to choose a leader.
+func (u *upstream) again(ctx context.Context, pause *time.Duration) bool {
 	if _, ok := u.budget.Allow(limit.Key{}, u.now()); !ok || ctx.Err() != nil {
 		return false
 	}
-	n := len(u.vaults)
-	if try%n != 0 {
-		return true // another vaultd: at once
+	if u.nearest.Answers() {
+		return true
 	}
-	pause := u.limits.Pause << min(try/n-1, 6)
-	return sleep(ctx, pause+rand.N(pause))
+	d := *pause
+	*pause = min(2*d, maxPause)
+	return sleep(ctx, d+rand.N(d))
 }
+
+// maxPause is the longest pause between two tries of a request, before chance.
+const maxPause = 2 * time.Second
 
 // sleep reports whether ctx lasted as long.
 func sleep(ctx context.Context, d time.Duration) bool {
@@ -226,7 +231,11 @@ func (u *upstream) try(ctx context.Context, q question, tried []bool) ([]byte, i
 	tried[t.Server] = true
 	p := u.vaults[t.Server]
 	p.tries.Add(1)
-	one, cancel := context.WithTimeout(ctx, u.limits.TryTimeout)
+	patience := u.limits.TryTimeout
+	if t.Away {
+		patience = min(patience, u.limits.ProbeTimeout) // there are others to ask
+	}
+	one, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	defer context.AfterFunc(t.Life, cancel)()
 	b, err := q.ask(one, p)

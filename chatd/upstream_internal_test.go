@@ -406,7 +406,7 @@ func TestFailureIsNotMultiplied(t *testing.T) {
 }
 
 func TestAllAwayAreAskedAllTheSame(t *testing.T) {
-	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
+	inFleet(t, Limits{Tries: 4}, func(t *testing.T, u *upstream, fleet []*replica) {
 		for _, r := range fleet {
 			r.set(func(r *replica) { r.status = http.StatusServiceUnavailable })
 		}
@@ -426,6 +426,35 @@ func TestAllAwayAreAskedAllTheSame(t *testing.T) {
 			t.Errorf("%d answered, after %v: who has answered is not away", by, took)
 		}
 	}, 10*ms, 30*ms, 50*ms)
+}
+
+// The leader is gone with its data center, silently, and the others choose another
+// one: 1.5 s in which nobody answers. Clients wait, and are not told to come again.
+func TestElectionIsWaitedFor(t *testing.T) {
+	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
+		send(t, u)
+		silent := make(chan struct{})
+		fleet[0].set(func(r *replica) { r.silent = silent })
+		for _, r := range fleet[1:] {
+			r.set(func(r *replica) { r.status = http.StatusServiceUnavailable })
+		}
+		go func() {
+			time.Sleep(1500 * ms)
+			for _, r := range fleet[1:] {
+				r.set(func(r *replica) { r.status = 0 })
+			}
+		}()
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() {
+				if by, took := send(t, u); by == 0 || took > 4*time.Second {
+					t.Errorf("%d answered, after %v", by, took)
+				}
+			})
+		}
+		all.Wait()
+		close(silent)
+	}, 10*ms, 30*ms, 50*ms, 50*ms, 50*ms)
 }
 
 // A replica that lags behind does not know the newest channel key. One more is

@@ -23,6 +23,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -103,14 +104,16 @@ func (v *server) begin() {
 // A Ticket is one request at one server. One of Answered, Failed and Left ends it.
 type Ticket struct {
 	Server int
+	// Away says that the server is passed over, and is asked because nobody answers.
+	Away bool
 	// Life ends when the server is passed over while the request is under way.
 	Life  context.Context
 	s     *Servers
 	began time.Time
 }
 
-// Take chooses the server for a request that begins now, among those not in
-// tried; when all were tried, among all.
+// Take chooses the server for a request that begins now. Those in tried are taken
+// when no other answers; when none does, those not in tried come first.
 func (s *Servers) Take(now time.Time, tried []bool) *Ticket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,29 +123,34 @@ func (s *Servers) Take(now time.Time, tried []bool) *Ticket {
 	if s.all[s.current].away || v.known(now) {
 		s.current = at
 	}
-	return &Ticket{Server: at, Life: v.life, s: s, began: now}
+	return &Ticket{Server: at, Away: v.away, Life: v.life, s: s, began: now}
 }
 
-// choose prefers servers that answer and have room to those that answer, and
-// these to the rest.
 func (s *Servers) choose(now time.Time, tried []bool) int {
 	left := func(i int) bool { return i >= len(tried) || !tried[i] }
+	answers := func(i int) bool { return !s.all[i].away }
 	first := s.best(now, left)
-	if first < 0 {
-		return s.choose(now, nil)
-	}
-	if s.all[first].away {
+	if first >= 0 && s.all[first].away {
 		s.all[first].passed++
 	}
-	for _, fits := range []func(*server) bool{
-		func(v *server) bool { return !v.away && v.room(now) },
-		func(v *server) bool { return !v.away },
+	for _, fits := range []func(int) bool{
+		func(i int) bool { return left(i) && answers(i) && s.all[i].room(now) },
+		func(i int) bool { return left(i) && answers(i) },
+		answers, // it was tried, and is back since
+		left,
 	} {
-		if at := s.best(now, func(i int) bool { return left(i) && fits(&s.all[i]) }); at >= 0 {
+		if at := s.best(now, fits); at >= 0 {
 			return at
 		}
 	}
-	return first
+	return s.best(now, func(int) bool { return true })
+}
+
+// Answers tells whether any server does, as far as is known.
+func (s *Servers) Answers() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.all, func(v server) bool { return !v.away })
 }
 
 // best is the server of those that fit which answers soonest, -1 for none.

@@ -140,8 +140,8 @@ func TestWhoHeldOutIsBelievedAgain(t *testing.T) {
 	}
 }
 
-// Whatever happens: a server that was tried is not taken while there is another,
-// one that is away not while one answers, and no request is lost count of.
+// Whatever happens: a server that is away is not taken while one answers, one that
+// was tried not while another is as good, and no request is lost count of.
 func TestChoices(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 5).Draw(t, "servers")
@@ -183,17 +183,21 @@ func TestChoices(t *testing.T) {
 func take(t *rapid.T, s *nearest.Servers, now time.Time, tried []bool) *nearest.Ticket {
 	away := make([]bool, len(tried))
 	left := slices.Contains(tried, false)
-	answers := false
+	answers, answersLeft := false, false
 	for i := range tried {
 		away[i] = s.Status(i, now).Away
-		answers = answers || !away[i] && (!tried[i] || !left)
+		answers = answers || !away[i]
+		answersLeft = answersLeft || !away[i] && !tried[i]
+	}
+	if s.Answers() != answers {
+		t.Fatalf("answers: %v", s.Answers())
 	}
 	k := s.Take(now, tried)
-	if left && tried[k.Server] {
-		t.Fatalf("%d was tried", k.Server)
-	}
-	if answers && away[k.Server] {
+	if k.Away != away[k.Server] || answers && k.Away {
 		t.Fatalf("%d is away", k.Server)
+	}
+	if tried[k.Server] && (answersLeft || left && !answers) {
+		t.Fatalf("%d was tried", k.Server)
 	}
 	return k
 }
