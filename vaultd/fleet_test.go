@@ -381,7 +381,7 @@ func TestPolicyChange(t *testing.T) {
 	c := f.next(roster.SetPolicy)
 	c.Policy = roster.Policy(testPolicy())
 	c.Policy.Waits = append([]uint64{}, c.Policy.Waits...)
-	c.Policy.Waits[0], c.Policy.Waits[1] = 1000, 5000
+	c.Policy.Waits[0], c.Policy.Waits[1], c.Policy.Waits[2] = 1000, 5000, 10000
 	c.Policy.CoolDown *= 2
 	f.decide(c)
 	eventually(t, "all bundles have it", func() error {

@@ -53,7 +53,8 @@ func (s *Server) follow(g *group) {
 func (s *Server) lost(g *group) {
 	err := g.replica.Err()
 	if errors.Is(err, replica.ErrRemoved) && g.number != machine.Root {
-		return // settle drops it
+		notify(s.root().changed) // settle drops it
+		return
 	}
 	if err != nil {
 		s.die(fmt.Errorf("the replica of group %d: %w", g.number, err))
