@@ -59,7 +59,7 @@ func readFrame(r io.Reader, limit int) (frame, error) {
 		return frame{}, err
 	}
 	n := binary.BigEndian.Uint32(head[:])
-	if n == 0 || uint64(n) > uint64(limit)+requestSize {
+	if n == 0 || uint64(n) > uint64(limit)+helloSize {
 		return frame{}, errFrame
 	}
 	b := make([]byte, n)

@@ -1,0 +1,196 @@
+package peer_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"keepsake.example/peer"
+)
+
+// authority is a certificate authority, as others trust one.
+type authority struct {
+	key         ed25519.PrivateKey
+	certificate *x509.Certificate
+}
+
+func newAuthority(t testing.TB) *authority {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
+	}
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &authority{key, c}
+}
+
+// certificate makes a certificate of a key, signed by an authority or itself.
+func certificate(t testing.TB, key crypto.Signer, by *authority) tls.Certificate {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "keepsake member"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	parent, signer := template, key
+	if by != nil {
+		parent, signer = by.certificate, by.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// awaitRefused waits for the counts. A member that begins anew may be among the broken.
+func awaitRefused(m *member, strangers, broken uint64) {
+	m.t.Helper()
+	await(m.t, "all to be counted", func() bool { r := m.Refused(); return r.Strangers == strangers && r.Broken >= broken })
+}
+
+// A key that is not in the directory is not let in, however it is dressed up.
+func TestStrangers(t *testing.T) {
+	a, _, _ := pair(t, quick)
+	member := certificate(t, keyOf(2), nil)
+	parsed, err := x509.ParseCertificate(member.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := newAuthority(t)
+	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chained := certificate(t, keyOf(9), ca)
+	chained.Certificate = append(chained.Certificate, ca.certificate.Raw)
+	behind := certificate(t, keyOf(9), nil)
+	behind.Certificate = append(behind.Certificate, member.Certificate...)
+	for name, c := range map[string]*tls.Conn{
+		"another key":                          raw(t, a, certificate(t, keyOf(9), nil)),
+		"another key, signed by an authority":  raw(t, a, chained),
+		"another key before a member's":        raw(t, a, behind),
+		"another kind of key":                  raw(t, a, certificate(t, curve, nil)),
+		"the key of the member that is dialed": raw(t, a, certificate(t, keyOf(1), nil)),
+		"another key, signed by a member":      raw(t, a, certificate(t, keyOf(9), &authority{keyOf(2), parsed})),
+		"no key":                               raw(t, a, tls.Certificate{}, func(c *tls.Config) { c.Certificates = nil }),
+		"no protocol":                          raw(t, a, member, func(c *tls.Config) { c.NextProtos = nil }),
+		"web protocol":                         raw(t, a, member, func(c *tls.Config) { c.NextProtos = []string{"h2"} }),
+		"TLS 1.2":                              raw(t, a, member, func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }),
+		"X25519 alone":                         raw(t, a, member, func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.X25519} }),
+	} {
+		c.Write(peer.Frame{Kind: peer.KindHello, From: 2, To: 1}.Bytes())
+		if !refused(c) {
+			t.Errorf("%s: let in", name)
+		}
+	}
+	awaitRefused(a, 5, 11)
+	c := asMember(t, a, 2, 0) // and by hand it works
+	if _, err := peer.ReadFrame(c, 0); err != nil {
+		t.Errorf("a member is refused: %v", err)
+	}
+}
+
+// A member that takes another's number, or wants somebody else, is not let in.
+func TestNumbers(t *testing.T) {
+	a, _, d := pair(t, quick)
+	d.add(3, "127.0.0.1:1")
+	for name, hello := range map[string]peer.Frame{
+		"another's number":   {Kind: peer.KindHello, From: 2, To: 1},
+		"nobody's number":    {Kind: peer.KindHello, From: 9, To: 1},
+		"ours":               {Kind: peer.KindHello, From: 1, To: 1},
+		"to somebody else":   {Kind: peer.KindHello, From: 3, To: 2},
+		"no hello at all":    {Kind: peer.KindBeat},
+		"a message at first": {Kind: peer.KindMessage, Body: []byte("x")},
+	} {
+		c := raw(t, a, certificate(t, keyOf(3), nil))
+		c.Write(hello.Bytes())
+		if !refused(c) {
+			t.Errorf("%s: let in", name)
+		}
+	}
+	if got := len(a.received); got != 0 {
+		t.Errorf("%d messages were received", got)
+	}
+	awaitRefused(a, 4, 2)
+}
+
+// At the address of one member another answers: it is told nothing.
+func TestAnotherAnswers(t *testing.T) {
+	d, ofThree := &directory{}, &directory{}
+	la, lc := listen(t), listen(t)
+	d.add(1, la.Addr().String())
+	d.add(2, lc.Addr().String())
+	ofThree.add(1, la.Addr().String())
+	a, c := join(t, 1, la, d, quick), join(t, 3, lc, ofThree, quick)
+	a.Send(2, 0, []byte("for two only"))
+	await(t, "the reason", func() bool {
+		s, _ := a.link(2)
+		return strings.Contains(s.Problem, "another identity key than the directory says")
+	})
+	if len(c.received) != 0 || a.connected(2) {
+		t.Error("the other received it")
+	}
+}
+
+// Who is removed from the directory loses its connections, and who is added gets in.
+func TestDirectoryChanges(t *testing.T) {
+	a, b, d := pair(t, quick)
+	a.awaitConnected(2)
+	c := asMember(t, a, 2, 0)
+	if _, err := peer.ReadFrame(c, 0); err != nil {
+		t.Fatal(err)
+	}
+	d.remove(2)
+	a.Update()
+	for {
+		if _, err := peer.ReadFrame(c, 0); err != nil {
+			break // cut, though it never stops talking
+		}
+		c.Write(peer.Frame{Kind: peer.KindBeat}.Bytes())
+	}
+	await(t, "the link to be gone", func() bool { _, ok := a.link(2); return !ok })
+	if !refused(asMember(t, a, 2, 0)) {
+		t.Error("a removed member gets in")
+	}
+	if _, err := a.Call(t.Context(), 2, nil); err != peer.ErrUnknown {
+		t.Errorf("calling a removed member: %v", err)
+	}
+
+	d.add(2, b.address)
+	if refused(asMember(t, a, 2, 0)) { // without Update
+		t.Error("a new member does not get in")
+	}
+	a.reach(b)
+
+	// It moves: the new address counts.
+	way := newProxy(t, b.address)
+	d.remove(2)
+	d.add(2, way.address)
+	a.Update()
+	await(t, "connections over the new address", func() bool {
+		way.mu.Lock()
+		defer way.mu.Unlock()
+		return len(way.open) > 0
+	})
+	a.awaitConnected(2)
+}
