@@ -28,7 +28,6 @@ type transfers struct {
 	making  *offered   // being spooled
 	offers  []*offered // ready, oldest first
 	readers map[uint64]*reader
-	failed  error // of the last spool
 }
 
 // offered is one picture.

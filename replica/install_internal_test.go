@@ -1,0 +1,160 @@
+package replica
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+)
+
+// installed restores a machine from what came, and returns what was written as the
+// member's own picture.
+func installed(f *fetch) (machine, own []byte, err error) {
+	m := &blob{}
+	a := f.arrive(m)
+	defer a.Release()
+	var out bytes.Buffer
+	n, err := a.WriteTo(&out)
+	if err == nil && n != int64(out.Len()) {
+		err = fmt.Errorf("says %d bytes of %d", n, out.Len())
+	}
+	return m.data, out.Bytes(), err
+}
+
+// The fetch asks for a window of chunks, and holds that many at most; chunks that
+// were not asked for change nothing.
+func TestFetchWindow(t *testing.T) {
+	s := newSender()
+	snapshot := s.with(t, 40, picture(40*chunkSize))
+	s.start(2, snapshot)
+	f := newFetchOf(t, &shelf{}, snapshot)
+	get := func(index uint64) *chunk { return must(s.request(2, &chunkRequest{f.ticket.id, index})) }
+	if more := must(f.receive(1, get(0))); more != nil || f.next != 0 {
+		t.Error("took what it did not ask for")
+	}
+	ask, _ := f.tick()
+	if len(ask) != fetchWindow || ask[0].index != 0 || ask[fetchWindow-1].index != fetchWindow-1 {
+		t.Fatalf("asks for %v", ask)
+	}
+	for _, tt := range []struct{ index, next, more uint64 }{{3, 0, 0}, {3, 0, 0}, {0, 1, 1}, {0, 1, 0}, {2, 1, 0}, {1, 4, 3}, {30, 4, 0}} {
+		more := must(f.receive(1, get(tt.index)))
+		if uint64(len(more)) != tt.more || f.next != tt.next {
+			t.Errorf("chunk %d: asks for %v, goes on at %d", tt.index, more, f.next)
+		}
+	}
+	again := get(3)
+	again.data[0]++
+	f.next, f.have = 3, 1 // as it was before the first three came
+	if must(f.receive(1, again)); must(f.spool.get(3, chunkSize))[0] == again.data[0] {
+		t.Error("wrote a chunk twice, under one nonce")
+	}
+	f.next, f.have = 4, 0
+	other := get(5)
+	other.id[0]++
+	if must(f.receive(1, other)); f.have != 0 {
+		t.Error("took another picture's chunk")
+	}
+	if must(f.receive(9, get(5))); f.have != 0 {
+		t.Error("took another member's chunk")
+	}
+	short := get(5)
+	short.data = short.data[1:]
+	if _, err := f.receive(1, short); !errors.Is(err, errDigest) {
+		t.Errorf("short chunk: %v", err)
+	}
+}
+
+// What did not come is asked for again after a while; a fetch without any answer
+// is given up, and one that has everything says only that it is at work.
+func TestFetchAsksAgain(t *testing.T) {
+	s := newSender()
+	snapshot := s.with(t, 40, picture(3*chunkSize))
+	s.start(2, snapshot)
+	f := newFetchOf(t, &shelf{}, snapshot)
+	var asked []string
+	for i := range giveUp + 6 {
+		ask, gone := f.tick()
+		if len(ask) > 0 {
+			asked = append(asked, fmt.Sprint(i, ":", len(ask)))
+		}
+		if i == 5 {
+			must(f.receive(1, must(s.request(2, &chunkRequest{f.ticket.id, 1}))))
+		}
+		if gone != (i == 5+giveUp) {
+			t.Fatalf("tick %d: gone is %v", i, gone)
+		}
+	}
+	if fmt.Sprint(asked[:3]) != "[0:3 15:2 25:2]" {
+		t.Errorf("asks at %v", asked)
+	}
+	for i := range f.ticket.chunks() {
+		f.quiet = 0
+		must(f.receive(1, must(s.request(2, &chunkRequest{f.ticket.id, i}))))
+	}
+	for range 3 * giveUp {
+		ask, gone := f.tick()
+		if gone || len(ask) > 1 || len(ask) == 1 && ask[0].index != 3 {
+			t.Fatalf("whole, and asks for %v", ask)
+		}
+		for i := range ask {
+			if c := must(s.request(2, &ask[i])); c != nil {
+				t.Fatal("gets a chunk after the last")
+			}
+		}
+		if gone := s.tick(); len(gone) > 0 {
+			t.Fatal("the sender gives up who is at work")
+		}
+	}
+	if f.replacedBy(ticket{id: [16]byte{1}}) {
+		t.Error("whole, and begins again")
+	}
+}
+
+// Another picture replaces one that is not whole.
+func TestFetchReplaced(t *testing.T) {
+	s := newSender()
+	f := newFetchOf(t, &shelf{}, s.with(t, 40, picture(chunkSize)))
+	if f.replacedBy(f.ticket) || !f.replacedBy(ticket{id: [16]byte{1}}) {
+		t.Error("begins again for the same picture, or goes on with an old one")
+	}
+}
+
+// A picture that is not the announced one is not taken, nor one that the machine
+// does not read to its end.
+func TestArrivalRefused(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*fetch, *blob)
+		want   error
+	}{
+		"another digest": {func(f *fetch, _ *blob) { f.ticket.digest[0]++ }, errDigest},
+		"machine fails":  {func(_ *fetch, b *blob) { b.err = io.ErrNoProgress }, io.ErrNoProgress},
+	} {
+		s := newSender()
+		snapshot := s.with(t, 40, picture(chunkSize+5))
+		s.start(2, snapshot)
+		f := newFetchOf(t, &shelf{}, snapshot)
+		exchange(t, s, 2, f, true, 1)
+		m := &blob{}
+		tt.change(f, m)
+		if _, err := f.arrive(m).WriteTo(io.Discard); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// lazy reads nothing.
+type lazy struct{ Machine }
+
+func (lazy) Restore(io.Reader) error { return nil }
+
+func TestArrivalLeftUnread(t *testing.T) {
+	s := newSender()
+	snapshot := s.with(t, 40, picture(100))
+	s.start(2, snapshot)
+	f := newFetchOf(t, &shelf{}, snapshot)
+	exchange(t, s, 2, f, true, 1)
+	if _, err := f.arrive(lazy{}).WriteTo(io.Discard); err == nil {
+		t.Error("taken")
+	}
+}
