@@ -68,7 +68,8 @@ func (n *Node) takeRequest(from uint64, q *chunkRequest) error {
 	if c == nil {
 		return nil
 	}
-	return n.send(from, &peerMessage{chunk: c})
+	_, err = n.send(from, &peerMessage{chunk: c})
+	return err
 }
 
 func (n *Node) takeChunk(from uint64, c *chunk) error {
@@ -86,7 +87,7 @@ func (n *Node) takeChunk(from uint64, c *chunk) error {
 
 func (n *Node) request(ask []chunkRequest) error {
 	for i := range ask {
-		if err := n.send(n.fetch.from, &peerMessage{request: &ask[i]}); err != nil {
+		if _, err := n.send(n.fetch.from, &peerMessage{request: &ask[i]}); err != nil {
 			return err
 		}
 	}

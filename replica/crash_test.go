@@ -355,3 +355,23 @@ func wantAll2(t *testing.T, r *replica.Replica, h *history) {
 		t.Error(err)
 	}
 }
+
+// A batch whose sync failed is read at the next start from the system's memory, and
+// kept. From then on it must outlive a power cut.
+func TestFailedSyncIsRepeated(t *testing.T) {
+	w := newWorld()
+	check(t, w.create(t))
+	r := must(replica.Open(t.Context(), w.config()))
+	propose(t, r, "before")
+	w.mu.Lock()
+	w.limit, w.fault = w.step+2, errIO // the write, and then the sync
+	w.mu.Unlock()
+	if _, err := r.Propose(t.Context(), []byte("in doubt")); !errors.Is(err, replica.ErrUnknown) || !errors.Is(err, errIO) {
+		t.Fatalf("a sync that fails: %v", err)
+	}
+	_ = r.Close()
+	w.run(t, func(r *replica.Replica) { wantEntries(t, r, "before", "in doubt") })
+	for seed := range uint64(20) {
+		w.after(rand.New(rand.NewPCG(seed, 0))).run(t, func(r *replica.Replica) { wantEntries(t, r, "before", "in doubt") })
+	}
+}

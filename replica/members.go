@@ -64,6 +64,8 @@ func (n *Node) change(e *raftpb.Entry) error {
 		if c.GetType() == raftpb.ConfChangeRemoveNode {
 			n.sessions.drop(c.GetNodeId())
 			delete(n.heard, c.GetNodeId())
+		} else {
+			n.sessions.admit(c.GetNodeId())
 		}
 	}
 	n.store.voters, n.store.learners = split(after)

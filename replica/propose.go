@@ -98,26 +98,31 @@ func (n *Node) answer(p *proposal, effect any, err error) {
 // commit makes batches of the proposals that wait, or hands them to the leader.
 func (n *Node) commit() error {
 	for len(n.queue) > 0 {
-		taken := n.gather()
-		hand := n.forward
-		if n.lead == n.base.member {
-			hand = n.propose
+		var err error
+		if taken := n.gather(); n.lead == n.base.member {
+			n.handed(taken, n.propose(taken))
+			err = n.process()
+		} else {
+			err = n.forward(taken)
 		}
-		err := hand(taken)
-		for _, p := range taken {
-			switch {
-			case err != nil:
-				n.answer(p, nil, err)
-			case !p.foreign:
-				clear(p.data) // raft, or the leader, has a copy
-				p.lead, p.term, n.waiting[p.sequence] = n.lead, n.term, p
-			}
-		}
-		if err := n.process(); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// handed lets proposals wait that somebody has now, or refuses them.
+func (n *Node) handed(taken []*proposal, err error) {
+	for _, p := range taken {
+		switch {
+		case err != nil:
+			n.answer(p, nil, err)
+		case !p.foreign:
+			clear(p.data) // raft, or the leader, has a copy
+			p.lead, p.term, n.waiting[p.sequence] = n.lead, n.term, p
+		}
+	}
 }
 
 // gather takes the proposals of the next batch. A change has one of its own: raft
@@ -162,19 +167,26 @@ func (n *Node) propose(taken []*proposal) error {
 	return nil
 }
 
-// forward hands proposals to the leader.
+// forward hands proposals to the leader, one by one.
 func (n *Node) forward(taken []*proposal) error {
-	if n.store.empty() {
-		return ErrEmpty
-	}
-	if n.lead == 0 || taken[0].foreign {
-		return ErrNotLeader
-	}
-	for _, p := range taken {
-		f := &forward{origin: n.base.member, sequence: p.sequence, change: p.change, entry: p.data[originSize:]}
-		if err := n.send(n.lead, &peerMessage{forward: f}); err != nil {
-			return fmt.Errorf("%w: %w", ErrUnknown, err) // those before it are on their way
+	for i, p := range taken {
+		var refusal error
+		switch {
+		case n.store.empty():
+			refusal = ErrEmpty
+		case n.lead == 0 || p.foreign:
+			refusal = ErrNotLeader
+		default:
+			f := &forward{origin: n.base.member, sequence: p.sequence, change: p.change, entry: p.data[originSize:]}
+			left, err := n.send(n.lead, &peerMessage{forward: f})
+			if err != nil {
+				return err
+			}
+			if !left {
+				refusal = ErrNotLeader
+			}
 		}
+		n.handed(taken[i:i+1], refusal)
 	}
 	return nil
 }
@@ -184,7 +196,7 @@ func (n *Node) takeForward(from uint64, f *forward) error {
 	p := &proposal{change: f.change, sequence: f.sequence, foreign: true}
 	p.done = func(_ any, err error) {
 		if err != nil && !n.closed && n.halted == nil {
-			n.halted = n.send(from, &peerMessage{refused: &refused{f.sequence}})
+			_, n.halted = n.send(from, &peerMessage{refused: &refused{f.sequence}})
 		}
 	}
 	switch {

@@ -315,6 +315,14 @@ func (s *sessions) drop(member uint64) {
 	}
 }
 
+// admit takes a member that was dropped for a new one: its machine comes back to
+// this group, with another run.
+func (s *sessions) admit(member uint64) {
+	if p := s.peers[member]; p != nil && p.removed {
+		delete(s.peers, member)
+	}
+}
+
 // wipe destroys the secret, and what was derived from it as far as it can be reached.
 func (s *sessions) wipe() {
 	s.secret.Wipe()

@@ -27,6 +27,14 @@ type recovery struct {
 	passed bool   // the chain went through the anchor's state
 	logged int64  // bytes of records
 	end    ending
+	tail   tail
+}
+
+// tail is where the last record is.
+type tail struct {
+	file   string
+	offset int64
+	record []byte
 }
 
 // ending is where reading the last log file stopped.
@@ -74,11 +82,29 @@ func (r *recovery) run(ctx context.Context, a anchor.Anchor) error {
 	if r.chain.number == r.anchor.Counter+1 {
 		// A crash came between the write and the anchor. Nobody was told of this batch. Keeping it
 		// is the careful side: an attempt that it spends stays spent.
+		if err := r.fasten(); err != nil {
+			return fmt.Errorf("writing the last batch again: %w", err)
+		}
 		if err := a.Advance(ctx, r.chain.state()); err != nil {
 			return fmt.Errorf("advancing the anchor over the last batch: %w", err)
 		}
 	}
 	return r.sweep(found)
+}
+
+// fasten makes the last record durable. That it can be read does not say so: where
+// its sync failed, or the process died before it, only the system's memory may have it, and
+// may take it for written. So it is written once more.
+func (r *recovery) fasten() error {
+	f, err := r.disk.Open(r.tail.file)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(r.tail.record, r.tail.offset)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
 // checkpoint finds and reads the one of the anchor's epoch. Others were not
@@ -274,6 +300,7 @@ func (r *recovery) segment(first uint64, next *segmentHead) error {
 			return r.damaged(name, int64(at), err)
 		}
 		r.reach(after)
+		r.tail = tail{name, int64(at), data[at : at+size]}
 		at += size
 		r.logged += int64(size)
 	}

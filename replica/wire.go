@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"sync"
 
 	"go.etcd.io/raft/v3"
@@ -69,16 +70,19 @@ func (n *Node) dispatch(to uint64, message []byte) {
 	}
 }
 
-// send seals a message to another member. What cannot be sealed yet is lost, as on any
-// network.
-func (n *Node) send(to uint64, m *peerMessage) error {
+// send seals a message to another member, and says whether it left. What cannot be
+// sealed yet is lost, as on any network; so is what is for a member that was removed.
+func (n *Node) send(to uint64, m *peerMessage) (left bool, err error) {
 	m.reading, m.told, m.version = n.c.Clock(), n.Time(), protocolVersion
 	sealed, err := n.sessions.seal(to, m)
+	if errors.Is(err, errCrowd) || errors.Is(err, errForeign) {
+		return false, nil
+	}
 	if err != nil || sealed == nil {
-		return err
+		return false, err
 	}
 	n.dispatch(to, sealed)
-	return nil
+	return sealed[1] == wireSealed, nil
 }
 
 // messages works off the inbox.
@@ -211,7 +215,7 @@ func (n *Node) post(messages []*raftpb.Message) (failed []uint64, err error) {
 		if m.GetType() == raftpb.MsgVoteResp && !m.GetReject() {
 			n.elapsed = 0
 		}
-		if err := n.send(m.GetTo(), &peerMessage{raft: m}); err != nil {
+		if _, err := n.send(m.GetTo(), &peerMessage{raft: m}); err != nil {
 			return nil, err
 		}
 	}
