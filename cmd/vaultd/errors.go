@@ -35,7 +35,7 @@ var errInterrupted = errors.New("interrupted")
 
 const rejoin = "do not delete or replace anything: the replica would give again what it gave already. Find out who put the old state back. If the newest state is truly lost, the records of this single replica are lost with it: found a new fleet (vaultd init) and let people register anew. doc/vaultd.md, \"Rolled back\""
 
-const notHere = "neither the replica's files nor its anchor are there: mount their folders, or set state and anchor_dir to where they are. On a new machine: vaultd init"
+const notHere = "neither the replica's files nor its anchor are there: mount their folders, or set state and anchor_dir to where they are. On a new machine: vaultd init; after vaultd init --join: vaultd join"
 
 // explanations are tried in this order.
 var explanations = []command.Explanation{

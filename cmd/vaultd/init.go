@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -115,10 +117,19 @@ func (a *app) init(ctx context.Context, o *options) error {
 	c.file = filepath.Join(dir, "vaultd.toml")
 	result, err := a.make(ctx, &n, &c)
 	if err != nil {
-		return err
+		return errors.Join(err, empty(dir))
 	}
 	a.warn(result.Insecure)
 	return a.Emit(result, func(w io.Writer) { result.write(w, &c) })
+}
+
+// empty takes away what a founding left that failed: nobody was told of it.
+func empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
 }
 
 // make makes keys and files, the configuration last: without it nothing runs.

@@ -262,8 +262,24 @@ func TestRefusals(t *testing.T) {
 	vault(t, "init", alone, "--issuer", "i", "--jwks", keys, "--insecure-software-anchor").wants(t, command.Done, "under relays")
 	vault(t, "serve", "--config", filepath.Join(alone, "vaultd.toml")).wants(t, command.Config, "relays is empty", "chatd init prints")
 	vault(t, append(good, "--insecure-software-anchor", "--insecure-any-relay", "--algorithm", "HS256")...).wants(t, command.Config)
-	vault(t, append(good, "--insecure-software-anchor", "--insecure-any-relay", "--attempts", "11")...).wants(t, command.Failed)
+	for range 2 { // the second time it finds nothing of the first
+		vault(t, append(good, "--insecure-software-anchor", "--insecure-any-relay", "--attempts", "11")...).wants(t, command.Failed)
+	}
 	vault(t, "init", dir, "--issuer", "i", "--jwks", keys, "--insecure-software-anchor").wants(t, command.Exists)
+	for want, more := range map[string]string{
+		"belong together":   "--name a",
+		"nobody could ever": "--name a --data-center d --advertise 127.0.0.1:1",
+		"--quorum is 0":     "--name a --data-center d --advertise 127.0.0.1:1 --operator x=" + strings.Repeat("ab", 32),
+		"--quorum is 2":     "--name a --data-center d --advertise 127.0.0.1:1 --quorum 2 --operator x=" + strings.Repeat("ab", 32),
+		"said once":         "--name a --data-center d --advertise 127.0.0.1:1 --join " + strings.Repeat("ab", 32) + " --groups 2",
+		"no fleet id":       "--name a --data-center d --advertise 127.0.0.1:1 --join abc",
+		"0 groups":          "--groups 0",
+		"is not NAME=KEY":   "--operator x",
+	} {
+		vault(t, append(append(good, "--insecure-software-anchor"), strings.Fields(more)...)...).wants(t, command.Misused, want)
+	}
+	vault(t, "join", "--config", filepath.Join(dir, "vaultd.toml")).wants(t, command.Misused, "--from or --roster")
+	vault(t, "join", "--config", filepath.Join(dir, "vaultd.toml"), "--from", "127.0.0.1:1").wants(t, command.Config, "peers is empty")
 	vault(t, "serve", "--config", filepath.Join(dir, "no.toml")).wants(t, command.NotFound)
 	vault(t, "status", "--admin", "127.0.0.1:1").wants(t, exitUnreachable, "hint")
 	vault(t, "bundle", "--inspect", keys).wants(t, exitDamaged)
