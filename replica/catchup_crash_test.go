@@ -1,0 +1,97 @@
+package replica_test
+
+import (
+	"fmt"
+	"testing"
+)
+
+// behind is a group of three whose member 3 was away for so long that it must have
+// a picture; the network is whole again.
+func behind(t testing.TB, seed uint64) *group {
+	g := grown(t, seed, 3)
+	g.cut = func(from, to uint64) bool { return from == 3 || to == 3 }
+	for range 3 {
+		for range 3 {
+			g.must(1, 200)
+		}
+		for _, n := range []uint64{1, 2} {
+			done := false
+			g.seats[n].node.Checkpoint(func(err error) { check(t, err); done = true })
+			g.tick(20)
+			if !done {
+				t.Fatal("no checkpoint")
+			}
+		}
+	}
+	g.cut = nil
+	return g
+}
+
+// The power goes at any step while a picture is fetched and installed: the member
+// starts again where it was, or where the picture is, and is then given the rest.
+func TestPowerGoesWhileCatchingUp(t *testing.T) {
+	stages := map[string]int{}
+	for k := 1; ; k++ {
+		g := behind(t, uint64(k))
+		s := g.seats[3]
+		before := s.node.Status()
+		s.w.mu.Lock()
+		s.w.step, s.w.limit, s.w.fault = 0, k, errPower
+		s.w.mu.Unlock()
+		g.tick(60)
+		if s.w.step < k { // all steps are done
+			if s.node.Status().Applied <= before.Last {
+				t.Fatal("does not catch up at all")
+			}
+			break
+		}
+		g.crash(3)
+		g.start(3)
+		switch now := s.node.Status(); {
+		case now.Checkpoint == before.Checkpoint && now.Last == before.Last:
+			stages["old"]++
+		case now.Checkpoint > before.Last:
+			stages["new"]++
+		default:
+			t.Fatalf("step %d: came back as %+v from %+v", k, now, before)
+		}
+		g.tick(60)
+		g.must(1, 10)
+		g.tick(5)
+		g.agree()
+	}
+	if stages["old"] == 0 || stages["new"] == 0 {
+		t.Errorf("came back in %v", stages)
+	}
+}
+
+// A picture is fetched over a network that shuffles and doubles, while proposals go on, and the leader
+// changes in the middle.
+func TestCatchUpWhileTheLeaderChanges(t *testing.T) {
+	for seed := range uint64(5) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			g := behind(t, seed)
+			g.shuffle, g.double = true, true
+			g.seats[3].manual = seed%2 == 0 // what it does in the background waits
+			g.tick(int(1 + seed))
+			g.seats[1].node.TransferLeadership(2)
+			for range 5 {
+				g.must(2, 10)
+				g.tick(3)
+			}
+			s := g.seats[3]
+			s.manual = false
+			for _, part := range s.later {
+				part()
+			}
+			s.later = nil
+			g.tick(150)
+			g.must(2, 10)
+			g.tick(5)
+			g.agree()
+			if st := s.node.Status(); st.Checkpoint == 0 {
+				t.Errorf("no picture: %+v", st)
+			}
+		})
+	}
+}
