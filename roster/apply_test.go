@@ -212,7 +212,7 @@ func TestVoters(t *testing.T) {
 	accept(t, r, roster.Remove, about(3, 1))
 	accept(t, r, roster.Remove, about(0, 1)) // a machine that only the root group has
 	refused(t, r, signed(next(r, roster.Demote, about(0, 2)), "alice", "bob", "carol"), roster.Voters)
-	if r.Placement[0].Left != nil && len(r.Placement[0].Left) != 0 {
+	if len(r.Placement[0].Left) != 0 {
 		t.Errorf("who left the fleet is remembered by a group: %v", r.Placement[0].Left)
 	}
 	r = founded(7)

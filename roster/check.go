@@ -65,7 +65,7 @@ func (m *Member) check() error {
 	case m.Number == 0 || m.Number > MaxNumber:
 		return fmt.Errorf("member %d", m.Number)
 	case !isName(m.Name) || !isName(m.DataCenter):
-		return fmt.Errorf("member %d: names have 1 to %d of a-z, 0-9, - and .", m.Number, MaxName)
+		return fmt.Errorf("member %d: names have 1 to %d of a-z, 0-9, dot and dash", m.Number, MaxName)
 	case len(m.Sealing) != SealingSize:
 		return fmt.Errorf("member %d: sealing key of %d bytes", m.Number, len(m.Sealing))
 	}
@@ -91,7 +91,7 @@ func checkOperators(all []Operator, quorum uint8) error {
 	keys := map[[32]byte]bool{}
 	for i, o := range all {
 		if !isName(o.Name) || i > 0 && all[i-1].Name >= o.Name {
-			return fmt.Errorf("operators: names have 1 to %d of a-z, 0-9, - and ., and are in order", MaxName)
+			return fmt.Errorf("operators: names have 1 to %d of a-z, 0-9, dot and dash, and are in order", MaxName)
 		}
 		if keys[o.Key] {
 			return fmt.Errorf("operators: the key of %s is there twice", o.Name)

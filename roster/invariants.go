@@ -124,7 +124,7 @@ func (r *Roster) checkVoters(group uint32) error {
 // than n.
 func Needed(n, r int) int {
 	majority := n/2 + 1
-	return max(majority, n-majority+r+1, (n+r)/2+1)
+	return max(majority, n-majority+r+1)
 }
 
 // String returns the serial and two counts, for logs.

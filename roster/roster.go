@@ -22,7 +22,8 @@ package roster
 
 import "slices"
 
-// Limits, spec/replication.md §15.
+// Limits, spec/replication.md §15. With those of names, addresses and reasons no line
+// of a text has a hundred bytes: a terminal shows it whole.
 const (
 	MaxVoters    = 7         // of a group
 	MaxMembers   = 64        // of the fleet: of the root group

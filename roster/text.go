@@ -11,8 +11,6 @@ const MaxText = 4096
 
 const (
 	title = "keepsake fleet change v1"
-	// maxLine is the longest line without its end, so that a terminal shows it whole.
-	maxLine = 99
 	// sealingLine is how many bytes of a sealing key a line shows: 32 lines of it.
 	sealingLine = 38
 )

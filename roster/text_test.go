@@ -14,7 +14,14 @@ import (
 
 // What is signed is what people read, to the byte.
 func TestTexts(t *testing.T) {
-	_, all := history()
+	r, all := history()
+	longest := next(r, roster.Add, newcomer(9))
+	longest.Member.Name, longest.Member.Address = strings.Repeat("n", roster.MaxName), strings.Repeat("a", roster.MaxAddress-6)+":65535"
+	longest.Because = strings.Repeat("b", roster.MaxReason)
+	names := next(r, roster.SetOperators, func(c *roster.Change) { c.Operators, c.Quorum = fullest().Operators, 16 })
+	for _, c := range []*roster.Change{longest, names} {
+		all = append(all, &roster.Signed{Text: must(c.Text())})
+	}
 	want := []string{
 		"add member 6 as learner", "add member 7 as learner", "remove member 7 from group 3", "promote member 6", "demote member 2",
 		"remove member 7 from group 2", "promote member 2 in group 2", "demote member 6 in group 2", "remove member 6 from group 2",
@@ -23,7 +30,7 @@ func TestTexts(t *testing.T) {
 	}
 	for i, s := range all {
 		lines := strings.Split(s.Text, "\n")
-		if lines[0] != "keepsake fleet change v1" || lines[3] != want[i] || lines[len(lines)-1] != "" {
+		if lines[0] != "keepsake fleet change v1" || i < len(want) && lines[3] != want[i] || lines[len(lines)-1] != "" {
 			t.Errorf("change %d reads\n%s", i+1, s.Text)
 		}
 		for _, l := range lines {
