@@ -193,8 +193,13 @@ func (t *transfers) tick() (gone []uint64) {
 	return gone
 }
 
-// finished says that a member needs its picture no more: it follows the log again.
-func (t *transfers) finished(member uint64) { delete(t.readers, member) }
+// reached says how far a member's log is. From what it fetched on it needs no more,
+// and its place is free for another.
+func (t *transfers) reached(member, index uint64) {
+	if r := t.readers[member]; r != nil && index >= r.from.snapshot.GetMetadata().GetIndex() {
+		delete(t.readers, member)
+	}
+}
 
 // least is the lowest index of what is offered: the entries after it must stay in
 // the log, or who fetched it is behind once more.

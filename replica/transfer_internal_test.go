@@ -244,8 +244,16 @@ func TestTransfersAreBounded(t *testing.T) {
 	if !s.start(4, snapshot) {
 		t.Error("no place became free")
 	}
-	s.finished(3)
-	s.finished(4)
+	s.reached(3, 39)
+	if s.start(5, snapshot) {
+		t.Error("a place is free of one who is not there yet")
+	}
+	s.reached(3, 40)
+	s.reached(4, 50)
+	if !s.start(5, snapshot) {
+		t.Error("no place became free of one who is done")
+	}
+	s.reached(5, 40)
 	for range patience {
 		s.tick()
 	}
