@@ -16,8 +16,8 @@ import (
 type model struct {
 	policy  vault.Policy
 	past    []vault.Policy // all there were, the first as founded
-	live    *secret // nil: none
-	dead    bool    // the last attempt of live was made
+	live    *secret        // nil: none
+	dead    bool           // the last attempt of live was made
 	graceTo uint64
 	left    int // attempts of live
 	owed    int // attempts since the last proof, whatever was registered since
