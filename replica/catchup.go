@@ -18,12 +18,12 @@ type catching struct {
 	arrival *arrival        // being written as this member's next checkpoint, or written
 }
 
-// passed says whether raft can have a MsgSnap at once: it will only say how far this
-// member is.
+// passed says whether this member's log has all that a picture holds: then raft can
+// have the MsgSnap at once, and will only say how far this member is.
 func (n *Node) passed(m *raftpb.Message) bool {
 	meta := m.GetSnapshot().GetMetadata()
 	term, err := n.store.Term(meta.GetIndex())
-	return m.GetTerm() < n.term || meta.GetIndex() <= n.store.hard.commit || err == nil && term == meta.GetTerm()
+	return meta.GetIndex() <= n.store.hard.commit || err == nil && term == meta.GetTerm()
 }
 
 // hold keeps a MsgSnap and begins to fetch what it offers.

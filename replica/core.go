@@ -4,15 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
+
+	"keepsake.example/internal/planted"
 )
 
 // process does what raft wants done, until it wants nothing more.
 func (n *Node) process() error {
 	for n.raft.HasReady() {
 		ready := n.raft.Ready()
+		if planted.SendBeforeSync {
+			_, _ = n.post(ready.Messages)
+			_ = n.apply(ready.CommittedEntries)
+			ready.Messages, ready.CommittedEntries = nil, nil
+		}
 		if err := n.persist(&ready); err != nil {
 			return err
 		}
@@ -21,6 +29,9 @@ func (n *Node) process() error {
 			return err
 		}
 		n.store.sweep()
+		if planted.ApplyBeforeCommit {
+			ready.CommittedEntries = n.hasty(ready.Entries, ready.CommittedEntries)
+		}
 		if err := n.apply(ready.CommittedEntries); err != nil {
 			return err
 		}
@@ -38,6 +49,17 @@ func (n *Node) process() error {
 	return n.settle()
 }
 
+// hasty is a bug to be planted: entries that nobody committed.
+func (n *Node) hasty(appended, committed []*raftpb.Entry) (entries []*raftpb.Entry) {
+	applied := n.applied
+	for _, e := range append(slices.Clone(committed), appended...) {
+		if e.GetIndex() == applied+1 {
+			entries, applied = append(entries, e), applied+1
+		}
+	}
+	return entries
+}
+
 // persist makes raft's decisions durable and anchored. A commit index alone can
 // wait for the next batch: raft finds it again.
 func (n *Node) persist(ready *raft.Ready) error {
@@ -52,15 +74,26 @@ func (n *Node) persist(ready *raft.Ready) error {
 		if err := n.log.append(&b); err != nil {
 			return err
 		}
-		// Not a proposer's context: half a step must not depend on who waits for it.
-		if err := n.c.Anchor.Advance(context.Background(), n.log.chain.state()); err != nil {
-			return fmt.Errorf("advancing the anchor to batch %d: %w", n.log.chain.number, err)
+		if err := n.count(); err != nil {
+			return err
 		}
 	}
 	if err := n.store.append(&b); err != nil {
 		return fmt.Errorf("replica: internal error: %w", err)
 	}
 	n.taken = 0
+	return nil
+}
+
+// count advances the anchor over the batch that is durable now.
+func (n *Node) count() error {
+	if planted.SkipAnchor {
+		return nil
+	}
+	// Not a proposer's context: half a step must not depend on who waits for it.
+	if err := n.c.Anchor.Advance(context.Background(), n.log.chain.state()); err != nil {
+		return fmt.Errorf("advancing the anchor to batch %d: %w", n.log.chain.number, err)
+	}
 	return nil
 }
 

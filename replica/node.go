@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/raft/v3"
 
 	"keepsake.example/anchor"
+	"keepsake.example/internal/planted"
 )
 
 // Node is one member of a group, driven by hand: it starts no goroutine (but see
@@ -104,6 +105,10 @@ func (n *Node) begin() (err error) {
 		return err
 	}
 	n.regroup = true
+	reads := raft.ReadOnlySafe // by asking a majority, never by a lease: the host has the clock
+	if planted.LeaseRead {
+		reads = raft.ReadOnlyLeaseBased
+	}
 	n.raft, err = raft.NewRawNode(&raft.Config{
 		ID:           n.base.member,
 		ElectionTick: electionTicks, HeartbeatTick: heartbeatTicks,
@@ -114,6 +119,7 @@ func (n *Node) begin() (err error) {
 		// is the node's own.
 		DisableProposalForwarding: true,
 		StepDownOnRemoval:         true,
+		ReadOnlyOption:            reads,
 		Logger:                    quiet{},
 	})
 	if err != nil {

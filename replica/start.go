@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"keepsake.example/anchor"
+	"keepsake.example/internal/planted"
 )
 
 // A recovery finds out where a replica was (spec/replication.md §4): it reads
@@ -75,6 +76,12 @@ func (r *recovery) run(ctx context.Context, a anchor.Anchor) error {
 	logs := slices.DeleteFunc(slices.Clone(found.logs), func(first uint64) bool { return first <= r.number })
 	if err := r.logs(logs); err != nil {
 		return err
+	}
+	if planted.VoteTwice {
+		r.store.hard.vote = 0
+	}
+	if planted.SkipAnchor {
+		return r.sweep(found)
 	}
 	if err := r.compare(); err != nil {
 		return err

@@ -131,7 +131,7 @@ func (n *Node) takeRaft(r received) error {
 		n.dropped++
 		return nil
 	}
-	if m.GetType() == raftpb.MsgSnap && !n.passed(m) {
+	if m.GetType() == raftpb.MsgSnap && m.GetTerm() >= n.term && !n.passed(m) {
 		n.hold(m)
 		return nil
 	}
@@ -139,6 +139,9 @@ func (n *Node) takeRaft(r received) error {
 		if err := n.raft.Step(let); err != nil {
 			n.dropped++ // raft takes nothing of it
 		}
+	}
+	if m.GetType() == raftpb.MsgAppResp && !m.GetReject() {
+		n.transfers.reached(r.from, m.GetIndex())
 	}
 	n.taken += entriesSize(m.GetEntries())
 	n.notice()
