@@ -29,6 +29,12 @@ var (
 	ErrInsecure = errors.New("vaultd: an insecure choice that was not accepted by name")
 )
 
+// ErrWelcomed is a machine that asks to be let into the fleet a second time under one
+// number. Its state is gone, and with it what it had acknowledged: under the same
+// number it would be taken for the one that has it.
+var ErrWelcomed = errors.New("vaultd: this member was welcomed already: a machine that lost its state, or whose joining was cut off, " +
+	"must be removed by the operators and added again under a new number")
+
 // Version is the version of this program in a fleet: of what the members say to
 // each other, and of the entries they understand. Members of two versions that
 // follow each other work together.

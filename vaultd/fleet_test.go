@@ -509,3 +509,33 @@ func TestJoinRefuses(t *testing.T) {
 		t.Error("joined by another fleet's roster")
 	}
 }
+
+// A host empties disk and anchor of members, keeps their key files, and has them join
+// again under their numbers: empty, they would elect a leader that lacks what they had
+// acknowledged. A number is welcomed once.
+func TestEmptiedMemberIsNotWelcomedAgain(t *testing.T) {
+	f := newFleet(t, 3, 1)
+	f.askAt(f.machine(1))
+	for _, m := range f.machines[1:] {
+		m.stop()
+		m.start() // the same disk and anchor: no question
+	}
+	f.leader()
+	emptied := f.machine(3)
+	emptied.stop()
+	emptied.empty()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_, err := vaultd.Join(ctx, vaultd.Joining{
+		Dir: emptied.config.Dir, Anchor: emptied.anchor, Fleet: f.fleet, Roster: must(f.asked.server.Roster()), Keys: emptied.keys, Peers: emptied.listen(),
+	})
+	if !errors.Is(err, vaultd.ErrWelcomed) {
+		t.Fatalf("joined again: %v", err)
+	}
+	// As a new member it is welcome.
+	gone := f.next(roster.Remove)
+	gone.Member = roster.Member{Number: 3}
+	f.decide(gone)
+	f.join(4)
+	f.promote(4)
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -164,6 +165,17 @@ func (m *machine) stop() {
 		m.anchor.Close()
 		m.anchor = nil
 	}
+}
+
+// empty gives a machine that is down an empty disk and an empty anchor.
+func (m *machine) empty() {
+	m.f.t.Helper()
+	for _, name := range []string{"state", "anchor"} {
+		if err := os.RemoveAll(filepath.Join(m.dir, name)); err != nil {
+			m.f.t.Fatal(err)
+		}
+	}
+	m.openAnchor()
 }
 
 // join has the operators add a machine, and brings it up.

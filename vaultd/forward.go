@@ -18,12 +18,12 @@ import (
 )
 
 // What members ask each other: one octet, and what it says. The links know who asks,
-// and that it is a member. spec/replication.md §16.
+// and that it is a member; all but askWelcome is sealed besides (callseal.go).
+// spec/replication.md §16.
 const (
 	askCommand = 1 // u32 group, a command of the vault: answered with one octet and, if it is 0, the answer
-	askWelcome = 2 // u32 group: a welcome for the member that asks
+	askWelcome = 2 // u32 group, nonce 32: a welcome for the member that asks
 	askReport  = 3 // how the member stands, as JSON, for status
-	askRoster  = 4 // the signed roster
 )
 
 // What askCommand is answered with first.
@@ -47,37 +47,58 @@ func newLinks(k *Keys, l net.Listener, self uint64, directory func() []peer.Peer
 
 // serve answers a member.
 func (s *Server) serve(ctx context.Context, from uint64, request []byte) ([]byte, error) {
-	if len(request) == 0 {
+	if len(request) > 0 && request[0] == askWelcome {
+		return s.serveWelcome(ctx, from, request[1:])
+	}
+	call, kind, rest, err := s.openRequest(from, request)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(rest) // k may be in it
+	var reply []byte
+	switch kind {
+	case askReport:
+		reply, err = json.Marshal(s.report())
+	case askCommand:
+		reply, err = s.serveCommand(ctx, rest)
+	default:
 		return nil, errAsk
 	}
-	rest := request[1:]
-	switch request[0] {
-	case askReport:
-		return json.Marshal(s.report())
-	case askRoster:
-		return s.Roster()
-	case askCommand, askWelcome:
-		if len(rest) < 4 {
-			return nil, errAsk
-		}
-		number := binary.BigEndian.Uint32(rest)
-		if request[0] == askWelcome {
-			return s.welcome(number, from)
-		}
-		return s.serveCommand(ctx, number, rest[4:])
+	if err != nil {
+		return nil, err
 	}
-	return nil, errAsk
+	defer clear(reply)
+	return call.sealAnswer(reply), nil
+}
+
+// ask asks another member.
+func (s *Server) ask(ctx context.Context, to uint64, kind byte, rest []byte) ([]byte, error) {
+	links := s.links.Load()
+	if links == nil {
+		return nil, peer.ErrUnknown
+	}
+	call, request, err := s.sealRequest(to, kind, rest)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := links.Call(ctx, to, request)
+	if err != nil {
+		return nil, err
+	}
+	return call.openAnswer(reply)
 }
 
 // serveCommand decides what another member opened and verified.
-func (s *Server) serveCommand(ctx context.Context, number uint32, encoded []byte) ([]byte, error) {
-	defer clear(encoded) // k may be in it
-	c, err := vault.DecodeCommand(encoded)
+func (s *Server) serveCommand(ctx context.Context, b []byte) ([]byte, error) {
+	if len(b) < 4 {
+		return nil, errAsk
+	}
+	c, err := vault.DecodeCommand(b[4:])
 	if err != nil {
 		return nil, err
 	}
 	defer machine.Wipe(c)
-	g := s.groups.get(number)
+	g := s.groups.get(binary.BigEndian.Uint32(b))
 	if c.Kind != vault.Request || g == nil || s.admit() != nil {
 		return []byte{elsewhere}, nil
 	}
@@ -94,30 +115,6 @@ func (s *Server) serveCommand(ctx context.Context, number uint32, encoded []byte
 		return nil, err
 	}
 	return append([]byte{answered}, text...), nil
-}
-
-// welcome makes the welcome of a member to a group, if this machine knows it as one.
-func (s *Server) welcome(number uint32, to uint64) (signed []byte, err error) {
-	g := s.groups.get(number)
-	if g == nil {
-		return nil, errAsk
-	}
-	r := g.roster()
-	if r == nil {
-		return nil, errNoState
-	}
-	for _, m := range r.In(number) {
-		if m.Number != to {
-			continue
-		}
-		var w *welcome
-		lost := g.replica.Secret(func(secret []byte) { w, err = newWelcome(r, number, m, secret) })
-		if err = errors.Join(lost, err); err != nil {
-			return nil, err
-		}
-		return signed, errors.Join(err, s.root().identity(func(key ed25519.PrivateKey) { signed = w.sign(key) }))
-	}
-	return nil, fmt.Errorf("vaultd: member %d is not one of group %d as it is known here", to, number)
 }
 
 // asked remembers which member of a group answered last.
@@ -160,17 +157,13 @@ func (s *Server) others(number uint32) (list []uint64) {
 // A wrong one says so; one that is lost in the middle may have done it, and the next
 // one finds that out at no cost.
 func (s *Server) forward(ctx context.Context, number uint32, c *vault.Command) (*vaultapi.Answer, error) {
-	links := s.links.Load()
-	if links == nil {
-		return nil, ErrNoQuorum
-	}
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Commit)
 	defer cancel()
-	request := append(binary.BigEndian.AppendUint32([]byte{askCommand}, number), c.Encode()...)
+	request := append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+vault.MaxCommand), number), c.Encode()...)
 	defer clear(request)
 	for n := 1; ; n++ {
 		for _, to := range s.others(number) {
-			answer, err := s.ask(ctx, links, to, request, c.Body.Type())
+			answer, err := s.askCommand(ctx, to, request, c.Body.Type())
 			if err == nil {
 				s.asked.set(number, to)
 				return answer, nil
@@ -187,8 +180,8 @@ func (s *Server) forward(ctx context.Context, number uint32, c *vault.Command) (
 
 var errBusy = errors.New("vaultd: the other member is busy")
 
-func (s *Server) ask(ctx context.Context, links *peer.Links, to uint64, request []byte, about vaultapi.Type) (*vaultapi.Answer, error) {
-	reply, err := links.Call(ctx, to, append([]byte{}, request...))
+func (s *Server) askCommand(ctx context.Context, to uint64, request []byte, about vaultapi.Type) (*vaultapi.Answer, error) {
+	reply, err := s.ask(ctx, to, askCommand, request)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package vaultd
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -36,7 +37,11 @@ type Joining struct {
 // Join makes this machine a member of a fleet whose operators have added it. It asks
 // the members for the root group's secret, sealed to this machine's key, until one
 // answers or ctx ends, and makes an empty replica, which [New] opens and the leader
-// fills. It returns the member's number. After a failure it can be called again.
+// fills. It returns the member's number.
+//
+// A number is welcomed once. After an error that came when a member had welcomed this
+// machine already, ErrWelcomed is what a second call says: then the operators remove
+// the number and add the machine's card under the next one.
 func Join(ctx context.Context, j Joining) (uint64, error) {
 	r, err := OpenRoster(j.Roster, j.Fleet)
 	if err != nil {
@@ -54,15 +59,15 @@ func Join(ctx context.Context, j Joining) (uint64, error) {
 	if err != nil {
 		return 0, errors.Join(err, j.Peers.Close())
 	}
-	secret, r, err := askWelcomes(ctx, links, r, machine.Root, self, j.Keys)
+	// First what New finds the others by, then the replica, whose being there says that all is.
+	if err := writeRoster(j.Dir, r); err != nil {
+		return 0, errors.Join(err, links.Close())
+	}
+	secret, err := newQuestion(machine.Root, self).ask(ctx, links, r, j.Keys)
 	if err = errors.Join(err, links.Close()); err != nil {
 		return 0, err
 	}
 	defer clear(secret[:])
-	// First what New finds the others by, then the replica, whose being there says that all is.
-	if err := writeRoster(j.Dir, r); err != nil {
-		return 0, err
-	}
 	c := replica.Config{Dir: j.Dir, Anchor: j.Anchor, NewMachine: func() replica.Machine { return machine.New(machine.Root, nil) }}
 	if err := replica.Join(ctx, c, self, secret); err != nil {
 		return 0, fmt.Errorf("making an empty replica: %w", err)
@@ -81,31 +86,56 @@ func findSelf(r *roster.Roster, k *Keys) (uint64, error) {
 	return 0, errors.New("vaultd: the roster does not have this machine: have the operators add its card, and take the roster after that")
 }
 
-// askWelcomes asks every member of a group in turn, until one welcomes this machine.
-func askWelcomes(ctx context.Context, links *peer.Links, r *roster.Roster, group uint32, self uint64, k *Keys) (*[32]byte, *roster.Roster, error) {
-	request := binary.BigEndian.AppendUint32([]byte{askWelcome}, group)
+// question is a newcomer's for its welcome to a group. Its nonce is of one run, in
+// memory only: a machine that forgot it, because it died before it had made its
+// replica or because it was emptied, is not welcomed again.
+type question struct {
+	group uint32
+	self  uint64
+	nonce [32]byte
+}
+
+func newQuestion(group uint32, self uint64) *question {
+	q := &question{group: group, self: self}
+	rand.Read(q.nonce[:])
+	return q
+}
+
+// ask asks every member of the group in turn, until one welcomes this machine.
+func (q *question) ask(ctx context.Context, links *peer.Links, r *roster.Roster, k *Keys) (*[32]byte, error) {
 	last := errors.New("vaultd: there is nobody to ask")
 	for {
-		for _, m := range r.In(group) {
-			if m.Number == self {
+		for _, m := range r.In(q.group) {
+			if m.Number == q.self {
 				continue
 			}
-			reply, err := links.Call(ctx, m.Number, append([]byte{}, request...))
-			if err == nil {
-				var secret *[32]byte
-				var newest *roster.Roster
-				if secret, newest, err = openWelcome(reply, r.Fleet, group, self, k); err == nil {
-					return secret, newest, nil
-				}
+			secret, err := q.askOne(ctx, links, m.Number, r, k)
+			if err == nil || errors.Is(err, ErrWelcomed) {
+				return secret, err
 			}
 			last = fmt.Errorf("asking member %d (%s) for its welcome: %w", m.Number, m.Name, err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, nil, errors.Join(last, ctx.Err())
+			return nil, errors.Join(last, ctx.Err())
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
+}
+
+func (q *question) askOne(ctx context.Context, links *peer.Links, to uint64, r *roster.Roster, k *Keys) (*[32]byte, error) {
+	request := binary.BigEndian.AppendUint32([]byte{askWelcome}, q.group)
+	reply, err := links.Call(ctx, to, append(request, q.nonce[:]...))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(reply) == 1 && reply[0] == refusedWelcome:
+		return nil, fmt.Errorf("group %d, member %d: %w", q.group, q.self, ErrWelcomed)
+	case len(reply) == 0 || reply[0] != givenWelcome:
+		return nil, errWelcome
+	}
+	secret, _, err := openWelcome(reply[1:], r.Fleet, q, k)
+	return secret, err
 }
 
 // makeMember makes this machine's empty member of a group that is placed here.
@@ -116,7 +146,12 @@ func (s *Server) makeMember(ctx context.Context, number uint32, a anchor.Anchor)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Commit)
 	defer cancel()
-	secret, _, err := askWelcomes(ctx, links, s.known.Load(), number, s.self, s.config.Keys)
+	q := s.questions[number]
+	if q == nil { // the same one for all tries of this run
+		q = newQuestion(number, s.self)
+		s.questions[number] = q
+	}
+	secret, err := q.ask(ctx, links, s.known.Load(), s.config.Keys)
 	if err != nil {
 		return err
 	}

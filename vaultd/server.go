@@ -35,9 +35,11 @@ type Server struct {
 	links  atomic.Pointer[peer.Links]    // nil for a fleet of one without Peers
 	known  atomic.Pointer[roster.Roster] // as the root group has it here, for reading
 	asked  asked                         // groups that are elsewhere
-	keys   keyring
-	door   *door.Door
-	gate   *gate
+	// questions are for welcomes, by group: of the goroutine that follows the root.
+	questions map[uint32]*question
+	keys      keyring
+	door      *door.Door
+	gate      *gate
 	// ofAccount bounds what one account has in work.
 	ofAccount *accounts
 	metrics   *metrics
@@ -68,7 +70,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{
 		config: c, log: c.Log, clock: c.Clock, limits: c.Limits, tokens: c.Tokens, gate: newGate(c.Limits),
-		ofAccount: newAccounts(c.Limits.PerAccount), metrics: newMetrics(), dead: make(chan struct{}),
+		ofAccount: newAccounts(c.Limits.PerAccount), metrics: newMetrics(), dead: make(chan struct{}), questions: map[uint32]*question{},
 	}
 	s.time.clock = c.Clock
 	if s.door, err = door.New(rand.Reader); err != nil {

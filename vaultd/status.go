@@ -238,7 +238,7 @@ func (s *Server) members(ctx context.Context, r *roster.Roster, root replica.Sta
 		case m.Number == s.self:
 			st.Link, st.Report, st.Active = "self", own, true
 		case links != nil:
-			all.Go(func() { st.Report = askReportOf(ctx, links, m.Number) })
+			all.Go(func() { st.Report = s.askReport(ctx, m.Number) })
 		}
 		for _, seen := range root.Members {
 			if seen.Number == m.Number {
@@ -266,11 +266,11 @@ func tellLink(list []MemberStatus, l peer.LinkStatus) {
 	}
 }
 
-// askReportOf asks a member how it stands; nil when it does not say so in time.
-func askReportOf(ctx context.Context, links *peer.Links, to uint64) *Report {
+// askReport asks a member how it stands; nil when it does not say so in time.
+func (s *Server) askReport(ctx context.Context, to uint64) *Report {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	reply, err := links.Call(ctx, to, []byte{askReport})
+	reply, err := s.ask(ctx, to, askReport, nil)
 	if err != nil {
 		return nil
 	}

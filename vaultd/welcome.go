@@ -2,6 +2,7 @@ package vaultd
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/hpke"
 	"encoding/binary"
@@ -11,6 +12,7 @@ import (
 	"keepsake.example/fleet"
 	"keepsake.example/roster"
 	"keepsake.example/sealed"
+	"keepsake.example/vaultd/machine"
 )
 
 // What the fleet's identity key signs here; spec/replication.md §16. All labels are
@@ -73,45 +75,49 @@ func OpenRoster(signed []byte, pinned sealed.FleetID) (*roster.Roster, error) {
 type welcome struct {
 	group  uint32
 	to     uint64
-	sealed []byte // the group secret, to the newcomer's sealing key
-	roster []byte // encoded
+	nonce  [32]byte // the newcomer's: a welcome is for one run of it
+	sealed []byte   // the group secret, to the newcomer's sealing key
+	roster []byte   // encoded
 }
 
-// secretInfo binds a sealed secret to fleet, group and newcomer.
-func secretInfo(id [32]byte, group uint32, to uint64) []byte {
+// secretInfo binds a sealed secret to fleet, group, newcomer and run.
+func secretInfo(id [32]byte, group uint32, to uint64, nonce *[32]byte) []byte {
 	b := append([]byte(secretLabel), id[:]...)
 	b = binary.BigEndian.AppendUint32(b, group)
-	return binary.BigEndian.AppendUint64(b, to)
+	return append(binary.BigEndian.AppendUint64(b, to), nonce[:]...)
 }
 
 // newWelcome seals a group's secret to a member.
-func newWelcome(r *roster.Roster, group uint32, to roster.Member, secret []byte) (*welcome, error) {
+func newWelcome(r *roster.Roster, group uint32, to roster.Member, nonce [32]byte, secret []byte) (*welcome, error) {
 	key, err := hpke.MLKEM768X25519().NewPublicKey(to.Sealing)
 	if err != nil {
 		return nil, fmt.Errorf("reading the sealing key of member %d: %w", to.Number, err)
 	}
-	box, err := hpke.Seal(key, hpke.HKDFSHA256(), hpke.AES256GCM(), secretInfo(r.Fleet, group, to.Number), secret)
+	box, err := hpke.Seal(key, hpke.HKDFSHA256(), hpke.AES256GCM(), secretInfo(r.Fleet, group, to.Number, &nonce), secret)
 	if err != nil {
 		return nil, fmt.Errorf("sealing the secret of group %d: %w", group, err)
 	}
-	return &welcome{group, to.Number, box, r.Encode()}, nil
+	return &welcome{group, to.Number, nonce, box, r.Encode()}, nil
 }
 
 func (w *welcome) sign(identity ed25519.PrivateKey) []byte {
 	b := binary.BigEndian.AppendUint32(nil, w.group)
-	b = binary.BigEndian.AppendUint64(b, w.to)
+	b = append(binary.BigEndian.AppendUint64(b, w.to), w.nonce[:]...)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(w.sealed)))
 	b = append(append(b, w.sealed...), w.roster...)
 	return signAs(welcomeLabel, identity, b)
 }
 
+// welcomeHead is what stands before the sealed secret: group, member, nonce, length.
+const welcomeHead = 4 + 8 + 32 + 2
+
 // openWelcome checks a welcome and opens the secret in it, which the caller wipes.
-func openWelcome(signed []byte, pinned sealed.FleetID, group uint32, self uint64, k *Keys) (*[32]byte, *roster.Roster, error) {
+func openWelcome(signed []byte, pinned sealed.FleetID, q *question, k *Keys) (*[32]byte, *roster.Roster, error) {
 	b, ok := openSigned(welcomeLabel, pinned, signed)
-	if !ok || len(b) < 14 || binary.BigEndian.Uint32(b) != group || binary.BigEndian.Uint64(b[4:]) != self {
+	if !ok || len(b) < welcomeHead || binary.BigEndian.Uint32(b) != q.group || binary.BigEndian.Uint64(b[4:]) != q.self || [32]byte(b[12:]) != q.nonce {
 		return nil, nil, errWelcome
 	}
-	n, rest := int(binary.BigEndian.Uint16(b[12:])), b[14:]
+	n, rest := int(binary.BigEndian.Uint16(b[welcomeHead-2:])), b[welcomeHead:]
 	if n > len(rest) {
 		return nil, nil, errWelcome
 	}
@@ -119,10 +125,66 @@ func openWelcome(signed []byte, pinned sealed.FleetID, group uint32, self uint64
 	if err != nil || r.Fleet != pinned {
 		return nil, nil, errors.Join(errWelcome, err)
 	}
-	secret, err := hpke.Open(k.held().sealing, hpke.HKDFSHA256(), hpke.AES256GCM(), secretInfo(pinned, group, self), rest[:n])
+	secret, err := hpke.Open(k.held().sealing, hpke.HKDFSHA256(), hpke.AES256GCM(), secretInfo(pinned, q.group, q.self, &q.nonce), rest[:n])
 	if err != nil || len(secret) != 32 {
 		return nil, nil, errWelcome
 	}
 	defer clear(secret)
 	return (*[32]byte)(bytes.Clone(secret)), r, nil
+}
+
+// serveWelcome welcomes a member to a group, once. That it is the first time, or the
+// same newcomer again, a majority says before the secret is given away.
+func (s *Server) serveWelcome(ctx context.Context, from uint64, b []byte) ([]byte, error) {
+	if len(b) != 4+32 {
+		return nil, errAsk
+	}
+	g, nonce := s.groups.get(binary.BigEndian.Uint32(b)), [32]byte(b[4:])
+	if g == nil {
+		return nil, errAsk
+	}
+	m, r, err := s.mayWelcome(g, from)
+	if err != nil {
+		return nil, err
+	}
+	effect, err := g.replica.Propose(ctx, machine.WelcomeEntry(from, nonce))
+	if err != nil {
+		return nil, fmt.Errorf("welcoming member %d to group %d: %w", from, g.number, err)
+	}
+	if w, ok := effect.(*machine.Welcome); !ok || !w.OK {
+		s.log.Error("a member asks to be welcomed a second time: its disk was emptied, or somebody has its keys", "group", g.number, "member", from)
+		return []byte{refusedWelcome}, nil
+	}
+	return s.welcome(g, r, m, nonce)
+}
+
+// What a question for a welcome is answered with first.
+const (
+	givenWelcome   = 0
+	refusedWelcome = 1
+)
+
+// mayWelcome finds a member of a group. Who is none as far as is known here need not
+// be written into the log.
+func (s *Server) mayWelcome(g *group, number uint64) (roster.Member, *roster.Roster, error) {
+	r := g.roster()
+	if r == nil {
+		return roster.Member{}, nil, errNoState
+	}
+	for _, m := range r.In(g.number) {
+		if m.Number == number {
+			return m, r, nil
+		}
+	}
+	return roster.Member{}, nil, fmt.Errorf("vaultd: member %d is not one of group %d as it is known here", number, g.number)
+}
+
+func (s *Server) welcome(g *group, r *roster.Roster, m roster.Member, nonce [32]byte) (reply []byte, err error) {
+	var w *welcome
+	lost := g.replica.Secret(func(secret []byte) { w, err = newWelcome(r, g.number, m, nonce, secret) })
+	if err = errors.Join(lost, err); err != nil {
+		return nil, err
+	}
+	err = s.root().identity(func(key ed25519.PrivateKey) { reply = append([]byte{givenWelcome}, w.sign(key)...) })
+	return reply, err
 }

@@ -26,7 +26,7 @@ func welcomeKit(t testing.TB) (ed25519.PrivateKey, *roster.Roster, *Keys, []byte
 		Fleet: fleet.ID(identity.Public().(ed25519.PublicKey)), Groups: 1, Operators: []roster.Operator{{Name: "a", Key: [32]byte(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{2}, 32)).Public().(ed25519.PublicKey))}}, Quorum: 1,
 		Policy: roster.Policy(p), Members: []roster.Member{first}, Highest: 1,
 	}
-	w, err := newWelcome(r, 0, first, bytes.Repeat([]byte{7}, 32))
+	w, err := newWelcome(r, 0, first, [32]byte{5}, bytes.Repeat([]byte{7}, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,8 +36,8 @@ func welcomeKit(t testing.TB) (ed25519.PrivateKey, *roster.Roster, *Keys, []byte
 // A welcome is for one machine, one group and one fleet, and nobody but the fleet makes one.
 func TestWelcome(t *testing.T) {
 	identity, r, k, signed := welcomeKit(t)
-	pinned := sealed.FleetID(r.Fleet)
-	secret, got, err := openWelcome(signed, pinned, 0, 1, k)
+	pinned, q := sealed.FleetID(r.Fleet), &question{0, 1, [32]byte{5}}
+	secret, got, err := openWelcome(signed, pinned, q, k)
 	if err != nil || *secret != [32]byte(bytes.Repeat([]byte{7}, 32)) || !bytes.Equal(got.Encode(), r.Encode()) {
 		t.Fatalf("%v, %v", secret, err)
 	}
@@ -46,26 +46,27 @@ func TestWelcome(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, open := range map[string]func() error{
-		"of another group":    func() error { _, _, err := openWelcome(signed, pinned, 1, 1, k); return err },
-		"for another member":  func() error { _, _, err := openWelcome(signed, pinned, 0, 2, k); return err },
-		"for another machine": func() error { _, _, err := openWelcome(signed, pinned, 0, 1, other); return err },
-		"of another fleet":    func() error { _, _, err := openWelcome(signed, sealed.FleetID{1}, 0, 1, k); return err },
+		"of another group":    func() error { _, _, err := openWelcome(signed, pinned, &question{1, 1, q.nonce}, k); return err },
+		"for another member":  func() error { _, _, err := openWelcome(signed, pinned, &question{0, 2, q.nonce}, k); return err },
+		"for another machine": func() error { _, _, err := openWelcome(signed, pinned, q, other); return err },
+		"of another run":      func() error { _, _, err := openWelcome(signed, pinned, &question{0, 1, [32]byte{6}}, k); return err },
+		"of another fleet":    func() error { _, _, err := openWelcome(signed, sealed.FleetID{1}, q, k); return err },
 		"signed as a roster": func() error {
 			_, err := OpenRoster(signed, pinned)
 			return err
 		},
-		"a roster": func() error { _, _, err := openWelcome(signRoster(identity, r), pinned, 0, 1, k); return err },
+		"a roster": func() error { _, _, err := openWelcome(signRoster(identity, r), pinned, q, k); return err },
 	} {
 		if open() == nil {
 			t.Errorf("opened a welcome %s", name)
 		}
 	}
 	for n := range signed {
-		if _, _, err := openWelcome(signed[:n], pinned, 0, 1, k); err == nil {
+		if _, _, err := openWelcome(signed[:n], pinned, q, k); err == nil {
 			t.Fatalf("opened %d of %d bytes", n, len(signed))
 		}
 		signed[n] ^= 1
-		if _, _, err := openWelcome(signed, pinned, 0, 1, k); err == nil {
+		if _, _, err := openWelcome(signed, pinned, q, k); err == nil {
 			t.Fatalf("opened with byte %d changed", n)
 		}
 		signed[n] ^= 1
@@ -78,8 +79,8 @@ func FuzzWelcome(f *testing.F) {
 	f.Add(signed[signedHead:])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, content []byte) {
-		pinned := sealed.FleetID(r.Fleet)
-		if secret, _, err := openWelcome(signAs(welcomeLabel, identity, content), pinned, 0, 1, k); err == nil && !bytes.Equal(content, signed[signedHead:]) {
+		pinned, q := sealed.FleetID(r.Fleet), &question{0, 1, [32]byte{5}}
+		if secret, _, err := openWelcome(signAs(welcomeLabel, identity, content), pinned, q, k); err == nil && !bytes.Equal(content, signed[signedHead:]) {
 			t.Errorf("opened %x", *secret)
 		}
 		OpenRoster(signAs(rosterLabel, identity, content), pinned)

@@ -4,14 +4,14 @@
 // does.
 //
 // The first entry of a group is its roster, the second the vault's Genesis; all
-// others are commands of the vault. Changes signed by operators come by
+// others are commands of the vault, and who is given the group's secret ([Welcome]). Changes signed by operators come by
 // [Machine.Change]. Every group holds the whole roster and applies the same changes
 // in the order of their serials: the root group first, the others after it. A group
 // keeps the changes, so that those that are behind can be brought up, and people can
 // read what was done.
 //
-// The picture is the roster, the changes and the vault's own picture
-// (spec/replication.md §9, §15).
+// The picture is the roster, who was welcomed, the changes, and the vault's own
+// picture (spec/replication.md §16).
 package machine
 
 import (
@@ -42,9 +42,11 @@ type Machine struct {
 	roster  *roster.Roster // nil before the first entry
 	state   *vault.State
 	changes [][]byte // accepted, encoded, oldest first
-	changed func()
-	expires uint64 // when the next channel key expires, ms; 0 for none
-	serial  uint64 // of the bundle, when changed was called last
+	// welcomed are the members that the group's secret was given to, by number.
+	welcomed []welcomed
+	changed  func()
+	expires  uint64 // when the next channel key expires, ms; 0 for none
+	serial   uint64 // of the bundle, when changed was called last
 }
 
 // New returns the machine of a group without state. Changed, unless nil, is called
@@ -85,11 +87,14 @@ func Group(name [16]byte, groups uint32) uint32 {
 	return uint32(name[0]) >> (8 - bits.TrailingZeros32(groups))
 }
 
-// Apply applies one entry. The effect is a *vault.Effect. When nobody here asked,
-// the vault copies no key for it.
+// Apply applies one entry. The effect of a command is a *vault.Effect; when nobody
+// here asked, the vault copies no key for it. That of a [WelcomeEntry] is a *Welcome.
 func (m *Machine) Apply(entry []byte, asked bool) (any, error) {
 	if m.roster == nil {
 		return nil, m.found(entry)
+	}
+	if w, ok := m.welcome(entry); ok {
+		return w, nil
 	}
 	c, err := vault.DecodeCommand(entry)
 	if err != nil {
@@ -129,6 +134,9 @@ func (m *Machine) found(entry []byte) error {
 		return errGroup
 	}
 	m.roster = r
+	for _, founder := range r.In(m.group) {
+		m.welcomed = append(m.welcomed, welcomed{number: founder.Number})
+	}
 	return nil
 }
 
@@ -195,6 +203,7 @@ func (m *Machine) Change(signed []byte) (any, error) {
 	if len(m.changes) > maxChanges {
 		m.changes = append([][]byte{}, m.changes[len(m.changes)-maxChanges:]...)
 	}
+	m.forget()
 	m.tell()
 	m.changed()
 	return &Outcome{Change: c}, nil

@@ -288,6 +288,52 @@ func TestGroups(t *testing.T) {
 	}
 }
 
+// A number is welcomed once: again with the same nonce, never with another, and
+// nobody who is no member. The founder was welcomed by founding.
+func TestWelcomedOnce(t *testing.T) {
+	k := newKit(1)
+	m := must2(k.found(t, 0))
+	asks := func(m *machine.Machine, number uint64, nonce byte, want bool) {
+		t.Helper()
+		e, err := m.Apply(machine.WelcomeEntry(number, [32]byte{nonce}), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := e.(*machine.Welcome); w.OK != want || w.Number != number {
+			t.Errorf("member %d with nonce %d: %+v, want %v", number, nonce, w, want)
+		}
+	}
+	asks(m, 1, 9, false)
+	asks(m, 2, 9, false)
+	change(t, m, k.sign(add(m, 2), 2))
+	asks(m, 2, 0, false) // no nonce at all: the founder's
+	asks(m, 2, 9, true)
+	asks(m, 2, 9, true)
+	asks(m, 2, 8, false)
+	promote := m.Roster().Next(roster.Promote)
+	promote.Member = roster.Member{Number: 2}
+	change(t, m, k.sign(promote, 2))
+	other := machine.New(0, nil)
+	if err := other.Restore(bytes.NewReader(picture(t, m))); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []*machine.Machine{m, other} {
+		asks(m, 1, 9, false)
+		asks(m, 2, 8, false)
+		asks(m, 2, 9, true)
+		remove := m.Roster().Next(roster.Remove)
+		remove.Member = roster.Member{Number: 2}
+		change(t, m, k.sign(remove, 2))
+		asks(m, 2, 9, false)
+	}
+	if !bytes.Equal(picture(t, m), picture(t, other)) {
+		t.Error("they are different")
+	}
+	if _, err := m.Apply(machine.WelcomeEntry(2, [32]byte{9})[:50], true); err == nil {
+		t.Error("a piece of an entry")
+	}
+}
+
 // A picture is the whole: another machine goes on from it alike.
 func TestPicture(t *testing.T) {
 	k := newKit(2)
@@ -374,6 +420,7 @@ func FuzzApply(f *testing.F) {
 	k := newKit(1)
 	f.Add(request(&vaultapi.StatusBody{}, "alice"))
 	f.Add(k.genesis.Encode())
+	f.Add(machine.WelcomeEntry(2, [32]byte{9}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m := must2(k.found(t, 0))
 		if e, err := m.Apply(b, true); err != nil && e != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 
 	"keepsake.example/replica"
 	"keepsake.example/roster"
@@ -43,6 +44,10 @@ func (p *picture) WriteTo(w io.Writer) (int64, error) {
 func (m *Machine) Checkpoint() replica.Checkpoint {
 	head := append([]byte(label), byte(m.group>>8), byte(m.group))
 	head = counted(head, m.roster.Encode())
+	head = binary.BigEndian.AppendUint16(head, uint16(len(m.welcomed)))
+	for _, w := range m.welcomed {
+		head = append(binary.BigEndian.AppendUint64(head, w.number), w.nonce[:]...)
+	}
 	head = binary.BigEndian.AppendUint16(head, uint16(len(m.changes)))
 	for _, c := range m.changes {
 		head = counted(head, c)
@@ -90,6 +95,9 @@ func (m *Machine) restoreHead(r io.Reader) (err error) {
 	if m.roster, err = roster.Decode(encoded); err != nil {
 		return fmt.Errorf("reading the roster of a picture: %w", err)
 	}
+	if m.welcomed, err = readWelcomed(head); err != nil {
+		return err
+	}
 	if m.changes, err = readChanges(head); err != nil {
 		return err
 	}
@@ -99,6 +107,25 @@ func (m *Machine) restoreHead(r io.Reader) (err error) {
 		return errors.Join(errPicture, err)
 	}
 	return nil
+}
+
+func readWelcomed(r io.Reader) (list []welcomed, err error) {
+	var n [2]byte
+	if _, err := io.ReadFull(r, n[:]); err != nil || binary.BigEndian.Uint16(n[:]) > roster.MaxMembers {
+		return nil, errors.Join(errPicture, err)
+	}
+	var one [8 + 32]byte
+	for range binary.BigEndian.Uint16(n[:]) {
+		if _, err := io.ReadFull(r, one[:]); err != nil {
+			return nil, errors.Join(errPicture, err)
+		}
+		w := welcomed{binary.BigEndian.Uint64(one[:]), [32]byte(one[8:])}
+		if len(list) > 0 && w.number <= list[len(list)-1].number {
+			return nil, errPicture
+		}
+		list = append(list, w)
+	}
+	return list, nil
 }
 
 func readChanges(r io.Reader) (changes [][]byte, err error) {
@@ -137,7 +164,8 @@ func part(r io.Reader, limit uint32) ([]byte, error) {
 func (m *Machine) agrees() error {
 	view := m.state.Fleet()
 	defer view.Wipe()
-	if m.roster.Fleet != view.ID || m.group >= m.roster.Groups || uint64(len(m.changes)) > m.roster.Serial {
+	stranger := slices.ContainsFunc(m.welcomed, func(w welcomed) bool { return !m.has(w.number) })
+	if stranger || m.roster.Fleet != view.ID || m.group >= m.roster.Groups || uint64(len(m.changes)) > m.roster.Serial {
 		return errPicture
 	}
 	return nil
