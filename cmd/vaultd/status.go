@@ -183,7 +183,7 @@ func (st *statusJSON) writeMembers(w io.Writer) {
 		if m.Number == st.Member {
 			number += "*"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", number, m.Name, m.DataCenter, reported(m, furthest), command.OneLine(link(m)))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", number, command.OneLine(m.Name), command.OneLine(m.DataCenter), reported(m, furthest), command.OneLine(link(m)))
 	}
 	table.Flush()
 }

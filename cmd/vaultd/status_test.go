@@ -1,0 +1,116 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"keepsake.example/internal/command"
+	"keepsake.example/vaultd"
+)
+
+// paperFleet is what member 1 says of a fleet with so many voters, of which some are down, and
+// one learner.
+func paperFleet(voters int, down ...uint64) *vaultd.Status {
+	st := &vaultd.Status{Fleet: strings.Repeat("ab", 32), Member: 1, Ready: true, Groups: []vaultd.GroupStatus{{}}}
+	for n := uint64(1); n <= uint64(voters)+1; n++ {
+		m := vaultd.MemberStatus{Number: n, Name: "m\x1b[2J", DataCenter: "d", Link: "up", Report: &vaultd.Report{Role: "follower", Applied: 90 + n, Version: 1}}
+		m.Learner = n == uint64(voters)+1
+		for _, gone := range down {
+			if n == gone {
+				m.Link, m.Since, m.Problem, m.Report = "down", "2026-11-22T12:00:00Z", "refused\x1b[2J", nil
+			}
+		}
+		if n == 1 {
+			m.Link = "self"
+		}
+		st.Members = append(st.Members, m)
+		st.Groups[0].Members = append(st.Groups[0].Members, vaultd.GroupMember{Number: n, Learner: m.Learner})
+	}
+	return st
+}
+
+// asked is what vaultd status prints of a fleet.
+func asked(t *testing.T, st *vaultd.Status, args ...string) result {
+	t.Helper()
+	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { json.NewEncoder(w).Encode(st) }))
+	defer admin.Close()
+	return vault(t, append([]string{"status", "--admin", strings.TrimPrefix(admin.URL, "http://")}, args...)...)
+}
+
+// How many may still be lost is said before it is too late, and learners do not count.
+func TestStatusSaysHowManyMayBeLost(t *testing.T) {
+	for _, c := range []struct {
+		voters, tolerate uint8
+		down             []uint64
+		want             string
+	}{
+		{1, 0, nil, "1 of 1 voters up, 1 needed: no loss is survived"},
+		{2, 0, nil, "2 of 2 voters up, 2 needed: no loss is survived"},
+		{3, 0, nil, "3 of 3 voters up, 2 needed: 1 more can be lost"},
+		{3, 0, []uint64{4}, "1 more can be lost"},
+		{3, 0, []uint64{2}, "2 of 3 voters up, 2 needed: ONE MORE LOSS STOPS SERVICE"},
+		{3, 0, []uint64{2, 3}, "1 of 3 voters up, 2 needed: NOTHING IS SERVED"},
+		{5, 0, nil, "2 more can be lost"},
+		{5, 1, nil, "5 of 5 voters up, 4 needed: 1 more can be lost"},
+		{5, 1, []uint64{5}, "ONE MORE LOSS STOPS SERVICE"},
+	} {
+		st := paperFleet(int(c.voters), c.down...)
+		st.Roster.Tolerate = c.tolerate
+		asked(t, st).wants(t, command.Done, c.want)
+		var j struct{ Margins []margin }
+		if err := json.Unmarshal([]byte(asked(t, st, "--json").out), &j); err != nil || len(j.Margins) != 1 || !strings.HasSuffix(j.Margins[0].String(), c.want) {
+			t.Errorf("%+v, %v", j, err)
+		}
+	}
+}
+
+// The table has a line for each member, also for one that does not answer, and nothing in it
+// makes a terminal do anything.
+func TestStatusTable(t *testing.T) {
+	r := asked(t, paperFleet(3, 2)).wants(t, command.Done, "1*", "DOWN since 2026-11-22T12:00:00Z: refused?[2J", "data center", "lag")
+	if strings.Contains(r.out, "\x1b") {
+		t.Errorf("printed: %q", r.out)
+	}
+	_, table, _ := strings.Cut(r.out, "\n\n")
+	lines := strings.Split(strings.TrimSpace(table), "\n")
+	if len(lines) != 5 {
+		t.Fatalf("%d lines:\n%s", len(lines), table)
+	}
+	for i, want := range []string{"", " 91 ", " - ", " 93 ", " 94 "} {
+		if !strings.Contains(lines[i], want) {
+			t.Errorf("no %q in %q", want, lines[i])
+		}
+	}
+	halted := paperFleet(3)
+	halted.Halted = "no disk"
+	asked(t, halted).wants(t, exitHalted, "no disk", "hint: restart")
+	draining := paperFleet(3)
+	draining.Draining, draining.Problems = true, []string{"clock is off"}
+	asked(t, draining).wants(t, command.Done, "NO: draining", "PROBLEM       clock is off")
+}
+
+// An order that finds no leader, or no quorum, says so; each answer has its exit code.
+func TestOrders(t *testing.T) {
+	code, body := http.StatusNoContent, ""
+	st := paperFleet(3)
+	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			json.NewEncoder(w).Encode(st)
+			return
+		}
+		http.Error(w, body, code)
+	}))
+	defer admin.Close()
+	address := "--admin=" + strings.TrimPrefix(admin.URL, "http://")
+	vault(t, "transfer", address).wants(t, command.Failed, "leads nothing")
+	vault(t, "drain", address).wants(t, command.Done, "drained")
+	st.Groups[0].Replica.Role = "leader"
+	vault(t, "transfer", address, "--to", "2").wants(t, command.Done, "given away")
+	code, body = http.StatusServiceUnavailable, "no quorum"
+	vault(t, "transfer", address).wants(t, exitNoQuorum, "no quorum", "hint: see: vaultd status")
+	code = http.StatusInternalServerError
+	vault(t, "drain", address).wants(t, command.Failed, "no quorum")
+}
