@@ -183,7 +183,7 @@ func (f *faults) rollBack() {
 			forgetful++
 		}
 	}
-	if forgetful >= f.tolerate+f.hooks.Excess {
+	if forgetful >= f.tolerate || !h.rolled && f.fleet.spare() < 1 {
 		return
 	}
 	f.note("roll back", h.number)
@@ -199,7 +199,7 @@ func (f *faults) liar() {
 		return
 	}
 	f.note("liar", h.number)
-	h.disk.liar, h.tampered = true, true
+	h.disk.liar, h.lied, h.tampered = true, true, true
 	boot := h.boot
 	f.after(f.between(20*millisecond, second), func() {
 		if h.up && h.boot == boot {

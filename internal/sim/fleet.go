@@ -18,8 +18,10 @@ type fleet struct {
 	*run
 	roster     *roster.Roster  // after the last change in the history
 	sufficient map[uint64]bool // by the sum of a signed change: enough operators signed it
+	last       uint64          // place of the last change
 	busy       bool
-	target     int // how many voters there should be
+	shrinks    uint64 // serial of the last change that was to take a voter
+	target     int    // how many voters there should be
 	churn      float64
 	hostile    float64
 	keys       []ed25519.PrivateKey
@@ -52,9 +54,31 @@ func newRoster(r *run) *roster.Roster {
 // changed is told of a change that came into the history.
 func (f *fleet) changed(m *wrapper, accepted bool) {
 	if accepted {
-		f.roster = m.Roster()
+		f.roster, f.last = m.Roster(), m.at
 		f.note("members", f.roster.Serial, uint64(len(f.roster.Members)))
+		f.arrange()
 	}
+}
+
+// arrange makes the machines of new members, and takes some of those that were removed away;
+// others go on as if nothing had happened.
+func (f *fleet) arrange() {
+	for _, m := range f.roster.Members {
+		if f.host(m.Number) == nil {
+			f.after(f.between(0, 200*millisecond), func() { f.admit(m.Number) })
+		}
+	}
+	for _, h := range f.hosts {
+		if !f.belongs(h) && !h.lost && f.chance(0.5) {
+			f.after(f.between(0, 2*second), h.lose)
+		}
+	}
+}
+
+// belongs says whether a host is a member.
+func (f *fleet) belongs(h *host) bool {
+	_, is := f.roster.Member(h.number)
+	return is
 }
 
 func (f *fleet) voters() (n int) {
@@ -66,13 +90,22 @@ func (f *fleet) voters() (n int) {
 	return n
 }
 
-// spare is how many voters can be lost now and the others still decide.
+// spare is how many voters can be lost now and the others still decide. One that
+// was rolled back may halt when it sees what it has forgotten.
 func (f *fleet) spare() int {
 	n := f.voters()
+	for _, h := range f.hosts {
+		if !h.lost && f.belongs(h) && h.knows < f.last {
+			return 0 // those who have not heard of the last change count by the one before
+		}
+	}
 	for _, m := range f.roster.Members {
-		if h := f.host(m.Number); !m.Learner && (h == nil || h.lost || h.mustRefuse || h.tampered) {
+		if h := f.host(m.Number); !m.Learner && (h == nil || h.lost || h.mustRefuse || h.tampered || h.rolled) {
 			n--
 		}
+	}
+	if f.shrinks > f.roster.Serial {
+		n-- // a change is on its way that takes a voter
 	}
 	return n - roster.Needed(f.voters(), int(f.roster.Tolerate))
 }
@@ -102,7 +135,9 @@ func (f *fleet) needed() *roster.Change {
 	for _, m := range f.roster.Members {
 		h := f.host(m.Number)
 		switch {
-		case h == nil || h.lost:
+		case h == nil:
+			return nil // it is on its way
+		case h.lost:
 			if m.Learner || f.voters() > 1 {
 				return f.about(roster.Remove, m.Number)
 			}
@@ -174,13 +209,11 @@ func (f *fleet) order(c *roster.Change) {
 	signed := f.sign(c, slices.Delete(slices.Clone(f.keys), skip, skip+1)...)
 	f.sufficient[sum(signed)] = true
 	f.note("order", uint64(c.Kind), c.Member.Number, c.Serial)
+	if c.Kind == roster.Remove || c.Kind == roster.Demote {
+		f.shrinks = c.Serial
+	}
 	f.busy = true
-	f.propose(signed, func(ok bool) {
-		f.busy = false
-		if h := f.host(c.Member.Number); ok && c.Kind == roster.Add && h == nil {
-			f.admit(c.Member.Number)
-		}
-	})
+	f.propose(signed, func(bool) { f.busy = false })
 	f.after(4*second, func() { f.busy = false })
 }
 
@@ -203,7 +236,7 @@ func (f *fleet) intrude() {
 func (f *fleet) propose(signed []byte, done func(ok bool)) {
 	var up []*host
 	for _, h := range f.hosts {
-		if h.up && !h.frozen {
+		if h.up && !h.frozen && f.belongs(h) {
 			up = append(up, h)
 		}
 	}
@@ -215,11 +248,14 @@ func (f *fleet) propose(signed []byte, done func(ok bool)) {
 	h.node.Change(signed, func(effect any, err error) {
 		at, ok := effect.(*placed)
 		if !ok || err != nil {
+			f.say("change at", h.number, err)
 			done(false)
 			return
 		}
 		f.history.acked = max(f.history.acked, at.at)
-		done(at.effect.(*machine.Outcome).Refused == nil)
+		refused := at.effect.(*machine.Outcome).Refused
+		f.say("change at", h.number, refused)
+		done(refused == nil)
 	})
 	h.touch()
 }

@@ -50,14 +50,14 @@ func found(r *run, o Options) {
 	for i, s := range t.hosts {
 		h := r.newHost(uint64(i) + 1)
 		h.put(s, true)
-		h.rolled, h.skew = false, t.skews[i]
+		h.rolled, h.skew, h.knows = false, t.skews[i], t.history.acked
 	}
 }
 
 // newTemplate founds a fleet: one member, and the others join it.
 func newTemplate(k kind, like *run) *template {
 	r := &run{
-		world: newWorld(uint64(k.members), nil), pool: like.pool, members: k.members, tolerate: k.tolerate, policy: like.policy,
+		world: newWorld(uint64(k.members), like.world.trace), pool: like.pool, members: k.members, tolerate: k.tolerate, policy: like.policy,
 		checkpoints: 1 << 20, farthest: millisecond, settling: true,
 	}
 	r.history, r.fleet, r.net = newHistory(r), newFleet(r), newNetwork(r)
@@ -73,6 +73,11 @@ func newTemplate(k kind, like *run) *template {
 	if r.failed != nil || !r.level() {
 		panic("sim: internal error: founding a fleet without faults: " + r.standing() + errorText(r.failed))
 	}
+	for _, h := range r.hosts {
+		h.node.Checkpoint(func(error) {})
+		h.touch()
+	}
+	r.run(r.now + second)
 	t := &template{now: r.now, history: *r.history, fleet: *r.fleet}
 	for _, h := range r.hosts {
 		t.hosts, t.skews = append(t.hosts, stored{h.disk.image(), *h.counter}), append(t.skews, h.skew)

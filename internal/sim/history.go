@@ -125,6 +125,7 @@ func (h *history) compare(m *wrapper, p *place) {
 // restored is told of a member that has taken over a picture.
 func (h *history) restored(m *wrapper) {
 	h.note("restored", m.who, m.at)
+	h.host(m.who).reached(m.at)
 	if m.at > uint64(len(h.places)) {
 		h.fail(oneHistory, "member %d has a picture of place %d of %d", m.who, m.at, len(h.places))
 	} else if m.at > 0 {
@@ -197,6 +198,7 @@ func (h *history) become(i int, next plain) {
 // changed is told of each signed change that a member applies.
 func (h *history) changed(m *wrapper, signed []byte, accepted bool) {
 	h.note("change", m.who, m.at, sum(signed))
+	defer h.host(m.who).reached(m.at)
 	if m.at == uint64(len(h.places))+1 {
 		h.places = append(h.places, place{sum: sum(signed), changed: accepted, time: h.time})
 		h.fleet.changed(m, accepted)

@@ -16,7 +16,6 @@ type hooks struct {
 	time      func(*host) uint64 // instead of the group's time
 	step      func(*host)        // called before a member works
 	power     func(*host)        // called when the power of a host goes
-	Excess    int                // how many members more than tolerated are rolled back
 }
 
 func (k *hooks) machine(h *host) inner {

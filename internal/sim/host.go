@@ -23,12 +23,14 @@ type host struct {
 	lost   bool     // it must never run again: rolled back, or removed
 	rolled bool     // its disk and its anchor were put back together: it may have forgotten what it said
 
-	skew, wrong int64 // of its clock, in milliseconds
+	skew, wrong int64  // of its clock, in milliseconds
+	knows       uint64 // the place that its machine has reached, at most
 	calls       []*call
 	ready       []*call
 	images      []stored
 	mustRefuse  bool // its disk is older than its anchor
 	tampered    bool // its disk was changed or lied: it may refuse to start
+	lied        bool // its disk holds in memory only what it said was durable
 }
 
 // node is a replica.Node.
@@ -44,6 +46,7 @@ type node interface {
 	Time() uint64
 	Status() replica.Status
 	Secret(f func(secret []byte))
+	Checkpoint(done func(error))
 }
 
 // newHost makes a machine that was never started.
@@ -94,6 +97,9 @@ func (h *host) start() {
 	h.power.gone, h.disk.full = false, false
 	h.up = true
 	node, err := h.hooks.open(h)
+	if err == nil && h.power.gone {
+		err = errPower
+	}
 	h.note("start", h.number, uint64(h.boot), boolean(err == nil))
 	if err != nil {
 		h.up = false
@@ -104,7 +110,7 @@ func (h *host) start() {
 	if h.mustRefuse {
 		h.fail(rollback, "member %d runs on a disk that is older than its anchor", h.number)
 	}
-	h.tampered = false
+	h.tampered = h.lied
 	h.touch()
 	h.tick(h.boot)
 }
@@ -169,6 +175,9 @@ func (h *host) step() {
 	}
 	h.hooks.before(h)
 	err := h.node.Step()
+	if err == nil && h.power.gone {
+		err = errPower // it takes that for want of room
+	}
 	if err != nil {
 		h.halted(err)
 		return
@@ -183,9 +192,7 @@ func (h *host) step() {
 // halted is a node that runs no more.
 func (h *host) halted(err error) {
 	h.note("halted", h.number)
-	if h.trace != nil {
-		h.note(err.Error())
-	}
+	h.say(err)
 	switch {
 	case errors.Is(err, errPower), errors.Is(err, errIO):
 		h.crash(errors.Is(err, errPower))
@@ -210,6 +217,7 @@ func (h *host) crash(cut bool) {
 	if cut {
 		h.hooks.cut(h)
 		h.disk.cut(h.world)
+		h.lied = h.disk.liar
 	}
 }
 
@@ -257,6 +265,9 @@ func (h *host) put(s stored, withAnchor bool) {
 	h.tampered = true
 	h.mustRefuse = s.counter.state.Counter < h.counter.state.Counter
 }
+
+// reached notes how far the member's machine came.
+func (h *host) reached(place uint64) { h.knows = max(h.knows, place) }
 
 // machine is the state as this member has it; nil without one.
 func (h *host) machine() *wrapper {

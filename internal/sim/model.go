@@ -91,10 +91,12 @@ type tried struct {
 	proof   [32]byte
 }
 
-// How long the vault remembers old ids, and keeps changes that nobody confirms (§11), in milliseconds.
+// How long, in milliseconds, and how many old ids the vault remembers, and how long it
+// keeps changes that nobody confirms (§11).
 const (
 	remembers = 65 * 60 * 1000
 	confirms  = 24 * 3600 * 1000
+	most      = 20 // old ids, and attempts on each side of the last success
 )
 
 // rules is the model: what a request does at a time.
@@ -137,7 +139,7 @@ func (a plain) over(now uint64) plain {
 		a.pending = waiting{}
 	}
 	a.record, a.spent, a.phase = proposal{}, 0, nothing
-	return a
+	return a.trim()
 }
 
 // aside moves the attempts since the last success aside.
@@ -149,6 +151,19 @@ func (a plain) aside(now uint64) plain {
 			a.tried[i].until, a.tried[i].success = now+remembers, a.successes
 		}
 	}
+	return a.trim()
+}
+
+// trim forgets the oldest where there are too many (§11.5). What is from before the
+// last success comes first.
+func (a plain) trim() plain {
+	n := slices.IndexFunc(a.tried, func(t tried) bool { return t.until == 0 })
+	if n < 0 {
+		n = len(a.tried)
+	}
+	before, since := a.tried[:n], a.tried[n:]
+	a.tried = slices.Concat(before[max(0, len(before)-most):], since[max(0, len(since)-most):])
+	a.gone = a.gone[max(0, len(a.gone)-most):]
 	return a
 }
 
@@ -328,6 +343,7 @@ func (r rules) attempt(a plain, b *vaultapi.AttemptBody, now uint64) (plain, rep
 	a.spent, a.owed = a.spent+1, a.owed+1
 	a.next = now + r.wait(a.owed)
 	a.tried = append(slices.Clone(a.tried), tried{id: b.Attempt, element: b.Blinded})
+	a = a.trim()
 	if a.spent == a.record.limit {
 		a.phase, a.until, a.next = grace, now+r.policy.Grace, 0
 		if a.pending.kind == vaultapi.PendingDeletion {
@@ -351,8 +367,9 @@ func (r rules) prove(a plain, b *vaultapi.ProveBody, q *request, now uint64) (pl
 	case q.signer == [32]byte{} || q.signer != a.record.unlock || q.of != a.record.id || q.about != a.tried[i].element:
 		return a, a.say(vaultapi.Unauthorised, now)
 	}
-	a = a.aside(now)
+	a.tried = slices.Clone(a.tried)
 	a.tried[i].proof = q.digest
+	a = a.aside(now)
 	a.spent, a.owed, a.next, a.pending = 0, 0, 0, waiting{}
 	if b.Device != [32]byte{} {
 		a.record.device = b.Device

@@ -21,7 +21,7 @@ type link struct{ from, to uint64 }
 type packet struct {
 	from, to uint64
 	bytes    []byte
-	taken    []uint64 // boots of the receiver that it was given to
+	taken    []uint64 // boots of the receiver that took it
 	edited   bool
 }
 
@@ -116,10 +116,13 @@ func (n *network) deliver(p *packet) {
 		before := h.node.Status().Dropped
 		h.node.Receive(slices.Clone(p.bytes))
 		again := p.edited || slices.Contains(p.taken, uint64(h.boot)) && !isHello(p.bytes)
-		if again && h.node.Status().Dropped == before {
+		took := h.node.Status().Dropped == before
+		if again && took {
 			n.fail(sealedOnce, "member %d took a message of %d that was edited or had been taken before", h.number, p.from)
 		}
-		p.taken = append(p.taken, uint64(h.boot))
+		if took {
+			p.taken = append(p.taken, uint64(h.boot))
+		}
 		h.touch()
 	})
 }

@@ -58,7 +58,7 @@ func (y *relay) choose(n int) *host {
 	}
 	var up []*host
 	for _, h := range y.hosts {
-		if !h.lost {
+		if !h.lost && (y.fleet.belongs(h) || y.chance(0.1)) {
 			up = append(up, h)
 		}
 	}

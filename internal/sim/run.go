@@ -40,7 +40,7 @@ type run struct {
 	fleet   *fleet
 	faults  *faults
 	clients *clients
-	hosts   []*host // by number
+	hosts   []*host
 	relays  []*relay
 	stamps  int64
 	starts  int
@@ -60,7 +60,7 @@ func Run(o Options) Result {
 	found(r, o)
 	o.Reseed(o.Seed)
 	r.populate()
-	r.run(r.now + r.between(3, 12)*second)
+	r.run(r.now + r.between(2, 7)*second)
 	r.settle()
 	r.finish()
 	return Result{
@@ -87,10 +87,12 @@ func (r *run) draw() {
 func (r *run) date() uint64 { return epoch + uint64(r.now/millisecond) }
 
 func (r *run) host(number uint64) *host {
-	if number == 0 || number > uint64(len(r.hosts)) {
-		return nil
+	for _, h := range r.hosts {
+		if h.number == number {
+			return h
+		}
 	}
-	return r.hosts[number-1]
+	return nil
 }
 
 // populate brings the founded fleet to life, and everybody who troubles it.

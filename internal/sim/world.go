@@ -101,6 +101,13 @@ func (w *world) note(what string, values ...uint64) {
 	}
 }
 
+// say adds words to the trace, for people.
+func (w *world) say(words ...any) {
+	if w.trace != nil {
+		fmt.Fprintln(w.trace, append([]any{"    "}, words...)...)
+	}
+}
+
 // sum is a short digest of bytes for the trace.
 func sum(b []byte) uint64 { return uint64(crc32.Checksum(b, castagnoli)) }
 
