@@ -120,7 +120,7 @@ func (r *Roster) checkVoters(group uint32) error {
 }
 
 // Needed is how many of n voters must agree to a commit or an election if r of them
-// may have lost what they acknowledged (spec/replication.md §15.6). It can be more
+// may have lost what they acknowledged (spec/replication.md §12). It can be more
 // than n.
 func Needed(n, r int) int {
 	majority := n/2 + 1

@@ -219,7 +219,7 @@ func TestModel(t *testing.T) {
 	})
 }
 
-// The arithmetic of tolerated rollbacks (spec/replication.md §15.6), counted out: of
+// The arithmetic of tolerated rollbacks (spec/replication.md §12), counted out: of
 // n voters any q acknowledged, any r of those forgot it, and any q elect. The
 // election meets one who remembers; and two elections meet in more than r members,
 // so that none of them is won twice by who forgot.
