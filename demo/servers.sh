@@ -32,15 +32,23 @@ serve() {
 }
 # ready NAME PORT: waits until the server says that it is.
 ready() {
-  local i
-  for i in $(seq 150); do
-    if python3 -c 'import sys, urllib.request; urllib.request.urlopen("http://127.0.0.1:%s/readyz" % sys.argv[1], timeout=2)' "$2" 2>/dev/null; then return; fi
-    sleep 0.1
-  done
+  if python3 - "$2" <<'PY'
+import sys, time, urllib.request
+for _ in range(300):
+    try:
+        urllib.request.urlopen("http://127.0.0.1:%s/readyz" % sys.argv[1], timeout=2)
+        sys.exit(0)
+    except OSError:
+        time.sleep(0.1)
+sys.exit(1)
+PY
+  then return; fi
   echo "demo: $1 does not get ready:" >&2
   cat "$1.log" >&2
   exit 1
 }
+# brief: a key in a text that people read takes 32 lines; one is shown.
+brief() { awk '/^sealing /{ if (n++ == 0) print $0 " (and 31 more lines)"; next } { n = 0; print }'; }
 # quietly COMMAND…: what is as it was shown before. Its output is in the file last, and is told when it fails.
 quietly() {
   quiet=1
