@@ -61,13 +61,14 @@ func (n *Node) hasty(appended, committed []*raftpb.Entry) (entries []*raftpb.Ent
 }
 
 // persist makes raft's decisions durable and anchored. A commit index alone can
-// wait for the next batch: raft finds it again.
+// wait for the next batch: raft finds it again. But not that of a change of members:
+// who goes helps nobody to find it.
 func (n *Node) persist(ready *raft.Ready) error {
 	b := batch{hard: n.store.hard, entries: ready.Entries}
 	if !raft.IsEmptyHardState(ready.HardState) {
 		b.hard = hardStateOf(ready.HardState)
 	}
-	if ready.MustSync {
+	if ready.MustSync || hasChange(ready.CommittedEntries) {
 		if err := n.log.reserve(b.size()); err != nil {
 			return err
 		}

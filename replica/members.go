@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"slices"
 
+	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
 )
 
 // A change of the members is, for raft, an entry that changes nothing: what it
@@ -48,6 +50,7 @@ func (n *Node) change(e *raftpb.Entry) error {
 	if err != nil {
 		return err
 	}
+	led := n.lead == n.base.member
 	before := n.machine.Members()
 	effect, err := n.machine.Change(signed)
 	if err != nil {
@@ -71,6 +74,12 @@ func (n *Node) change(e *raftpb.Entry) error {
 	n.store.voters, n.store.learners = split(after)
 	n.store.changed = e.GetIndex()
 	n.regroup = true
+	if led && !n.store.votes(n.base.member) {
+		if err := n.handOver(); err != nil {
+			return err
+		}
+	}
+	n.removed = n.opened && !led && !n.store.member(n.base.member)
 	if p != nil {
 		delete(n.waiting, p.sequence)
 		n.answer(p, effect, nil)
@@ -133,8 +142,67 @@ func (n *Node) settle() error {
 			n.dropped++
 		}
 	}
-	if !n.store.empty() && !n.store.member(n.base.member) {
+	if n.store.empty() || n.store.member(n.base.member) {
+		n.leaving = 0
+		return nil
+	}
+	n.leaving = max(n.leaving, 1)
+	if n.removed {
 		return ErrRemoved
 	}
 	return nil
+}
+
+// removedTicks is how long a member stays that was removed while it led.
+const removedTicks = 64
+
+// A departure is how a member goes that was removed. If it followed, its leader
+// knows for good, and it halts at once. If it led, perhaps nobody else knows yet that the
+// change is committed, and the others may need its vote, and its acknowledgement, to
+// find that out: so it stays a while as one that follows. A member that was removed before it
+// started does the same.
+type departure struct {
+	opened  bool
+	removed bool // nobody needs this member
+	leaving int  // ticks since it knows that it was removed, from 1
+}
+
+// heardOf says that another leader knows of the removal too.
+func (n *Node) heardOf(m *raftpb.Message) error {
+	if n.leaving > 0 && m.GetCommit() >= n.store.changed {
+		return ErrRemoved
+	}
+	return nil
+}
+
+// leave counts a tick of the departure.
+func (n *Node) leave() error {
+	if n.leaving == 0 {
+		return nil
+	}
+	if n.leaving++; n.leaving > removedTicks {
+		return ErrRemoved
+	}
+	return nil
+}
+
+// handOver asks the nearest voter to lead, before this member, which is no voter any
+// more, stops leading.
+func (n *Node) handOver() error {
+	best, most := uint64(0), uint64(0)
+	n.raft.WithProgress(func(number uint64, _ raft.ProgressType, p tracker.Progress) {
+		if n.store.votes(number) && p.Match >= most {
+			best, most = number, p.Match
+		}
+	})
+	if best == 0 {
+		return nil
+	}
+	now := &raftpb.Message{Type: raftpb.MsgTimeoutNow.Enum(), From: new(n.base.member), To: new(best), Term: new(n.term)}
+	_, err := n.send(best, &peerMessage{raft: now})
+	return err
+}
+
+func hasChange(entries []*raftpb.Entry) bool {
+	return slices.ContainsFunc(entries, func(e *raftpb.Entry) bool { return e.GetType() != raftpb.EntryNormal })
 }

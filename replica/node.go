@@ -47,6 +47,7 @@ type Node struct {
 	clockwork
 	wires
 	catching
+	departure
 	transfers *transfers
 	ticked    int               // ticks that are not worked off
 	regroup   bool              // the members are others than before
@@ -126,7 +127,9 @@ func (n *Node) begin() (err error) {
 		return err
 	}
 	n.notice()
-	if err := n.process(); err != nil || !n.alone() {
+	err = n.process()
+	n.opened = true
+	if err != nil || !n.alone() {
 		return err
 	}
 	if err := n.raft.Campaign(); err != nil {

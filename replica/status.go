@@ -13,7 +13,7 @@ import (
 // Status is a picture for people and metrics.
 type Status struct {
 	Member    uint64 // number of this replica
-	Role      string // "leader", "follower", "candidate", "learner", "empty" (joined, and without state yet) or "halted"
+	Role      string // "leader", "follower", "candidate", "learner", "empty" (joined, and without state yet), "removed" or "halted"
 	Leader    uint64 // who leads, as far as is known here; 0 for nobody
 	Term      uint64
 	Last      uint64 // index of the last entry of the log
@@ -63,6 +63,8 @@ func (n *Node) role(s raft.StateType) string {
 		return "halted"
 	case n.store.empty():
 		return "empty"
+	case n.leaving > 0:
+		return "removed"
 	case s == raft.StateLeader:
 		return "leader"
 	case !n.store.votes(n.base.member):

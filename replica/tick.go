@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -39,7 +40,7 @@ func (n *Node) pass() error {
 	for ; n.ticked > 0; n.ticked-- {
 		n.ticks++
 		n.sessions.tick()
-		if err := n.beat(); err != nil {
+		if err := errors.Join(n.leave(), n.beat()); err != nil {
 			return err
 		}
 		for _, member := range n.transfers.tick() {

@@ -150,6 +150,7 @@ func (n *Node) takeRaft(r received) error {
 		n.timeMu.Lock()
 		n.hours.told(r.from, m.GetTerm(), r.m.told)
 		n.timeMu.Unlock()
+		return n.heardOf(m)
 	}
 	return nil
 }
