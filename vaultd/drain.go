@@ -40,7 +40,7 @@ func (s *Server) Transfer(ctx context.Context, to uint64) error {
 
 func (s *Server) hasOtherVoter(g *group) bool {
 	for _, m := range g.replica.Status().Members {
-		if !m.Learner && m.Number != s.self {
+		if !m.Learner && m.Active && m.Number != s.self {
 			return true
 		}
 	}
@@ -64,7 +64,7 @@ func (s *Server) Change(ctx context.Context, signed []byte) (*roster.Change, err
 	for n := 1; ; n++ {
 		effect, err := s.root().replica.Change(ctx, signed)
 		if err == nil {
-			return s.concluded(ctx, effect, signed)
+			return s.concluded(effect, signed)
 		}
 		if !leaderless(err) && !errors.Is(err, replica.ErrPending) || s.halted() != nil {
 			return nil, fmt.Errorf("proposing the change: %w", err)
@@ -77,17 +77,10 @@ func (s *Server) Change(ctx context.Context, signed []byte) (*roster.Change, err
 
 // concluded is what a change came to. One whose outcome was lost and that was
 // proposed again is refused the second time, though it is done.
-func (s *Server) concluded(ctx context.Context, effect any, signed []byte) (*roster.Change, error) {
+func (s *Server) concluded(effect any, signed []byte) (*roster.Change, error) {
 	o, ok := effect.(*machine.Outcome)
 	if !ok {
 		return nil, errors.New("vaultd: internal error: a change without its outcome")
-	}
-	for _, g := range s.groups.list() {
-		if g.number != machine.Root {
-			if err := s.level(ctx, g); err != nil {
-				s.log.Warn("bringing the roster of a group up", "group", g.number, "error", err)
-			}
-		}
 	}
 	if err := s.takeOver(s.root()); err != nil {
 		s.log.Error("taking over a change", "error", err)

@@ -23,6 +23,7 @@ func (f *fleetOf) askAt(m *machine) { f.asked = m }
 // Every request may be brought to any member, and is answered by it, whoever leads:
 // with the same bundle, the same counts and the same record.
 func TestAnyReplicaAnswers(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
 	f := newFleet(t, 3, 1)
 	leader := f.leader()
 	for _, m := range f.machines {
@@ -64,6 +65,7 @@ func TestAnyReplicaAnswers(t *testing.T) {
 
 // The status of any member shows them all: who leads, how far each is, and how the links are.
 func TestFleetStatus(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
 	f := newFleet(t, 3, 1)
 	leader := f.leader()
 	var st vaultd.Status
@@ -153,6 +155,7 @@ func (f *fleetOf) serving() (list []*vaultd.Server) {
 // The leader ends in the middle of a load, by a signal and as if it were killed: every
 // attempt, repeated elsewhere with the same bytes, is answered and counted once.
 func TestLeaderLost(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
 	f := newFleet(t, 5, 1)
 	const people = 4
 	all := make([]*person, people)
@@ -214,6 +217,7 @@ func TestLeaderLost(t *testing.T) {
 // Without a majority nothing is decided, and that is said as 503 to everything; with
 // one again all goes on.
 func TestNoMajority(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
 	f := newFleet(t, 3, 1)
 	f.askAt(f.leader())
 	p := f.registered("alice", "right")
@@ -246,6 +250,7 @@ func TestNoMajority(t *testing.T) {
 
 // Drain: another leads, this one says 503 and goes on following; transfer: whom one names leads.
 func TestTransferAndDrain(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
 	f := newFleet(t, 3, 1)
 	f.askAt(f.leader())
 	p := f.registered("alice", "right")
@@ -283,6 +288,7 @@ func TestTransferAndDrain(t *testing.T) {
 // One member's wrong clock neither shortens a wait nor holds the time back, leads it
 // or not; it says so itself.
 func TestOneWrongClock(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
 	f := newFleet(t, 3, 1)
 	f.askAt(f.leader())
 	p := f.registered("alice", "right")
@@ -323,6 +329,7 @@ func TestOneWrongClock(t *testing.T) {
 
 // The operators' signatures decide who belongs, and nothing else does.
 func TestMembership(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
 	f := newFleet(t, 3, 1)
 	f.askAt(f.followers()[0])
 	leave := f.next(roster.Remove)
@@ -375,6 +382,7 @@ func TestMembership(t *testing.T) {
 
 // A stricter policy is in every member's bundle, and rules at once; a weaker one is refused.
 func TestPolicyChange(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
 	f := newFleet(t, 3, 1)
 	f.askAt(f.leader())
 	p := f.registered("alice", "right")
@@ -420,6 +428,7 @@ func TestPolicyChange(t *testing.T) {
 // One member makes the channel keys, and all have them at once: a request that is
 // sealed to the newest opens everywhere, and an expired key is gone everywhere.
 func TestChannelKeysInAFleet(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
 	f := newFleet(t, 3, 1)
 	f.askAt(f.leader())
 	p := f.registered("alice", "right")
@@ -458,6 +467,7 @@ func TestChannelKeysInAFleet(t *testing.T) {
 
 // All machines end and start again: nothing is lost, and nothing forgiven.
 func TestFleetRestarts(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
 	f := newFleet(t, 3, 1)
 	f.askAt(f.leader())
 	p := f.registered("alice", "right")
@@ -479,6 +489,7 @@ func TestFleetRestarts(t *testing.T) {
 
 // What is not signed by the fleet, or not for this machine, is no way in.
 func TestJoinRefuses(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
 	f := newFleet(t, 1, 1)
 	m := f.newMachine(2)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
@@ -514,6 +525,7 @@ func TestJoinRefuses(t *testing.T) {
 // again under their numbers: empty, they would elect a leader that lacks what they had
 // acknowledged. A number is welcomed once.
 func TestEmptiedMemberIsNotWelcomedAgain(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
 	f := newFleet(t, 3, 1)
 	f.askAt(f.machine(1))
 	for _, m := range f.machines[1:] {

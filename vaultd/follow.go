@@ -39,11 +39,24 @@ func (s *Server) follow(g *group) {
 			}
 		case <-g.changed:
 		}
-		if err := s.takeOver(g); err != nil && !errors.Is(err, errNoState) {
-			s.log.Error("taking over what changed", "group", g.number, "error", err)
-		}
 		if g.number == machine.Root {
-			s.settle(ctx)
+			s.followRoot(ctx, g)
+		} else if err := s.level(ctx, g); err != nil && ctx.Err() == nil {
+			s.log.Warn("bringing the roster of a group up", "group", g.number, "error", err)
+			s.later(ctx, g)
+		}
+	}
+}
+
+// followRoot takes over what the root has now, and lets the other groups follow.
+func (s *Server) followRoot(ctx context.Context, root *group) {
+	if err := s.takeOver(root); err != nil && !errors.Is(err, errNoState) {
+		s.log.Error("taking over what changed", "error", err)
+	}
+	s.settle(ctx)
+	for _, g := range s.groups.list() {
+		if g != root {
+			notify(g.changed)
 		}
 	}
 }
@@ -159,7 +172,7 @@ func (s *Server) settle(ctx context.Context) {
 		case here && g == nil:
 			if err := s.joinGroup(ctx, number); err != nil && ctx.Err() == nil {
 				s.log.Warn("joining a group", "group", number, "error", err)
-				s.later(ctx)
+				s.later(ctx, s.root())
 			}
 		case !here && g != nil && errors.Is(g.replica.Err(), replica.ErrRemoved):
 			s.groups.drop(number)
@@ -170,9 +183,8 @@ func (s *Server) settle(ctx context.Context) {
 	}
 }
 
-// later has the root looked at again, after a while.
-func (s *Server) later(ctx context.Context) {
-	g := s.root()
+// later has a group looked at again, after a while.
+func (s *Server) later(ctx context.Context, g *group) {
 	g.ended.Go(func() {
 		select {
 		case <-ctx.Done():
@@ -213,16 +225,18 @@ func (s *Server) level(ctx context.Context, g *group) error {
 	if r == nil {
 		return errNoState
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Commit)
+	defer cancel()
 	var missing [][]byte
 	s.root().replica.Peek(func(m replica.Machine) { missing = m.(*machine.Machine).ChangesAfter(r.Serial) })
 	for _, signed := range missing {
-		effect, err := g.replica.Change(ctx, signed)
-		if err != nil {
+		if _, err := g.replica.Change(ctx, signed); err != nil {
 			return fmt.Errorf("proposing a change to group %d: %w", g.number, err)
 		}
-		if o := effect.(*machine.Outcome); o.Refused != nil && g.roster().Serial == r.Serial {
-			return fmt.Errorf("group %d: %w", g.number, o.Refused)
-		}
+	}
+	// One that was refused may have been accepted from somebody else meanwhile. What counts is the end.
+	if now := g.roster(); now != nil && now.Serial < r.Serial+uint64(len(missing)) {
+		return fmt.Errorf("vaultd: group %d stays at change %d of %d", g.number, now.Serial, r.Serial+uint64(len(missing)))
 	}
 	return nil
 }

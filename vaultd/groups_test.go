@@ -55,6 +55,7 @@ func (f *fleetOf) settled() {
 // own. A machine that has not the group of an account has another one decide it, and
 // a new machine takes a group over while it is used.
 func TestGroups(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
 	f := newFleet(t, 3, 4)
 	f.settled()
 	var people []*person
@@ -117,6 +118,7 @@ func TestGroups(t *testing.T) {
 
 // A whole run of a fleet, and then nothing of it in logs, metrics, status or on any disk.
 func TestNoSecretsOutsideAFleet(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
 	f := newFleet(t, 3, 2)
 	f.settled()
 	f.askAt(f.followers()[0])

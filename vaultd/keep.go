@@ -52,6 +52,7 @@ func (s *Server) keep(g *group) {
 			due = s.clock.After(keepEvery)
 		}
 		s.keepOnce(ctx, g)
+		notify(g.changed) // a new leader brings the group's roster up
 	}
 }
 
@@ -59,7 +60,7 @@ func (s *Server) keepOnce(ctx context.Context, g *group) {
 	for _, part := range []struct {
 		what string
 		do   func(context.Context, *group) error
-	}{{"keeping the channel keys", s.rotate}, {"making a checkpoint", s.checkpoint}, {"bringing the roster of a group up", s.level}} {
+	}{{"keeping the channel keys", s.rotate}, {"making a checkpoint", s.checkpoint}} {
 		if err := part.do(ctx, g); err != nil && ctx.Err() == nil {
 			s.log.Error(part.what, "group", g.number, "error", err)
 		}
