@@ -47,6 +47,7 @@ var explanations = []command.Explanation{
 	{Is: anchor.ErrEmpty, Exit: command.NotFound, Hint: notHere},
 	{Is: replica.ErrExists, Exit: command.Exists, Hint: "choose a new folder; an existing fleet is never founded anew"},
 	{Is: anchor.ErrFounded, Exit: command.Exists, Hint: "choose a new folder; an existing fleet is never founded anew"},
+	{Is: vaultd.ErrWelcomed, Exit: exitRefused, Hint: "a number gets the fleet's secret once: a machine that has lost what it had under it could help to take back what it promised. Have operators remove it, and join anew under a new number, from an empty folder: vaultd help replace"},
 	{Is: vaultd.ErrHalted, Exit: exitHalted, Hint: "look into the log for the reason"},
 	{Is: syscall.ECONNREFUSED, Exit: exitUnreachable, Hint: "is vaultd running, and is the admin address right?"},
 	{Is: context.DeadlineExceeded, Exit: exitUnreachable, Hint: "is vaultd running, and is the admin address right?"},

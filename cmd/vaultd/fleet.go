@@ -92,7 +92,7 @@ func (a *app) replace(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	r, err := readRoster(ctx, o)
+	_, r, err := fetchRoster(ctx, o)
 	if err != nil {
 		return err
 	}

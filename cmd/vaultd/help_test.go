@@ -57,6 +57,7 @@ func TestExitCodes(t *testing.T) {
 		{&replica.DamagedError{File: "log"}, exitDamaged},
 		{&vaultd.ClockError{Host: time.Now()}, exitClock},
 		{&vaultd.VersionError{}, exitNewer},
+		{vaultd.ErrWelcomed, exitRefused},
 		{vaultd.ErrInsecure, command.Config},
 		{fmt.Errorf("%w: %w", vaultd.ErrHalted, syscall.ENOSPC), exitHalted},
 		{replica.ErrInUse, exitBusy},

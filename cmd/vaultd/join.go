@@ -19,6 +19,7 @@ import (
 	"keepsake.example/internal/command"
 	"keepsake.example/internal/durable"
 	"keepsake.example/roster"
+	"keepsake.example/sealed"
 	"keepsake.example/vaultd"
 )
 
@@ -142,7 +143,7 @@ is not believed.`,
 	Run: (*app).join,
 }
 
-func (a *app) join(ctx context.Context, o *options) (err error) {
+func (a *app) join(ctx context.Context, o *options) error {
 	if o.admin == "" && o.roster == "" {
 		return command.Usage("--from or --roster is missing: where to read who belongs to the fleet", "see: vaultd help join")
 	}
@@ -153,42 +154,40 @@ func (a *app) join(ctx context.Context, o *options) (err error) {
 	if c.Peers == "" {
 		return command.BadConfig("peers is empty: this machine was not made to join a fleet", "vaultd init --join makes one")
 	}
-	id, err := pinned(o)
+	signed, r, err := fetchRoster(ctx, o)
 	if err != nil {
 		return err
 	}
-	signed, err := signedRoster(ctx, o)
-	if err != nil {
-		return err
-	}
-	if _, err := openRoster(signed, id); err != nil {
-		return err
-	}
-	keys, err := c.memberKeys()
-	if err != nil {
-		return err
-	}
-	defer keys.Wipe()
-	anchor, err := software.Open(c.path(c.AnchorDir))
-	if err != nil {
-		return fmt.Errorf("making the anchor: %w", err)
-	}
-	defer func() { err = errors.Join(err, anchor.Close()) }()
-	peers, err := net.Listen("tcp", c.Peers)
-	if err != nil {
-		return fmt.Errorf("listening for the other members: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
-	defer cancel()
-	number, err := vaultd.Join(ctx, vaultd.Joining{
-		Dir: c.path(c.State), Anchor: anchor, Fleet: id, Roster: signed, Keys: keys, Peers: peers,
-		Log: slog.New(slog.NewJSONHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	})
+	number, err := a.enter(ctx, c, signed, r.Fleet)
 	if err != nil {
 		return fmt.Errorf("joining the fleet: %w", err)
 	}
 	return a.Emit(map[string]any{"fleet": c.Fleet, "member": number, "config": c.file}, func(w io.Writer) {
 		fmt.Fprintf(w, "joined as member %d\nthen: vaultd serve --config %s\n", number, c.file)
+	})
+}
+
+// enter makes this machine's replica, with what the members give it.
+func (a *app) enter(ctx context.Context, c *config, signed []byte, id sealed.FleetID) (number uint64, err error) {
+	keys, err := c.memberKeys()
+	if err != nil {
+		return 0, err
+	}
+	defer keys.Wipe()
+	anchor, err := software.Open(c.path(c.AnchorDir))
+	if err != nil {
+		return 0, fmt.Errorf("making the anchor: %w", err)
+	}
+	defer func() { err = errors.Join(err, anchor.Close()) }()
+	peers, err := c.listenPeers()
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	return vaultd.Join(ctx, vaultd.Joining{
+		Dir: c.path(c.State), Anchor: anchor, Fleet: id, Roster: signed, Keys: keys, Peers: peers,
+		Log: slog.New(slog.NewJSONHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 }
 

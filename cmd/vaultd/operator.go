@@ -104,32 +104,24 @@ func openRoster(signed []byte, id sealed.FleetID) (*roster.Roster, error) {
 	return r, nil
 }
 
-// readRoster gets the roster, which is the pinned fleet's.
-func readRoster(ctx context.Context, o *options) (*roster.Roster, error) {
+// fetchRoster gets the roster as the pinned fleet signed it, and what it says.
+func fetchRoster(ctx context.Context, o *options) (signed []byte, r *roster.Roster, err error) {
 	id, err := pinned(o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	signed, err := signedRoster(ctx, o)
-	if err != nil {
-		return nil, err
+	if signed, err = signedRoster(ctx, o); err != nil {
+		return nil, nil, err
 	}
-	return openRoster(signed, id)
+	r, err = openRoster(signed, id)
+	return signed, r, err
 }
 
 func (a *app) operatorShow(ctx context.Context, o *options) error {
 	if o.changes {
 		return a.showChanges(ctx, o)
 	}
-	id, err := pinned(o)
-	if err != nil {
-		return err
-	}
-	signed, err := signedRoster(ctx, o)
-	if err != nil {
-		return err
-	}
-	r, err := openRoster(signed, id)
+	signed, r, err := fetchRoster(ctx, o)
 	if err != nil {
 		return err
 	}

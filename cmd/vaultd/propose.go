@@ -104,7 +104,7 @@ func policyFlags(f *flag.FlagSet, p *proposal) {
 
 // propose writes the text of a change, if the fleet would take it.
 func (a *app) propose(ctx context.Context, o *options, kind roster.Kind, fill change) error {
-	r, err := readRoster(ctx, o)
+	_, r, err := fetchRoster(ctx, o)
 	if err != nil {
 		return err
 	}
