@@ -82,22 +82,27 @@ func (n *network) join(ctx context.Context, number uint64) error {
 	if err := r.start(ctx); err != nil {
 		return err
 	}
-	if err := r.caughtUp(ctx); err != nil {
+	if err := r.wait(ctx, func(st *vaultd.Status) bool { return st.Ready }); err != nil {
 		return err
 	}
-	return n.change(ctx, roster.Promote, roster.Member{Number: number})
+	if err := n.change(ctx, roster.Promote, roster.Member{Number: number}); err != nil {
+		return err
+	}
+	return r.wait(ctx, func(st *vaultd.Status) bool { return st.Replica.Role != "learner" })
 }
 
-// caughtUp waits until the replica has the fleet's state and answers.
-func (r *replica) caughtUp(ctx context.Context) error {
-	for !r.server.Status(ctx).Ready {
+// wait waits until the replica stands as is says: it has caught up, it has a vote.
+func (r *replica) wait(ctx context.Context, is func(*vaultd.Status) bool) error {
+	for {
+		if st := r.server.Status(ctx); is(&st) {
+			return nil
+		}
 		select {
 		case <-ctx.Done():
 			return errors.New("it does not catch up")
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	return nil
 }
 
 // change has two operators sign a change of the roster, and the fleet accept it.
