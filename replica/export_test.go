@@ -124,3 +124,10 @@ func OpenCheckpoint(key [32]byte, file []byte) (inside []byte, number uint64, he
 	after := r.cipher.after(prev)
 	return inside, after.number, after.head, err
 }
+
+// Impossible gives a node a heartbeat of its leader that no leader sends.
+func Impossible(n *Node) error {
+	m := &raftpb.Message{Type: raftpb.MsgHeartbeat.Enum(), From: new(n.lead), To: new(n.base.member), Term: new(n.term), Commit: new(n.store.last() + 5)}
+	n.inbox = append(n.inbox, received{from: n.lead, m: &peerMessage{raft: m}})
+	return n.Step()
+}

@@ -280,10 +280,16 @@ func (g *group) change(at uint64, text string) {
 	g.t.Fatalf("%s: no success", text)
 }
 
-// grow makes a group of n voters.
+// grown is a group of n voters.
 func grown(t testing.TB, seed uint64, n int) *group {
 	t.Helper()
 	g := newGroup(t, seed)
+	grow(g, n)
+	return g
+}
+
+func grow(g *group, n int) {
+	g.t.Helper()
 	g.found()
 	for number := uint64(2); number <= uint64(n); number++ {
 		g.change(1, fmt.Sprint("add ", number))
@@ -293,7 +299,6 @@ func grown(t testing.TB, seed uint64, n int) *group {
 	}
 	g.tick(10)
 	g.agree()
-	return g
 }
 
 // agree checks that all who run have the same, and that nothing acknowledged is missing.
