@@ -73,14 +73,15 @@ func (k *link) rise(n lane) {
 	k.l.log.Info("connected", "member", k.peer.Number, "lane", n.String())
 }
 
-// down notes that a lane is not up, and why. Further attempts are not logged.
+// down notes that a lane is not up, and why. Further attempts are not
+// logged, nor is the end of the link itself.
 func (k *link) down(n lane, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.up[n] {
 		k.up[n], k.since[n] = false, time.Now()
 	}
-	if k.reason[n] == nil {
+	if k.reason[n] == nil && k.ctx.Err() == nil {
 		k.l.log.Warn("not connected", "member", k.peer.Number, "lane", n.String(), "error", err)
 	}
 	k.reason[n] = err
