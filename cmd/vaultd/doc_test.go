@@ -4,8 +4,13 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"keepsake.example/internal/command"
 )
 
 // Commands that pages, help and hints show must exist, with the flags they are shown with.
@@ -20,10 +25,10 @@ func TestCommandsThatAreShownExist(t *testing.T) {
 		markdown, fenced := strings.HasSuffix(page, ".md"), false
 		for line := range strings.Lines(text) {
 			fenced = fenced != strings.HasPrefix(line, "```")
-			for _, command := range commandsIn(line, markdown, fenced) {
+			for _, line := range commandsIn(line, markdown, fenced) {
 				shown++
-				if problem := mistake(command); problem != "" {
-					t.Errorf("%s: %q: %s", page, command, problem)
+				if problem := mistake(line); problem != "" {
+					t.Errorf("%s: %q: %s", page, line, problem)
 				}
 			}
 		}
@@ -101,4 +106,27 @@ func flagsOf(words []string) *flag.FlagSet {
 		}
 	}
 	return nil
+}
+
+// Metrics and exit codes that doc/vaultd.md names are those there are.
+func TestMetricsAndExitCodesThatAreShownExist(t *testing.T) {
+	page := string(must(os.ReadFile("../../doc/vaultd.md")))
+	var source strings.Builder
+	for _, file := range must(filepath.Glob("../../vaultd/*.go")) {
+		source.Write(must(os.ReadFile(file)))
+	}
+	for _, name := range regexp.MustCompile("`(vaultd_[a-z_]+)`").FindAllStringSubmatch(page, -1) {
+		if !strings.Contains(source.String(), `"`+name[1]+`"`) {
+			t.Errorf("there is no metric %s", name[1])
+		}
+	}
+	codes := regexp.MustCompile(`(?m)^\| (\d+) \| ([^|]+)\|`).FindAllStringSubmatch(page, -1)
+	if len(codes) < 5 {
+		t.Errorf("%d exit codes found", len(codes))
+	}
+	for _, row := range codes {
+		if !slices.ContainsFunc(exits, func(e command.Exit) bool { return strconv.Itoa(e.Code) == row[1] }) {
+			t.Errorf("there is no exit code %s, %s", row[1], row[2])
+		}
+	}
 }

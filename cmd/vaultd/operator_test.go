@@ -195,6 +195,19 @@ func TestSign(t *testing.T) {
 	vault(t, "operator", "submit", change, b.path("alice"), "--yes").wants(t, command.Misused, "another change")
 }
 
+// Who has the card from the machine itself signs for no other machine.
+func TestSignComparesTheCard(t *testing.T) {
+	b := newBench(t)
+	card := b.card()
+	b.proposed("add", card)
+	sign := []string{"operator", "sign", b.path("change"), "--key", b.path("alice.key"), "--yes", "--card", card}
+	vault(t, sign...).wants(t, command.Done)
+	b.card() // another machine of the same name
+	vault(t, sign...).wants(t, exitRefused, "nothing was signed")
+	b.proposed("demote", "4")
+	vault(t, sign...).wants(t, exitRefused, "nothing was signed")
+}
+
 func TestOperatorKeys(t *testing.T) {
 	b := newBench(t)
 	file := b.path("alice.key")

@@ -155,16 +155,24 @@ func tryOut(r *roster.Roster, text string) error {
 }
 
 func fillAdd(o *options, r *roster.Roster, c *roster.Change) error {
-	text, err := command.ReadFile(o.args[0], 4096)
+	card, err := readCard(o.args[0])
 	if err != nil {
-		return fmt.Errorf("reading the card: %w", err)
-	}
-	card, err := vaultd.ParseCard(string(text))
-	if err != nil {
-		return command.Fail(exitDamaged, o.args[0]+": "+err.Error(), "vaultd init --join makes such a file, member.card")
+		return err
 	}
 	c.Member = card.Member(r.Highest + 1)
 	return nil
+}
+
+func readCard(file string) (vaultd.Card, error) {
+	text, err := command.ReadFile(file, 4096)
+	if err != nil {
+		return vaultd.Card{}, fmt.Errorf("reading the card: %w", err)
+	}
+	card, err := vaultd.ParseCard(string(text))
+	if err != nil {
+		return card, command.Fail(exitDamaged, file+": "+err.Error(), "vaultd init --join makes such a file, member.card")
+	}
+	return card, nil
 }
 
 func fillMember(o *options, r *roster.Roster, c *roster.Change) (err error) {

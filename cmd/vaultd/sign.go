@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"reflect"
 	"strconv"
 
 	"keepsake.example/internal/command"
@@ -21,11 +22,14 @@ the text as it was proposed, or a file that others have signed already. Signing 
 does nothing: a quorum of signatures has to be submitted.
 
 Read the text, not the message that it came with. "identity" and "sealing" are the
-keys of the machine that is taken in; compare them with member.card of that machine.`,
-	Example: `  vaultd operator sign change-7.txt --key alice.key`,
+keys of the machine that is taken in, to which the secret of the group will be given.
+With --card they are compared with member.card, as you have it from that machine.`,
+	Example: `  vaultd operator sign change-7.txt --key alice.key --out change-7.alice
+  vaultd operator sign change-8.txt --key alice.key --card member.card`,
 	Flags: func(f *flag.FlagSet, o *options) {
 		f.StringVar(&o.key, "key", "", "`FILE` with the operator's key, from vaultd operator keygen")
 		f.StringVar(&o.out, "out", "", "`FILE` to write text and signatures to, in place of CHANGE")
+		f.StringVar(&o.card, "card", "", "`FILE` that the machine was to be taken in by; another one is not signed")
 		f.BoolVar(&o.yes, "yes", false, "sign without asking; for who has read it already")
 	},
 	Run: (*app).sign,
@@ -44,6 +48,11 @@ func (a *app) sign(_ context.Context, o *options) error {
 	c, err := roster.ParseChange(s.Text)
 	if err != nil {
 		return err
+	}
+	if o.card != "" {
+		if err := compareCard(c, o.card); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintln(a.Err, s.Text)
 	warning := warn(c)
@@ -69,6 +78,18 @@ func (a *app) sign(_ context.Context, o *options) error {
 	return a.Emit(result, func(w io.Writer) {
 		fmt.Fprintf(w, "signed; %d signatures in %s. When there are enough: vaultd operator submit %s\n", len(s.Signatures), file, file)
 	})
+}
+
+// compareCard refuses a change that does not add just the machine of the card.
+func compareCard(c *roster.Change, file string) error {
+	card, err := readCard(file)
+	if err != nil {
+		return err
+	}
+	if c.Kind != roster.Add || c.Group != 0 || !reflect.DeepEqual(card.Member(c.Member.Number), c.Member) {
+		return command.Fail(exitRefused, "the change does not add the machine of "+file+"; nothing was signed", "somebody may have put another machine in its place: ask who proposed it")
+	}
+	return nil
 }
 
 // warn says of a change that cannot be taken back that it cannot.
