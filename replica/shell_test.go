@@ -1,0 +1,187 @@
+package replica_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"keepsake.example/replica"
+)
+
+// A fleet is some Replicas with goroutines and tickers of their own.
+type fleet struct {
+	mu    sync.Mutex
+	alive map[uint64]*replica.Replica
+}
+
+func (f *fleet) get(number uint64) *replica.Replica {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.alive[number]
+}
+
+func (f *fleet) config(w *world, number uint64) replica.Config {
+	c := w.config()
+	c.Tick = 5 * time.Millisecond
+	c.Send = func(to uint64, message []byte) {
+		if r := f.get(to); r != nil {
+			r.Receive(message)
+		}
+	}
+	return c
+}
+
+func (f *fleet) open(t testing.TB, w *world, number uint64) {
+	t.Helper()
+	r, err := replica.Open(t.Context(), f.config(w, number))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.alive[number] = r
+}
+
+// insist repeats what may be repeated, as vaultd does.
+func insist(t testing.TB, f func(ctx context.Context) error) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		err := f(ctx)
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Error(err)
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// Three Replicas propose, read, hand over, lose one and get it back, all at once.
+func TestReplicas(t *testing.T) {
+	f := &fleet{alive: map[uint64]*replica.Replica{}}
+	worlds := map[uint64]*world{}
+	for n := uint64(1); n <= 3; n++ {
+		worlds[n] = newWorld()
+	}
+	check(t, replica.Create(t.Context(), f.config(worlds[1], 1), 1, [][]byte{[]byte(genesis)}))
+	f.open(t, worlds[1], 1)
+	change := func(text string) {
+		insist(t, func(ctx context.Context) error { _, err := f.get(1).Change(ctx, []byte(text)); return err })
+	}
+	for n := uint64(2); n <= 3; n++ {
+		var secret [32]byte
+		check(t, f.get(1).Secret(func(b []byte) { copy(secret[:], b) }))
+		change(fmt.Sprint("add ", n))
+		check(t, replica.Join(t.Context(), f.config(worlds[n], n), n, &secret))
+		f.open(t, worlds[n], n)
+		insist(t, func(context.Context) error {
+			return f.get(n).Peek(func(replica.Machine) {})
+		})
+		change(fmt.Sprint("promote ", n))
+	}
+	f.load(t, worlds)
+	for n := uint64(1); n <= 3; n++ {
+		check(t, f.get(n).Close())
+	}
+}
+
+// load lets everybody propose while the leadership goes round and a member is away.
+func (f *fleet) load(t *testing.T, worlds map[uint64]*world) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	acknowledged := map[string]bool{}
+	for n := uint64(1); n <= 3; n++ {
+		for w := range 4 {
+			wg.Go(func() {
+				for i := range 15 {
+					e := fmt.Sprintf("member %d worker %d entry %d", n, w, i)
+					insist(t, func(ctx context.Context) error {
+						short, cancel := context.WithTimeout(ctx, time.Second)
+						defer cancel()
+						_, err := f.get(n).Propose(short, []byte(e))
+						return err
+					})
+					mu.Lock()
+					acknowledged[e] = true
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	wg.Go(func() {
+		for _, to := range []uint64{2, 0, 3} {
+			insist(t, func(ctx context.Context) error {
+				short, cancel := context.WithTimeout(ctx, time.Second)
+				defer cancel()
+				return f.get(1).Transfer(short, to)
+			})
+			insist(t, f.get(to|1).Checkpoint)
+		}
+		r := f.get(2)
+		check(t, r.Close())
+		f.open(t, worlds[2], 2)
+	})
+	wg.Wait()
+	f.compare(t, acknowledged)
+}
+
+func (f *fleet) compare(t *testing.T, acknowledged map[string]bool) {
+	for n := uint64(1); n <= 3; n++ {
+		insist(t, func(ctx context.Context) error {
+			return f.get(n).Read(ctx, func(m replica.Machine) {
+				there := map[string]bool{}
+				for _, e := range m.(*toy).entries {
+					there[e] = true // one that was repeated is there more than once
+				}
+				for e := range acknowledged {
+					if !there[e] {
+						t.Errorf("member %d lost %q", n, e)
+					}
+				}
+			})
+		})
+		if s := f.get(n).Status(); len(s.Members) != 3 || s.Halted != nil || s.QuorumTime == 0 {
+			t.Errorf("status %+v", s)
+		}
+	}
+}
+
+// A Replica that is alone in a group of two says so, and halts when it is removed.
+func TestReplicaAlone(t *testing.T) {
+	f := &fleet{alive: map[uint64]*replica.Replica{}}
+	w := newWorld()
+	check(t, replica.Create(t.Context(), f.config(w, 1), 1, [][]byte{[]byte(genesis)}))
+	f.open(t, w, 1)
+	r := f.get(1)
+	for _, text := range []string{"add 2", "promote 2"} {
+		if effect, err := r.Change(t.Context(), []byte(text)); err != nil || effect != "done" {
+			t.Fatal(text, effect, err)
+		}
+	}
+	insist(t, func(ctx context.Context) error {
+		if _, err := r.Propose(ctx, []byte("alone")); !errors.Is(err, replica.ErrNotLeader) {
+			return fmt.Errorf("alone: %w", err)
+		}
+		return nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.Transfer(ctx, 2); !errors.Is(err, context.Canceled) {
+		t.Errorf("handing over to nobody: %v", err)
+	}
+	check(t, r.Peek(func(m replica.Machine) {
+		if len(m.Members()) != 2 {
+			t.Errorf("members %v", m.Members())
+		}
+	}))
+	check(t, r.Close())
+	if err := r.Peek(func(replica.Machine) {}); err != nil {
+		t.Errorf("what is closed can still be looked at: %v", err)
+	}
+}
