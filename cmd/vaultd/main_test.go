@@ -113,18 +113,25 @@ func founded(t *testing.T, more ...string) (dir string, made initJSON) {
 	return dir, made
 }
 
+// unlocked is the configuration, without the locking of memory: it would last for the whole
+// test process.
+func unlocked(t *testing.T, dir string) string {
+	t.Helper()
+	config := filepath.Join(dir, "vaultd.toml")
+	text := must(os.ReadFile(config))
+	if err := os.WriteFile(config, bytes.Replace(text, []byte("lock_memory = true"), []byte("lock_memory = false"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
 // serving runs vaultd in this process until the function it returns is called.
 func serving(t *testing.T, dir string) (stop func() result) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	ctx, cancel := context.WithCancel(context.Background())
 	code := make(chan int, 1)
-	config := filepath.Join(dir, "vaultd.toml")
-	text := must(os.ReadFile(config))
-	// Locking would last for the whole test process.
-	if err := os.WriteFile(config, bytes.Replace(text, []byte("lock_memory = true"), []byte("lock_memory = false"), 1), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	config := unlocked(t, dir)
 	go func() {
 		code <- (&app{Output: command.Output{Out: &out, Err: &errs}}).run(ctx, []string{"serve", "--config", config})
 	}()
@@ -212,7 +219,7 @@ func TestRolledBack(t *testing.T) {
 // A folder that is not mounted is no reason to found anything: the hint says what is missing.
 func TestMissingFolders(t *testing.T) {
 	dir, _ := founded(t)
-	config := "--config=" + filepath.Join(dir, "vaultd.toml")
+	config := "--config=" + unlocked(t, dir)
 	anchor, aside := filepath.Join(dir, "anchor"), filepath.Join(dir, "aside")
 	without := func(folder string, make bool, parts ...string) {
 		t.Helper()
@@ -234,6 +241,17 @@ func TestMissingFolders(t *testing.T) {
 	without(anchor, false, "the anchor is missing", "mount")
 	without(anchor, true, "the anchor is missing", "mount") // the mount point alone
 	serving(t, dir)().wants(t, command.Done)
+}
+
+// Files of another fleet than the one that vaultd.toml names are not run.
+func TestFilesOfAnotherFleet(t *testing.T) {
+	dir, made := founded(t)
+	file := unlocked(t, dir)
+	text := bytes.Replace(must(os.ReadFile(file)), []byte(made.Fleet), []byte(strings.Repeat("ab", 32)), 1)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	vault(t, "serve", "--config", file).wants(t, command.Config, "the files are of fleet "+made.Fleet, "hint")
 }
 
 // A disk that is full says so in the answer to a checkpoint.
@@ -315,6 +333,7 @@ func TestConfig(t *testing.T) {
 		"twice":                {"lock_memory = true", "lock_memory = true\nlock_memory = true"},
 		"a number for a list":  {"relays = []", "relays = 3"},
 		"not TOML at all":      {"listen", "=="},
+		"no fleet id":          {"fleet = \"", "fleet = \"x"},
 		"a limit out of place": {"[limits]", "[limit]"},
 	} {
 		if !strings.Contains(text, change[0]) {
