@@ -41,7 +41,8 @@ answers at most ten wrong passwords, then destroys the record for good.
 To begin:
   vaultd init DIR ...                     found a fleet, write DIR/vaultd.toml
   vaultd serve --config DIR/vaultd.toml   run it
-  vaultd status --config DIR/vaultd.toml  see how it stands`
+  vaultd status --config DIR/vaultd.toml  see how it stands
+  vaultd help operator                    make several machines one fleet`
 
 var program = command.Program[app, options]{
 	Name: "vaultd", Help: rootHelp, Exits: exits, Explain: explain, JSON: true, Flags: command.Columns,
