@@ -115,7 +115,10 @@ func (s *Server) serveChange(w http.ResponseWriter, r *http.Request) {
 	}
 	c, err := s.Change(r.Context(), signed)
 	refusal, refused := errors.AsType[*roster.Refusal](err)
+	old, tooNew := errors.AsType[*VersionError](err)
 	switch {
+	case tooNew:
+		http.Error(w, old.Error(), http.StatusConflict)
 	case refused:
 		http.Error(w, refusal.Error(), http.StatusConflict)
 	case errors.Is(err, roster.ErrSigned), errors.Is(err, roster.ErrText):

@@ -73,7 +73,7 @@ func (s *Server) startClock(root *group, r *roster.Roster) error {
 			return err
 		}
 		s.log.Error("the host's date is not believed", "reason", err)
-		at.base = known
+		at.base, s.disbelieved = known, err
 	}
 	s.time.at.Store(&at)
 	return nil

@@ -40,11 +40,19 @@ var ErrWelcomed = errors.New("vaultd: this member was welcomed already: a machin
 // follow each other work together.
 const Version = 1
 
-// VersionError is a fleet whose roster asks for a newer program than this one.
-type VersionError struct{ Least uint32 }
+// VersionError is a fleet that asks for a newer program than a member has, or a
+// change that would.
+type VersionError struct {
+	Least  uint32 // that is asked for
+	Member uint64 // who has an older one; 0: this machine
+	Has    uint32
+}
 
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("vaultd: the fleet asks for version %d at least, this program is version %d: install a newer one", e.Least, Version)
+	if e.Member != 0 {
+		return fmt.Sprintf("vaultd: version %d is asked for, and member %d has version %d: upgrade it first", e.Least, e.Member, e.Has)
+	}
+	return fmt.Sprintf("vaultd: the fleet asks for version %d at least, this program is version %d: install a newer one", e.Least, e.Has)
 }
 
 // errRemoved is a machine that operators removed from the fleet.

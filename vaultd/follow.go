@@ -107,7 +107,7 @@ func (s *Server) takeOver(g *group) error {
 	case !ok && s.self <= r.Highest:
 		s.die(errRemoved)
 	case r.MinVersion > Version:
-		s.die(&VersionError{r.MinVersion})
+		s.die(&VersionError{Least: r.MinVersion, Has: Version})
 	}
 	return s.keys.refresh(view)
 }

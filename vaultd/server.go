@@ -27,9 +27,11 @@ type Server struct {
 	limits Limits
 	tokens *token.Verifier
 	time   hostTime // this machine's reading; what counts is the quorum's
-	fleet  sealed.FleetID
-	self   uint64 // this member's number
-	warns  []string
+	// disbelieved is why the host's date was not taken for this machine's reading; nil when it was.
+	disbelieved error
+	fleet       sealed.FleetID
+	self        uint64 // this member's number
+	warns       []string
 
 	groups groups
 	links  atomic.Pointer[peer.Links]    // nil for a fleet of one without Peers
@@ -134,7 +136,7 @@ func (s *Server) startRoster(root *group) (*roster.Roster, error) {
 		}
 	}
 	if r.MinVersion > Version {
-		return nil, &VersionError{r.MinVersion}
+		return nil, &VersionError{Least: r.MinVersion, Has: Version}
 	}
 	if _, ok := r.Member(s.self); !ok && s.self <= r.Highest {
 		return nil, errRemoved

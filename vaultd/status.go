@@ -171,6 +171,9 @@ func (s *Server) problems() (list []string) {
 	if d := s.skew(); d.Abs() > maxSkew && s.root().led() {
 		say("clock: this machine's time is %v %s the quorum's: set the host's date right and restart vaultd; waits and tokens go by the quorum's time", d.Abs().Round(time.Second), aheadOrBehind(d))
 	}
+	if s.disbelieved != nil {
+		say("clock: the host's date is not believed: %v", s.disbelieved)
+	}
 	for _, g := range s.groups.list() {
 		st := g.replica.Status()
 		if st.Halted == nil && st.Leader == 0 {

@@ -88,7 +88,7 @@ var rules = []policy.Rule{
 	{Dir: "roster", Std: append([]string{"encoding/hex", "net/netip"}, pure...), Local: []string{"internal/wire"}, Tests: []string{"vectors/..."}, Why: "who belongs to a fleet and who may change that: decided inside the state machine, like the vault"},
 	{Dir: "peer", Never: []string{"vault", "replica", "roster"}, Why: "links carry what they cannot read"},
 	{Dir: "vaultd/door", Local: []string{"oprf", "vault", "vaultapi"}, Never: outsideVault, Why: "decides requests without I/O, for vaultd and for the simulator"},
-	{Dir: "vaultd/machine", Local: []string{"replica", "roster", "vault", "vaultapi"}, Never: outsideVault, Why: "what a replica of the vault drives: the records and who keeps them"},
+	{Dir: "vaultd/machine", Local: []string{"replica", "roster", "vault", "vaultapi"}, Tests: []string{"oprf"}, Never: outsideVault, Why: "what a replica of the vault drives: the records and who keeps them"},
 	{
 		Dir:      "vaultd",
 		Local:    []string{"anchor", "fleet", "oprf", "peer", "replica", "roster", "sealed", "token", "vault", "vaultapi", "vaultd/door", "vaultd/machine"},
@@ -129,6 +129,10 @@ var rules = []policy.Rule{
 	},
 	{Dir: "endtoend", Tests: []string{"internal/mounttest"}, Why: "runs the programs as they are shipped, and links none of them"},
 	{Dir: "internal/command", External: []string{"github.com/BurntSushi/toml"}, Why: "what the servers' programs have in common: prints and reads what it is told to, and links nothing of them, nor key"},
+	{
+		Dir: "endtoend/outage", Tests: []string{"fleet", "internal/mounttest", "oprf", "sealed", "token", "vaultapi", "github.com/anishathalye/porcupine", "golang.org/x/sys/unix"},
+		Why: "runs the programs as they are shipped, links none of them, and speaks for a client",
+	},
 	{Dir: "internal/policy", Why: "reads the source, links none of it"},
 	{Dir: "internal/policy/stats", Local: []string{"internal/policy"}, Why: "reads the source, links none of it"},
 	{Dir: "bench/newbytes", External: []string{"github.com/klauspost/compress/..."}, Why: "measures independently of what it measures"},
