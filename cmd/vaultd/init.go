@@ -53,10 +53,11 @@ operator propose add. Then: vaultd join.`,
 	Example: `  vaultd init /var/lib/vaultd --insecure-software-anchor \
     --issuer https://id.example.org --audience vault --jwks /etc/vaultd/jwks.json \
     --relay 3f0c…64 hex digits, from chatd… \
-    --name fra1 --data-center frankfurt --advertise 10.0.1.5:7445 \
+    --name fra1 --data-center frankfurt --advertise fra1.vault.example.org:7445 \
     --operator alice=5c0e… --operator bob=77a1… --operator carol=03fe… --quorum 2
   vaultd init /var/lib/vaultd --join 9a3c…the fleet id… --name ams1 \
-    --data-center amsterdam --advertise 10.0.2.5:7445 ...as above, without operators`,
+    --data-center amsterdam --advertise ams1.vault.example.org:7445 \
+    ...as above, without operators`,
 	Flags: func(f *flag.FlagSet, o *options) {
 		n := &o.founding
 		n.flags(f)
