@@ -37,7 +37,7 @@ func (n *fleeting) flags(f *flag.FlagSet) {
 	f.StringVar(&n.name, "name", "", "`NAME` of this machine in the fleet: a-z, 0-9, - and .")
 	f.StringVar(&n.dataCenter, "data-center", "", "`NAME` of the data center it is in")
 	f.StringVar(&n.advertise, "advertise", "", "`HOST:PORT` at which the other members reach it")
-	f.StringVar(&n.peers, "peers", "", "`ADDRESS` where it listens for them, if that is another one than --advertise")
+	f.StringVar(&n.peers, "peers", "", "`ADDRESS` where it listens for them (default: --advertise, or its port when that is a name)")
 	f.Func("operator", "`NAME=KEY` of one who signs changes, from vaultd operator keygen; may be given again", func(s string) error {
 		operator, err := parseOperator(s)
 		n.operators = append(n.operators, operator)
@@ -75,11 +75,17 @@ func (n *fleeting) sorted() []roster.Operator {
 	return n.operators
 }
 
+// listenAt is where to listen for the other members: on the address that they are given, or, if
+// that is a name, which need not be one of this machine's own, on the port of all addresses.
 func (n *fleeting) listenAt() string {
 	if n.peers != "" {
 		return n.peers
 	}
-	return n.advertise
+	host, port, err := net.SplitHostPort(n.advertise)
+	if err != nil || net.ParseIP(host) != nil {
+		return n.advertise
+	}
+	return net.JoinHostPort("", port)
 }
 
 // makeKeys makes what the machine is known by, and its card.

@@ -301,3 +301,18 @@ func FuzzDecodeOperatorKey(f *testing.F) {
 		}
 	})
 }
+
+// A name that others reach this machine by need not be one of its own.
+func TestWhereToListenForMembers(t *testing.T) {
+	for want, n := range map[string]fleeting{
+		"":               {},
+		"10.0.0.1:7445":  {advertise: "10.0.0.1:7445"},
+		"[::1]:7445":     {advertise: "[::1]:7445"},
+		":7445":          {advertise: "fra1.example.org:7445"},
+		"127.0.0.1:9999": {advertise: "fra1.example.org:7445", peers: "127.0.0.1:9999"},
+	} {
+		if got := n.listenAt(); got != want {
+			t.Errorf("%+v listens at %q, want %q", n, got, want)
+		}
+	}
+}
