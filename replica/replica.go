@@ -141,11 +141,10 @@ func (p *proposing) answer(effect any, err error) { p.result <- outcome{effect, 
 
 // read gives the node the readings that wait.
 func (r *Replica) read(first chan error) {
-	for ready, count := first, 1; ; count++ {
-		r.node.Read(func(err error) { ready <- err })
-		if count >= r.c.MaxQueue {
-			return
-		}
+	ready := first
+	for range r.c.MaxQueue {
+		waits := ready // of this one, and not of the next
+		r.node.Read(func(err error) { waits <- err })
 		select {
 		case ready = <-r.reads:
 		default:

@@ -107,6 +107,20 @@ func TestConcurrentProposals(t *testing.T) {
 	p.run(t, func(r *replica.Replica) { wantAll(t, r, all, nil) })
 }
 
+func TestConcurrentReads(t *testing.T) {
+	created(t).run(t, func(r *replica.Replica) {
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				for range 50 {
+					check(t, r.Read(t.Context(), func(replica.Machine) {}))
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
 func TestCreateRefuses(t *testing.T) {
 	p := created(t)
 	a := must(software.Open(p.anchor))
