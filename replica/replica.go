@@ -142,9 +142,12 @@ func (p *proposing) answer(effect any, err error) { p.result <- outcome{effect, 
 // read gives the node the readings that wait.
 func (r *Replica) read(first chan error) {
 	ready := first
-	for range r.c.MaxQueue {
+	for count := 1; ; count++ {
 		waits := ready // of this one, and not of the next
 		r.node.Read(func(err error) { waits <- err })
+		if count >= r.c.MaxQueue {
+			return
+		}
 		select {
 		case ready = <-r.reads:
 		default:
@@ -155,8 +158,11 @@ func (r *Replica) read(first chan error) {
 
 // receive gives the node the messages that wait: one sync serves them all.
 func (r *Replica) receive(message []byte) {
-	for range maxInbox {
+	for count := 1; ; count++ {
 		r.node.Receive(message)
+		if count >= maxInbox {
+			return
+		}
 		select {
 		case message = <-r.inbox:
 		default:
