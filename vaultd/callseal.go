@@ -53,21 +53,17 @@ func newCall(secret, salt []byte, from, to uint64) (*call, error) {
 // onceOnly is the nonce of keys that seal once.
 var onceOnly [12]byte
 
-// call begins a call of this member to another, or of another to this one.
-func (s *Server) call(salt []byte, from, to uint64) (c *call, err error) {
-	lost := s.root().replica.Secret(func(secret []byte) { c, err = newCall(secret, salt, from, to) })
-	if err = errors.Join(lost, err); err != nil {
-		return nil, fmt.Errorf("sealing a call: %w", err)
-	}
-	return c, nil
+// sealRequest seals a question: its kind, the salt, the rest.
+func (s *Server) sealRequest(to uint64, kind byte, rest []byte) (c *call, b []byte, err error) {
+	lost := s.root().replica.Secret(func(secret []byte) { c, b, err = sealRequest(secret, s.self, to, kind, rest) })
+	return c, b, errors.Join(lost, err)
 }
 
-// sealRequest seals a question: its kind, the salt, the rest.
-func (s *Server) sealRequest(to uint64, kind byte, rest []byte) (*call, []byte, error) {
+func sealRequest(secret []byte, self, to uint64, kind byte, rest []byte) (*call, []byte, error) {
 	b := make([]byte, 1+saltSize, 1+saltSize+len(rest)+16)
 	b[0] = kind
 	rand.Read(b[1:])
-	c, err := s.call(b[1:], s.self, to)
+	c, err := newCall(secret, b[1:], self, to)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -76,10 +72,15 @@ func (s *Server) sealRequest(to uint64, kind byte, rest []byte) (*call, []byte, 
 
 // openRequest opens a question of another member.
 func (s *Server) openRequest(from uint64, b []byte) (c *call, kind byte, rest []byte, err error) {
+	lost := s.root().replica.Secret(func(secret []byte) { c, kind, rest, err = openRequest(secret, from, s.self, b) })
+	return c, kind, rest, errors.Join(lost, err)
+}
+
+func openRequest(secret []byte, from, self uint64, b []byte) (c *call, kind byte, rest []byte, err error) {
 	if len(b) < 1+saltSize {
 		return nil, 0, nil, errSeal
 	}
-	if c, err = s.call(b[1:1+saltSize], from, s.self); err != nil {
+	if c, err = newCall(secret, b[1:1+saltSize], from, self); err != nil {
 		return nil, 0, nil, err
 	}
 	if rest, err = c.request.Open(nil, onceOnly[:], b[1+saltSize:], b[:1]); err != nil {

@@ -8,23 +8,37 @@
 //	decode     else unsupported
 //	verify     the token, for this vault's audience and at the vault's time; the
 //	           binding to the device's key; else unauthorised
-//	check      under a linearizable read: a refusal or a repetition changes
-//	           nothing and is not committed (but for Prove, which always is)
-//	propose    the command, with the time and fresh random bytes; wait until it
-//	           is durable, anchored and applied
+//	check      against the state as it is here; what would change nothing (a refusal,
+//	           a repetition) again under a linearizable read, and then it is not
+//	           committed (but for Prove, which always is)
+//	propose    the command, with the quorum's time and fresh random bytes; wait until
+//	           it is durable and anchored on a majority, and applied here
 //	evaluate   Z = k·B and its proof, only now: an attempt is spent before its
 //	           evaluation exists (spec/vault-protocol.md §11.3, rule 3)
 //	seal       the answer, and wait for the next multiple of the quantum (§12)
 //
-// If the process dies anywhere, the same bytes delivered again are answered, and
-// nothing is counted twice. Whatever cannot be decided in time is busy.
+// Check to evaluate are package door. If the process or its data center dies anywhere,
+// the same bytes, delivered to any member, are answered, and nothing is counted twice.
+// Whatever cannot be decided in time is busy; where no leader is known it is
+// ErrNoQuorum (doc/decisions/0033).
+//
+// # A fleet
+//
+// Each machine of a fleet runs one vaultd, which has a replica of the root group and
+// of every other group that is placed on it (package machine says what is in one).
+// Machines reach each other by package peer, and know each other by the roster, which
+// only changes that operators signed change. Any machine answers any request: it
+// proposes to the leader of the account's group, or, if the group is not here, has a
+// machine decide that has it. Time is the quorum's.
 //
 // # Parts
 //
-// [Found] makes a fleet of one replica, [New] opens it and returns the [Server];
-// Server.Answer does the above, Server.Handler serves it over HTTP to chatd,
-// Server.Admin is for the operator, Server.Serve runs both, Server.Close drains.
-// A keeper makes a new channel key every week and lets expired ones be erased.
+// [Found] makes a fleet of one machine, [Join] a member of another's, [New] opens it
+// and returns the [Server]; Server.Answer does the above, Server.Handler serves it
+// over HTTP to chatd, Server.Admin is for the operator, Server.Serve runs both,
+// Server.Close hands leadership over and drains. The leader's keeper makes a new
+// channel key every week and lets expired ones be erased; all take them over when
+// they are applied.
 //
 // # Who learns what
 //
