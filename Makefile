@@ -24,7 +24,7 @@ PATH="$$PATH:/sbin:/usr/sbin" tools/need mkfs.ext4 e2fsprogs
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check unit race sim sim-planted fuzz stats demo bench-backup bench-vault clean
+.PHONY: help build test check unit race sim sim-planted fuzz stats demo bench-backup bench-vault bench-fleet clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -71,6 +71,9 @@ bench-backup: ## Keepsake against restic, kopia, tar|age: a dated table in bench
 
 bench-vault: ## what the vault costs: processor time, load, memory: a dated table in bench/ (QUICK=1: a small trial)
 	bench/vault
+
+bench-fleet: ## what five replicas cost beside one, data centers apart, elections: a dated table in bench/ (QUICK=1: a small trial)
+	bench/fleet
 
 clean: ## remove what make made
 	rm -rf bin

@@ -145,18 +145,37 @@ func (j *job) do(c *connection) {
 	j.recovery = time.Since(begin)
 }
 
+// vaults are the members of a fleet, or one that is alone. Clients are spread over
+// the first of them, of which there are so many.
+type vaults struct {
+	all   []*process
+	asked int
+}
+
+func alone(p *process) vaults { return vaults{[]*process{p}, 1} }
+
+// connect opens the connection of client i.
+func (v vaults) connect(i int) (*connection, error) { return v.all[i%v.asked].connect() }
+
+func (v vaults) cpuTime() (sum time.Duration) {
+	for _, p := range v.all {
+		sum += p.cpuTime()
+	}
+	return sum
+}
+
 // run makes all jobs with so many clients; rate 0 means as fast as they go.
-func (p *process) run(name string, jobs []*job, clients int, rate float64) (*loadResult, error) {
+func (v vaults) run(name string, jobs []*job, clients int, rate float64) (*loadResult, error) {
 	connections := make([]*connection, clients)
 	for i := range connections {
 		var err error
-		if connections[i], err = p.connect(); err != nil {
+		if connections[i], err = v.connect(i); err != nil {
 			return nil, err
 		}
 		defer connections[i].Close()
 	}
 	queue := make(chan *job, len(jobs))
-	vaultBefore, ownBefore, begin := p.cpuTime(), cpuTime(), time.Now()
+	vaultBefore, ownBefore, begin := v.cpuTime(), cpuTime(), time.Now()
 	var all sync.WaitGroup
 	for _, c := range connections {
 		all.Go(func() {
@@ -167,7 +186,7 @@ func (p *process) run(name string, jobs []*job, clients int, rate float64) (*loa
 	}
 	feed(queue, jobs, rate, begin)
 	all.Wait()
-	r := &loadResult{name: name, offered: rate, clients: clients, done: len(jobs), wall: time.Since(begin), vault: p.cpuTime() - vaultBefore, generator: cpuTime() - ownBefore}
+	r := &loadResult{name: name, offered: rate, clients: clients, done: len(jobs), wall: time.Since(begin), vault: v.cpuTime() - vaultBefore, generator: cpuTime() - ownBefore}
 	return r, r.collect(jobs)
 }
 
@@ -203,16 +222,16 @@ func (r *loadResult) collect(jobs []*job) error {
 }
 
 // register registers all people over HTTP, a few at a time.
-func (p *process) register(people []*person) error {
+func (v vaults) register(people []*person) error {
 	work, errs := make(chan *person, len(people)), make(chan error, 32)
 	for _, x := range people {
 		work <- x
 	}
 	close(work)
 	var all sync.WaitGroup
-	for range cap(errs) {
+	for i := range cap(errs) {
 		all.Go(func() {
-			if err := p.registerSome(work); err != nil {
+			if err := v.registerSome(i, work); err != nil {
 				errs <- err
 			}
 		})
@@ -226,26 +245,56 @@ func (p *process) register(people []*person) error {
 	return err
 }
 
-func (p *process) registerSome(work <-chan *person) error {
-	c, err := p.connect()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+func (v vaults) registerSome(client int, work <-chan *person) error {
+	k := keeper{vaults: v, client: client}
+	defer k.hangUp()
 	for x := range work {
 		requests, err := x.registration()
 		if err != nil {
 			return err
 		}
 		for _, q := range requests {
-			answer, err := c.ask(wire(q.bytes))
-			if err != nil {
-				return err
-			}
-			if err := q.check(answer); err != nil {
+			if err := k.insist(q); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// keeper asks until there is an answer, the same all the time, as chatd does: while a
+// fleet elects nobody answers. It keeps a connection as long as it is good.
+type keeper struct {
+	vaults
+	client int
+	c      *connection
+}
+
+func (k *keeper) insist(q request) (err error) {
+	for range 600 {
+		var answer []byte
+		if answer, err = k.ask(q); err == nil {
+			return q.check(answer)
+		}
+		k.hangUp()
+		time.Sleep(20 * time.Millisecond)
+	}
+	return err
+}
+
+func (k *keeper) ask(q request) (answer []byte, err error) {
+	if k.c == nil {
+		if k.c, err = k.connect(k.client); err != nil {
+			return nil, err
+		}
+	}
+	k.c.SetDeadline(time.Now().Add(10 * time.Second))
+	return k.c.ask(wire(q.bytes))
+}
+
+func (k *keeper) hangUp() {
+	if k.c != nil {
+		k.c.Close()
+		k.c = nil
+	}
 }

@@ -5,6 +5,9 @@
 // bench/vault prepares everything and calls it.
 //
 //	vaultload -work DIR -vaultd BIN -out FILE [-quick]
+//
+// With -fleet it measures five replicas instead, for bench/fleet: what they cost beside one, how
+// long an answer takes with data centers apart, how long an election and how long catching up.
 package main
 
 import (
@@ -22,7 +25,12 @@ func main() {
 	bin := flag.String("vaultd", "", "the vaultd to measure")
 	out := flag.String("out", "", "Markdown file to write")
 	quick := flag.Bool("quick", false, "small numbers, to see that it works")
+	five := flag.Bool("fleet", false, "measure a fleet of five")
 	flag.Parse()
+	run := run
+	if *five {
+		run = runFleet
+	}
 	if err := run(context.Background(), *work, *bin, *out, *quick); err != nil {
 		fmt.Fprintln(os.Stderr, "vaultload: error:", err)
 		os.Exit(1)
@@ -64,7 +72,7 @@ func run(ctx context.Context, work, bin, out string, quick bool) error {
 		return fmt.Errorf("measuring under load: %w", err)
 	}
 	progress("(c) memory and start-up")
-	if t.memory, err = measureMemory(ctx, filepath.Join(work, "memory"), bin, s.accounts); err != nil {
+	if t.memory, err = measureMemory(filepath.Join(work, "memory"), bin, s.accounts); err != nil {
 		return fmt.Errorf("measuring memory: %w", err)
 	}
 	var text bytes.Buffer
@@ -90,13 +98,11 @@ func measureLoad(dir, bin string, s scale) (*load, error) {
 		return nil, err
 	}
 	l := &load{people: s.people}
-	people := make([]*person, s.people)
-	for n := range people {
-		if people[n], err = newPerson(p.key, i, n); err != nil {
-			return nil, errors.Join(err, p.stop())
-		}
+	people, err := newPeople(p.key, i, s.people)
+	if err != nil {
+		return nil, errors.Join(err, p.stop())
 	}
-	if err := p.register(people); err != nil {
+	if err := alone(p).register(people); err != nil {
 		return nil, errors.Join(err, p.stop())
 	}
 	if err := l.runs(p, people, s); err != nil {
@@ -141,7 +147,7 @@ func (l *load) one(p *process, people []*person, name string, n, clients int, ra
 	if err != nil {
 		return nil, err
 	}
-	r, err := p.run(name, jobs, clients, rate)
+	r, err := alone(p).run(name, jobs, clients, rate)
 	if err == nil {
 		l.runs_ = append(l.runs_, r)
 		progress(fmt.Sprintf("%s: %.0f/s", name, r.rate()))

@@ -4,9 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -16,13 +15,7 @@ import (
 	"time"
 
 	"keepsake.example/anchor/software"
-	"keepsake.example/fleet"
-	"keepsake.example/oprf"
 	"keepsake.example/replica"
-	"keepsake.example/roster"
-	"keepsake.example/vault"
-	"keepsake.example/vaultapi"
-	"keepsake.example/vaultd"
 	"keepsake.example/vaultd/machine"
 )
 
@@ -37,13 +30,13 @@ type memoryResult struct {
 
 // measureMemory starts a vaultd on the files of ever more accounts, each from a
 // cold page cache as far as sync and a fresh process give one.
-func measureMemory(ctx context.Context, dir, bin string, accounts []int) (list []memoryResult, err error) {
-	empty, err := startCrowd(ctx, filepath.Join(dir, "empty"), bin, 1)
+func measureMemory(dir, bin string, accounts []int) (list []memoryResult, err error) {
+	empty, err := startCrowd(filepath.Join(dir, "empty"), bin, 1)
 	if err != nil {
 		return nil, err
 	}
 	for _, n := range accounts {
-		m, err := startCrowd(ctx, filepath.Join(dir, fmt.Sprint(n)), bin, n)
+		m, err := startCrowd(filepath.Join(dir, fmt.Sprint(n)), bin, n)
 		if err != nil {
 			return nil, fmt.Errorf("%d accounts: %w", n, err)
 		}
@@ -54,7 +47,7 @@ func measureMemory(ctx context.Context, dir, bin string, accounts []int) (list [
 	return list, nil
 }
 
-func startCrowd(ctx context.Context, dir, bin string, n int) (*memoryResult, error) {
+func startCrowd(dir, bin string, n int) (*memoryResult, error) {
 	defer os.RemoveAll(dir)
 	i, err := newIssuer()
 	if err != nil {
@@ -64,7 +57,10 @@ func startCrowd(ctx context.Context, dir, bin string, n int) (*memoryResult, err
 	if err != nil {
 		return nil, err
 	}
-	if err := foundCrowd(ctx, p.home, n); err != nil {
+	if err := registerOne(p, bin, i); err != nil {
+		return nil, err
+	}
+	if err := crowdOf(p.home, n); err != nil {
 		return nil, err
 	}
 	m := &memoryResult{accounts: n, disk: folderSize(filepath.Join(p.home, "state"))}
@@ -74,6 +70,18 @@ func startCrowd(ctx context.Context, dir, bin string, n int) (*memoryResult, err
 	}
 	m.start, m.resident = time.Since(began), p.memory("VmRSS:")
 	return m, p.stop()
+}
+
+// registerOne has one person register with a vaultd that it starts and stops.
+func registerOne(p *process, bin string, i *issuer) error {
+	people, err := newPeople(p.key, i, 1)
+	if err != nil {
+		return err
+	}
+	if err := p.serve(bin); err != nil {
+		return err
+	}
+	return errors.Join(alone(p).register(people), p.stop())
 }
 
 func folderSize(dir string) (size int64) {
@@ -88,27 +96,47 @@ func folderSize(dir string) (size int64) {
 	return size
 }
 
-// foundCrowd puts a replica with n accounts in the place of the one in home. Each
-// account is like one that registered through the vault, under a name of its own:
-// registering ten million through the log would take hours.
-func foundCrowd(ctx context.Context, home string, n int) error {
-	state, anchor := filepath.Join(home, "state"), filepath.Join(home, "anchor")
-	for _, d := range []string{state, anchor} {
+// crowdOf puts a replica with n accounts in the place of the one in home, which has
+// one. Each is like it, under a name of its own: registering ten million through the
+// log would take hours.
+func crowdOf(home string, n int) error {
+	state, dir := filepath.Join(home, "state"), filepath.Join(home, "anchor")
+	picture, err := pictureOf(state, dir)
+	if err != nil {
+		return err
+	}
+	for _, d := range []string{state, dir} {
 		if err := os.RemoveAll(d); err != nil {
 			return err
 		}
 	}
-	a, err := software.Open(anchor)
+	a, err := software.Open(dir)
 	if err != nil {
 		return err
 	}
 	defer a.Close()
-	picture, err := pictureOfOne()
-	if err != nil {
-		return err
-	}
 	cut := bytes.Index(picture, []byte("keepsake vault state")) - 2 // a length before it
-	return replica.Create(ctx, replica.Config{Dir: state, Anchor: a, NewMachine: func() replica.Machine { return &crowd{picture[:cut], picture[cut:], n} }}, 1, nil)
+	return replica.Create(context.Background(), replica.Config{Dir: state, Anchor: a, NewMachine: func() replica.Machine { return &crowd{picture[:cut], picture[cut:], n} }}, 1, nil)
+}
+
+// pictureOf is the picture of the machine in a vaultd's files.
+func pictureOf(state, dir string) (picture []byte, err error) {
+	a, err := software.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	r, err := replica.Open(context.Background(), replica.Config{Dir: state, Anchor: a, NewMachine: func() replica.Machine { return machine.New(machine.Root, nil) }})
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	lost := r.Read(context.Background(), func(m replica.Machine) {
+		c := m.Checkpoint()
+		defer c.Release()
+		_, err = c.WriteTo(&b)
+	})
+	return b.Bytes(), errors.Join(lost, err, r.Close())
 }
 
 // crowd is a machine whose picture is that of a vault with n accounts.
@@ -148,78 +176,6 @@ func (c *crowd) WriteTo(w io.Writer) (int64, error) {
 		return 0, err
 	}
 	return int64(len(c.lead) + head + c.n*len(account) + 2 + crc32.Size), nil
-}
-
-// pictureOfOne is that of a vault in which one person registered three hours ago.
-func pictureOfOne() ([]byte, error) {
-	now := uint64(time.Now().Add(-3 * time.Hour).UnixMilli())
-	commands, err := oneRegistration(now)
-	if err != nil {
-		return nil, err
-	}
-	m, err := foundMachine(commands[0])
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range commands[1:] {
-		e, err := m.Apply(c.Encode(), false)
-		if err != nil {
-			return nil, err
-		}
-		if code := e.(*vault.Effect).Answer.Code; code != vaultapi.OK {
-			return nil, fmt.Errorf("a command of the one account was answered %v", code)
-		}
-	}
-	var b bytes.Buffer
-	c := m.Checkpoint()
-	defer c.Release()
-	_, err = c.WriteTo(&b)
-	return b.Bytes(), err
-}
-
-// foundMachine is the root group of a fleet of one machine.
-func foundMachine(genesis *vault.Command) (*machine.Machine, error) {
-	keys, err := vaultd.NewKeys()
-	if err != nil {
-		return nil, err
-	}
-	defer keys.Wipe()
-	self := keys.Card("alone", "none", "127.0.0.1:1").Member(1)
-	self.Learner = false
-	nobody := [32]byte(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)).Public().(ed25519.PublicKey))
-	r := &roster.Roster{
-		Fleet: genesis.Fleet, Groups: 1, Operators: []roster.Operator{{Name: "nobody", Key: nobody}}, Quorum: 1,
-		Policy: roster.Policy(genesis.Policy), Members: []roster.Member{self}, Highest: 1,
-	}
-	m := machine.New(machine.Root, nil)
-	for _, entry := range [][]byte{r.Encode(), genesis.Encode()} {
-		if _, err := m.Apply(entry, false); err != nil {
-			return nil, err
-		}
-	}
-	return m, nil
-}
-
-func oneRegistration(now uint64) ([]*vault.Command, error) {
-	genesis := &vault.Command{Kind: vault.Genesis, Time: now, Policy: vault.Policy(policy())}
-	rand.Read(genesis.IdentitySeed[:])
-	rand.Read(genesis.NamingKey[:])
-	genesis.Fleet = fleet.ID(ed25519.NewKeyFromSeed(genesis.IdentitySeed[:]).Public().(ed25519.PublicKey))
-	key := &vault.Command{Kind: vault.AddChannelKey, Time: now, ChannelKey: vault.ChannelKey{NotBefore: now, NotAfter: now + 21*24*3600*1000}}
-	rand.Read(key.ChannelKey.Seed[:])
-	k, err := oprf.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	p := &vaultapi.ProposeBody{Record: vaultapi.ID{1}, Limit: 10, Envelope: make([]byte, envelopeSize)}
-	k.Use(func(b *[32]byte) { p.Key = vaultapi.NewSecret(b) })
-	for _, b := range [][]byte{p.Unlock[:], p.Device[:], p.Envelope} {
-		rand.Read(b)
-	}
-	request := func(b vaultapi.Body) *vault.Command {
-		return &vault.Command{Kind: vault.Request, Time: now, Account: vaultapi.Account{1}, Body: b}
-	}
-	return []*vault.Command{genesis, key, request(p), request(&vaultapi.ConfirmBody{Record: p.Record}), {Kind: vault.Tick, Time: now + 2*3600*1000}}, nil
 }
 
 func writeMemory(w io.Writer, list []memoryResult) {

@@ -88,6 +88,17 @@ func newPerson(f fleetKey, i *issuer, n int) (*person, error) {
 	return p, err
 }
 
+func newPeople(f fleetKey, i *issuer, n int) ([]*person, error) {
+	list := make([]*person, n)
+	var err error
+	for n := range list {
+		if list[n], err = newPerson(f, i, n); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
 func public(k ed25519.PrivateKey) [32]byte { return [32]byte(k.Public().(ed25519.PublicKey)) }
 
 // request is a sealed request and what opens its answer.

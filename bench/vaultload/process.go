@@ -83,6 +83,14 @@ func (p *process) readMade(text []byte) error {
 	if p.key, err = keyOf(bundle, id[:]); err != nil {
 		return err
 	}
+	return p.readPin(text)
+}
+
+func (p *process) readPin(text []byte) (err error) {
+	var made struct{ Server_pin string }
+	if err := json.Unmarshal(text, &made); err != nil {
+		return err
+	}
 	p.pin, err = vaultd.ParsePin(made.Server_pin)
 	return err
 }
