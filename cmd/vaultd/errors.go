@@ -23,17 +23,20 @@ var (
 	exitClock       = command.Exit{Code: 12, Name: "clock", Meaning: "the host's date cannot be right"}
 	exitRefused     = command.Exit{Code: 14, Name: "refused", Meaning: "the fleet refuses the change: rules or signatures"}
 	exitNoQuorum    = command.Exit{Code: 15, Name: "no-quorum", Meaning: "too few members of the fleet can be reached to decide"}
+	exitRemoved     = command.Exit{Code: 16, Name: "removed", Meaning: "the operators have removed this machine from the fleet"}
 	exitInterrupted = command.Exit{Code: 130, Name: "interrupted", Meaning: "stopped at once, by a second signal"}
 )
 
 var exits = []command.Exit{
 	command.Done, command.Failed, command.Misused, command.Config, command.NotFound, exitDamaged, exitRolledBack, exitBusy, exitUnreachable,
-	exitNewer, command.NoRoom, exitHalted, exitClock, command.Exists, exitRefused, exitNoQuorum, exitInterrupted,
+	exitNewer, command.NoRoom, exitHalted, exitClock, command.Exists, exitRefused, exitNoQuorum, exitRemoved, exitInterrupted,
 }
 
 var errInterrupted = errors.New("interrupted")
 
-const rejoin = "do not delete or replace anything: the replica would give again what it gave already. Find out who put the old state back. If the newest state is truly lost, the records of this single replica are lost with it: found a new fleet (vaultd init) and let people register anew. doc/vaultd.md, \"Rolled back\""
+const rejoin = "do not delete or replace anything: the replica would give again what it gave already. Find out who put the old state back. If the newest state is truly lost, this member is lost: the others replace it (vaultd help replace); with a single replica its records are lost, and people register anew at a new fleet. doc/vaultd.md, \"Rolled back\""
+
+const removed = "erase its anchor, then its disk; the machine can join again as a new member, from an empty folder: vaultd init --join"
 
 const notHere = "neither the replica's files nor its anchor are there: mount their folders, or set state and anchor_dir to where they are. On a new machine: vaultd init; after vaultd init --join: vaultd join"
 
@@ -48,6 +51,8 @@ var explanations = []command.Explanation{
 	{Is: replica.ErrExists, Exit: command.Exists, Hint: "choose a new folder; an existing fleet is never founded anew"},
 	{Is: anchor.ErrFounded, Exit: command.Exists, Hint: "choose a new folder; an existing fleet is never founded anew"},
 	{Is: vaultd.ErrWelcomed, Exit: exitRefused, Hint: "a number gets the fleet's secret once: a machine that has lost what it had under it could help to take back what it promised. Have operators remove it, and join anew under a new number, from an empty folder: vaultd help replace"},
+	{Is: vaultd.ErrRemoved, Exit: exitRemoved, Hint: removed},
+	{Is: replica.ErrRemoved, Exit: exitRemoved, Hint: removed},
 	{Is: vaultd.ErrHalted, Exit: exitHalted, Hint: "look into the log for the reason"},
 	{Is: syscall.ECONNREFUSED, Exit: exitUnreachable, Hint: "is vaultd running, and is the admin address right?"},
 	{Is: context.DeadlineExceeded, Exit: exitUnreachable, Hint: "is vaultd running, and is the admin address right?"},

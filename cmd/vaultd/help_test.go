@@ -58,6 +58,8 @@ func TestExitCodes(t *testing.T) {
 		{&vaultd.ClockError{Host: time.Now()}, exitClock},
 		{&vaultd.VersionError{}, exitNewer},
 		{vaultd.ErrWelcomed, exitRefused},
+		{fmt.Errorf("%w: %w", vaultd.ErrHalted, vaultd.ErrRemoved), exitRemoved},
+		{fmt.Errorf("%w: %w", vaultd.ErrHalted, replica.ErrRemoved), exitRemoved},
 		{vaultd.ErrInsecure, command.Config},
 		{fmt.Errorf("%w: %w", vaultd.ErrHalted, syscall.ENOSPC), exitHalted},
 		{replica.ErrInUse, exitBusy},
