@@ -55,6 +55,6 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("vaultd: the fleet asks for version %d at least, this program is version %d: install a newer one", e.Least, e.Has)
 }
 
-// errRemoved is a machine that operators removed from the fleet.
-var errRemoved = errors.New("vaultd: the operators removed this machine from the fleet: it has no part in it any more; " +
+// ErrRemoved is why New refuses, or a Server halts: a machine that operators removed from the fleet.
+var ErrRemoved = errors.New("vaultd: the operators removed this machine from the fleet: it has no part in it any more; " +
 	"destroy its disk and its anchor, or empty both and let it join as a new member")

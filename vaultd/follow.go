@@ -69,7 +69,10 @@ func (s *Server) lost(g *group) {
 		notify(s.root().changed) // settle drops it
 		return
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, replica.ErrRemoved):
+		s.die(ErrRemoved)
+	case err != nil:
 		s.die(fmt.Errorf("the replica of group %d: %w", g.number, err))
 	}
 }
@@ -105,7 +108,7 @@ func (s *Server) takeOver(g *group) error {
 	}
 	switch _, ok := r.Member(s.self); {
 	case !ok && s.self <= r.Highest:
-		s.die(errRemoved)
+		s.die(ErrRemoved)
 	case r.MinVersion > Version:
 		s.die(&VersionError{Least: r.MinVersion, Has: Version})
 	}

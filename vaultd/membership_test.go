@@ -58,6 +58,19 @@ func TestMembership(t *testing.T) {
 			return nil
 		})
 	}
+	eventually(t, "it knows why", func() error {
+		if err := gone.server.Err(); !errors.Is(err, vaultd.ErrRemoved) {
+			return fmt.Errorf("halted: %v", err)
+		}
+		return nil
+	})
+	gone.stop()
+	gone.openAnchor()
+	gone.config.Anchor, gone.config.Peers = gone.anchor, gone.listen()
+	if _, err := vaultd.New(t.Context(), gone.config); !errors.Is(err, vaultd.ErrRemoved) {
+		t.Errorf("started again: %v", err)
+	}
+	gone.config.Peers.Close()
 	// Its number never comes back; the machine, emptied, is a new member.
 	f.askAt(f.machine(1))
 	gone.stop()

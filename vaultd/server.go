@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"keepsake.example/peer"
+	"keepsake.example/replica"
 	"keepsake.example/roster"
 	"keepsake.example/sealed"
 	"keepsake.example/token"
@@ -80,6 +81,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s.door.Retry = s.again
 	root, err := s.host(ctx, machine.Root, c.Anchor)
+	if errors.Is(err, replica.ErrRemoved) {
+		return nil, fmt.Errorf("%w (%w)", ErrRemoved, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +143,7 @@ func (s *Server) startRoster(root *group) (*roster.Roster, error) {
 		return nil, &VersionError{Least: r.MinVersion, Has: Version}
 	}
 	if _, ok := r.Member(s.self); !ok && s.self <= r.Highest {
-		return nil, errRemoved
+		return nil, ErrRemoved
 	}
 	return r, nil
 }
