@@ -152,7 +152,11 @@ func (n *Node) installed(err error) error {
 	}
 	n.fetch, n.held, n.arrival = nil, nil, nil
 	if err != nil {
-		n.conclude(fmt.Errorf("installing another member's picture: %w", err))
+		err = fmt.Errorf("installing another member's picture: %w", err)
+		n.conclude(err)
+		if errors.Is(err, ErrNewer) {
+			return err // the next picture will be one, too
+		}
 		return nil
 	}
 	if err := n.rotate(m, after); err != nil {

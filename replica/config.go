@@ -24,6 +24,9 @@ type Config struct {
 	// host's date.
 	Clock func() uint64
 	Tick  time.Duration // of a Replica: default 50 ms
+	// Version is the highest version that the whole program reads and writes: what members
+	// tell each other, entries, pictures. The other members are told. Default 1.
+	Version uint32
 
 	MaxEntry        int   // longest entry, in bytes: default 64 KiB, at most 1 MiB
 	MaxQueue        int   // how many proposals wait at a time, and how many reads: default 4096
@@ -62,6 +65,7 @@ func (c *Config) check() error {
 	c.CheckpointBytes = or(c.CheckpointBytes, defaultCheckpoint)
 	c.LogFileBytes = or(c.LogFileBytes, defaultLogFile)
 	c.Tick = or(c.Tick, defaultTick)
+	c.Version = or(c.Version, 1)
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
@@ -86,7 +90,7 @@ func (c *Config) check() error {
 	return nil
 }
 
-func or[T int | int64 | time.Duration](v, instead T) T {
+func or[T int | int64 | uint32 | time.Duration](v, instead T) T {
 	if v == 0 {
 		return instead
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // What callers branch on. With ErrFull, ErrNoSpace, ErrSize, ErrClosed, ErrNotLeader,
-// ErrPending and ErrEmpty an entry is certainly not applied and never will be. With
+// ErrPending, ErrEmpty and ErrVersion an entry is certainly not applied and never will be. With
 // ErrUnknown, as with a context's error, it may have been, or still be.
 var (
 	ErrFull      = errors.New("replica: too much waits already: not applied")
@@ -20,14 +20,19 @@ var (
 	// ErrRemoved is why a member halts, or does not start, that no longer belongs to
 	// its group. Its disk stays, and may be erased.
 	ErrRemoved = errors.New("replica: this member was removed from its group")
+	// ErrForgot is why a member halts whose leader knows of entries that it acknowledged and does
+	// not have. What it has voted and acknowledged since it was put back counts for nothing.
+	ErrForgot = errors.New("replica: this member has forgotten what it acknowledged to the leader: its disk and its anchor were put back; " +
+		"remove it, and add the machine again under a new number")
 )
 
-// What stops Create and Open, besides RollbackError and DamagedError.
+// What stops Create and Open, besides RollbackError and DamagedError. ErrNewer also halts a
+// member that runs and meets an entry or a picture of a form that it does not know.
 var (
 	ErrInUse   = errors.New("replica: another process uses this folder")
 	ErrExists  = errors.New("replica: there is a replica already")
 	ErrMissing = errors.New("replica: none was made on this anchor")
-	ErrNewer   = errors.New("replica: written by a newer version of this program")
+	ErrNewer   = errors.New("replica: written by a newer version of this program: upgrade this replica")
 )
 
 // What to do about a replica that must not run. One that ran all the same would

@@ -128,6 +128,6 @@ func OpenCheckpoint(key [32]byte, file []byte) (inside []byte, number uint64, he
 // Impossible gives a node a heartbeat of its leader that no leader sends.
 func Impossible(n *Node) error {
 	m := &raftpb.Message{Type: raftpb.MsgHeartbeat.Enum(), From: new(n.lead), To: new(n.base.member), Term: new(n.term), Commit: new(n.store.last() + 5)}
-	n.inbox = append(n.inbox, received{from: n.lead, m: &peerMessage{raft: m}})
+	n.halted = n.guard(func() error { return n.raft.Step(m) })
 	return n.Step()
 }

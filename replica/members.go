@@ -66,7 +66,7 @@ func (n *Node) change(e *raftpb.Entry) error {
 		n.raft.ApplyConfChange(&raftpb.ConfChangeV2{Changes: []*raftpb.ConfChangeSingle{c}})
 		if c.GetType() == raftpb.ConfChangeRemoveNode {
 			n.sessions.drop(c.GetNodeId())
-			delete(n.heard, c.GetNodeId())
+			n.unheard(c.GetNodeId())
 		} else {
 			n.sessions.admit(c.GetNodeId())
 		}

@@ -155,6 +155,7 @@ func (n *Node) prepare() (err error) {
 		return err
 	}
 	n.gate, n.hours, n.heard = newGate(n.base.member), newHours(), make(map[uint64]uint64)
+	n.versions, n.forgetful = make(map[uint64]uint32), make(map[uint64]uint64)
 	n.transfers = newTransfers(n.disk, n.c.Rand, n.spool)
 	n.store.offer = n.transfers.offer
 	return nil

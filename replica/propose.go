@@ -100,6 +100,9 @@ func (n *Node) commit() error {
 	for len(n.queue) > 0 {
 		var err error
 		if taken := n.gather(); n.lead == n.base.member {
+			if taken = n.readable(taken); len(taken) == 0 {
+				continue
+			}
 			n.handed(taken, n.propose(taken))
 			err = n.process()
 		} else {

@@ -41,6 +41,11 @@ type MemberStatus struct {
 	Active  bool   // a message of it arrived within the last election timeout; true of this member
 	Match   uint64 // index up to which it has the log; only the leader knows, else 0
 	Lag     uint64 // entries that the leader has and it has not; only the leader knows
+	Version uint32 // that it told last; 0: not heard since this member started
+	// Forgot counts the messages that showed a leader that it lacks what it had
+	// acknowledged: its disk and its anchor were put back. It stays behind until it is
+	// removed.
+	Forgot uint64
 }
 
 // Status returns a picture of the node.
@@ -84,7 +89,9 @@ func (n *Node) members() (all []MemberStatus) {
 			numbers = n.store.learners
 		}
 		for _, number := range numbers {
-			m := MemberStatus{Number: number, Learner: learner, Active: number == n.base.member}
+			m := MemberStatus{
+				Number: number, Learner: learner, Active: number == n.base.member, Version: n.version(number), Forgot: n.forgetful[number],
+			}
 			if heard, ok := n.heard[number]; ok && n.ticks-heard < electionTicks {
 				m.Active = true
 			}

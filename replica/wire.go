@@ -9,8 +9,6 @@ import (
 )
 
 const (
-	// protocolVersion is what this program speaks to other members.
-	protocolVersion = 1
 	// maxInbox is how many messages wait: those over it come again, or are obsolete.
 	maxInbox = 1024
 	// So many bytes of entries from a leader share one sync at most.
@@ -22,9 +20,13 @@ type wires struct {
 	sessions *sessions
 	gate     *gate
 	heard    map[uint64]uint64 // tick at which a member was last heard
-	inbox    []received
-	taken    int // bytes of entries that raft was given since they were last made durable
-	dropped  uint64
+	versions map[uint64]uint32 // that a member told last
+	// forgetful are the members that took back what they had acknowledged: how many
+	// refusals said so.
+	forgetful map[uint64]uint64
+	inbox     []received
+	taken     int // bytes of entries that raft was given since they were last made durable
+	dropped   uint64
 
 	// timeMu guards what Time needs: Replica's callers ask from their own goroutines.
 	timeMu sync.Mutex
@@ -73,7 +75,7 @@ func (n *Node) dispatch(to uint64, message []byte) {
 // send seals a message to another member, and says whether it left. What cannot be
 // sealed yet is lost, as on any network; so is what is for a member that was removed.
 func (n *Node) send(to uint64, m *peerMessage) (left bool, err error) {
-	m.reading, m.told, m.version = n.c.Clock(), n.Time(), protocolVersion
+	m.reading, m.told, m.version = n.c.Clock(), n.Time(), n.c.Version
 	sealed, err := n.sessions.seal(to, m)
 	if errors.Is(err, errCrowd) || errors.Is(err, errForeign) {
 		return false, nil
@@ -107,6 +109,7 @@ func (n *Node) messages() error {
 func (n *Node) take(r received) error {
 	n.heard[r.from] = n.ticks
 	if r.newest {
+		n.versions[r.from] = r.m.version
 		n.reported(r.from, r.m.reading)
 	}
 	switch {
@@ -135,6 +138,10 @@ func (n *Node) takeRaft(r received) error {
 		n.hold(m)
 		return nil
 	}
+	if err := n.forgot(m); err != nil {
+		return err
+	}
+	n.takenBack(r)
 	for _, let := range n.gate.pass(m, n.term, n.raft.BasicStatus().HardState.GetCommit()) {
 		if err := n.raft.Step(let); err != nil {
 			n.dropped++ // raft takes nothing of it

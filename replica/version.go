@@ -1,0 +1,121 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
+)
+
+// Unknown is the version of a form that this program does not know.
+const Unknown = math.MaxUint32
+
+// firstVersion is read by everybody, heard or not.
+const firstVersion = 1
+
+// Versioned is a Machine with forms of entries that not every version of the program
+// reads. The leader proposes such a form only when every member reads it
+// (spec/replication.md §17): one that does not would have to halt.
+type Versioned interface {
+	// Needs returns the version that introduced the form of an entry, or of a signed
+	// change; Unknown for a form that is not known here. It is asked for every
+	// proposal, and must look at the first bytes only.
+	Needs(entry []byte, change bool) uint32
+	// Least is the version under which no member of the group may be, as the group
+	// has agreed; 0: none.
+	Least() uint32
+}
+
+// ErrVersion is a proposal of a form that not every member is known to read. It is
+// certainly not applied.
+var ErrVersion = errors.New("replica: not every member reads this yet: not applied")
+
+// LeastVersion returns the lowest version of the members of the group, learners
+// too, as they told since this member started; 0 when one of them was not heard yet,
+// or while there is no state. Only a leader hears everybody.
+func (n *Node) LeastVersion() uint32 { return leastVersion(n.members()) }
+
+// LeastVersion is that of the Node, as of the replica's last step.
+func (r *Replica) LeastVersion() uint32 { return leastVersion(r.Status().Members) }
+
+func leastVersion(members []MemberStatus) uint32 {
+	if len(members) == 0 {
+		return 0
+	}
+	least := members[0].Version
+	for _, m := range members {
+		least = min(least, m.Version)
+	}
+	return least
+}
+
+// version is what a member speaks; 0: it was not heard yet.
+func (n *Node) version(member uint64) uint32 {
+	if member == n.base.member {
+		return n.c.Version
+	}
+	return n.versions[member]
+}
+
+// readable refuses, of what is to be proposed, the forms that not every member reads. It
+// looks at them on the leader, because there everybody is heard, and whatever
+// another member forwards passes here.
+func (n *Node) readable(taken []*proposal) (passed []*proposal) {
+	v, ok := n.machine.(Versioned)
+	if !ok {
+		return taken
+	}
+	passed = taken[:0]
+	agreed := max(v.Least(), firstVersion)
+	for _, p := range taken {
+		if needs := v.Needs(p.data[originSize:], p.change); needs > agreed && needs > n.LeastVersion() {
+			n.answer(p, nil, ErrVersion)
+			continue
+		}
+		passed = append(passed, p)
+	}
+	return passed
+}
+
+// forgot finds out that this member's leader saw it further than it is: its disk and
+// its anchor were both put back. A heartbeat speaks of no entry that this member
+// did not acknowledge in the same term.
+func (n *Node) forgot(m *raftpb.Message) error {
+	if m.GetType() != raftpb.MsgHeartbeat || m.GetTerm() < n.term || m.GetCommit() <= n.store.last() {
+		return nil
+	}
+	return fmt.Errorf("%w (it has %d entries, and acknowledged %d or more)", ErrForgot, n.store.last(), m.GetCommit())
+}
+
+// takenBack notices on the leader that a member lacks what it acknowledged in this term.
+// Raft takes such a refusal for an old one, and the member stays where it is for ever. Old it
+// is not: it was sent after everything else that came from there. And raft's
+// search for where the logs part never goes under an entry that both have.
+func (n *Node) takenBack(r received) {
+	m := r.m.raft
+	if m.GetType() != raftpb.MsgAppResp || !m.GetReject() || !r.newest || !n.leads || m.GetTerm() != n.term {
+		return
+	}
+	acknowledged := uint64(0)
+	if n.gate.term == n.term {
+		acknowledged = n.gate.acks[r.from] // raft may have been shown less
+	}
+	n.raft.WithProgress(func(number uint64, _ raft.ProgressType, p tracker.Progress) {
+		if number == r.from {
+			acknowledged = max(acknowledged, p.Match)
+		}
+	})
+	if m.GetRejectHint() < acknowledged {
+		n.forgetful[r.from]++
+	}
+}
+
+// unheard drops what is known of a member that was removed.
+func (n *Node) unheard(member uint64) {
+	delete(n.heard, member)
+	delete(n.versions, member)
+	delete(n.forgetful, member)
+}
