@@ -71,10 +71,11 @@ func (c *Client) vaultStateFor(a Access) (*VaultState, error) {
 	case err != nil:
 		return nil, err
 	case a.Server != nil && a.Server.Fleet != st.Server.Fleet:
-		if st.Record != "" || st.Proposed != nil || st.Proof != nil {
+		if !a.Leave && (st.Record != "" || st.Proposed != nil || st.Proof != nil) {
 			return nil, fmt.Errorf("%w, of %s: the key of this backup is there", errOtherVault, st.Server.Host())
 		}
 		st.Server, st.Serial, st.Digest, st.Account = a.Server, 0, "", ""
+		st.Record, st.Proposed, st.Proof, st.Again = "", nil, nil, false
 	case a.Server != nil:
 		st.Server = a.Server // moved, or certified anew
 	}

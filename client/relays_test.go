@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"keepsake.example/client"
+	"keepsake.example/client/clienttest"
 	"keepsake.example/fleet"
 	"keepsake.example/password"
 	"keepsake.example/vaultapi"
@@ -267,5 +268,35 @@ func TestCardWithSeveralServers(t *testing.T) {
 		if _, err := client.ParseServer([]byte(card(bad))); !errors.Is(err, client.ErrServer) {
 			t.Errorf("%s: %v", bad, err)
 		}
+	}
+}
+
+// The vault is lost for good: the device leaves it for another one, and not before
+// that one has shown itself.
+func TestLeavesAVaultThatIsLost(t *testing.T) {
+	p := newPerson(t)
+	p.enable(right)
+	old, err := p.device().VaultState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.server.HTTP.Close()
+	p.server = clienttest.New(t)
+	a := p.access()
+	_, err = p.device().SetPassword(ctx, a, typed(other), client.ProtectOptions{})
+	wants(t, err, client.ErrServer)
+	a.Leave = true
+	p.server.Bundle = func(b []byte) []byte { b[len(b)-1] ^= 1; return b }
+	_, err = p.device().SetPassword(ctx, a, typed(other), client.ProtectOptions{})
+	wants(t, err, password.ErrDishonest)
+	if st, err := p.device().VaultState(); err != nil || st.Record != old.Record || st.Server.Fleet != old.Server.Fleet {
+		t.Errorf("it left for a vault that lies: %+v, %v", st, err)
+	}
+	p.server.Bundle = nil
+	if _, err := p.device().SetPassword(ctx, a, typed(other), client.ProtectOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if !p.restores(other) || p.restores(right) {
+		t.Error("not the new password opens the new record, or the old one does")
 	}
 }

@@ -58,6 +58,10 @@ type Access struct {
 	// AcceptInsecure goes on with a fleet that says of itself that it does not
 	// protect as it should.
 	AcceptInsecure bool
+	// Leave gives up the record that this device has at another vault than Server's,
+	// one that is lost for good. It is forgotten once Server's has shown its bundle,
+	// without being asked: a vault that still runs goes on answering attempts.
+	Leave bool
 	// Secrets is where a new device keeps what it needs for the vault: InKeyring,
 	// InFile, or "" for the keyring if there is one.
 	Secrets string

@@ -36,6 +36,7 @@ var flagTable = []flagSpec{
 	{name: "token-file", value: "FILE", help: "take access tokens of the operator's issuer from FILE, kept fresh by his program"},
 	{name: "accept-insecure-vault", help: "go on with a vault that says it protects nothing; for development only"},
 	{name: "take-over", help: "replace what another device put in the vault, after the wait that this takes"},
+	{name: "leave-vault", help: "give up a vault that is lost for good, for the one of --server"},
 	{name: "vault", help: "ask the vault itself; a wrong password costs an attempt there"},
 	{name: "key-file", value: "FILE", help: "read the 64 digits from FILE; - is standard input (default: ask at the terminal)"},
 	{name: "key-store", value: "WHERE", help: "keep the key in the system keyring (keyring) or in a file (file) (default: the keyring, if there is one)"},

@@ -47,6 +47,8 @@ type passwordFlags struct {
 	accessFlags
 	file     string
 	takeOver bool
+	leave    bool
+	yes      bool
 }
 
 func (a *app) passwordSetCommand() *cobra.Command {
@@ -60,15 +62,22 @@ the reason. Digits that you have stay good beside it; nothing is uploaded again.
 
 Another device's key that is there, of a backup before this one, is not replaced,
 unless you say --take-over: that waits some days, in which the other device can stop
-it, and is finished by the same command with the same password.`,
+it, and is finished by the same command with the same password.
+
+When the operator says that a vault is lost for good, --leave-vault with the card of
+the new one puts the key there. The old one is not asked. If it is not lost after
+all, it goes on taking attempts at the old password.`,
 		Example: `  keepsake password set --server card.json --handle alice@mail.example
-  keepsake password set --server card.json --password-file new.txt`,
+  keepsake password set --server card.json --password-file new.txt
+  keepsake password set --server new-card.json --leave-vault`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.passwordSet(cmd.Context(), f) },
 	}
 	f.add(cmd)
 	flag(cmd, "password-file", &f.file)
 	flag(cmd, "take-over", &f.takeOver)
+	flag(cmd, "leave-vault", &f.leave)
+	flag(cmd, "yes", &f.yes)
 	return cmd
 }
 
@@ -78,9 +87,47 @@ func (a *app) passwordSet(ctx context.Context, f passwordFlags) error {
 		return err
 	}
 	if st, err := c.VaultState(); err == nil && st.Record != "" && !st.Again {
-		return &failure{cli.Failed, "the key of this backup is behind a password already", "for another one: keepsake password change"}
+		if !f.leave {
+			return &failure{cli.Failed, "the key of this backup is behind a password already", "for another one: keepsake password change"}
+		}
+		if err := a.confirmLeave(ctx, st, f); err != nil {
+			return err
+		}
 	}
 	return a.putBehind(ctx, c, f)
+}
+
+// confirmLeave sees to it that nobody leaves a vault in passing that is not lost.
+func (a *app) confirmLeave(ctx context.Context, st *client.VaultState, f passwordFlags) error {
+	if f.server == "" {
+		return usage("which vault instead? --server is missing", hintServer)
+	}
+	to, err := readServer(f.server)
+	if err != nil {
+		return err
+	}
+	if to.Fleet == st.Server.Fleet {
+		return &failure{cli.Failed, "that is the vault which has the key already", "for another password: keepsake password change"}
+	}
+	left := "the key at " + st.Server.Host() + " is left as it is: if that vault is not lost for good, it goes on taking attempts at the old password"
+	switch {
+	case f.yes:
+		a.msg.Warning("%s", left)
+		return nil
+	case !a.asks():
+		return usage(left+"; not confirmed, nothing was changed", "to go ahead: --yes")
+	}
+	t, err := a.terminal()
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	t.Print("%s.\n", left)
+	ok, err := t.Confirm(ctx, "Leave it for good?")
+	if err == nil && !ok {
+		err = errDeclined
+	}
+	return err
 }
 
 // putBehind asks for a new password and puts the profile's key behind it.
@@ -89,6 +136,7 @@ func (a *app) putBehind(ctx context.Context, c *client.Client, f passwordFlags) 
 	if err != nil {
 		return err
 	}
+	o.Leave = f.leave
 	p, err := a.newPassword(ctx, f.file, handleOf(c, o))
 	if err != nil {
 		return err
