@@ -49,6 +49,7 @@ type disk struct {
 	now, durable map[string]*file // names, as seen and as they are after a power cut
 	full         bool             // no room for another file
 	liar         bool             // it says that it synced, and did not
+	synced       int              // batches that it synced
 }
 
 // file is one file; its synced bytes and the writes since.
@@ -268,6 +269,7 @@ func (o opened) Sync() error {
 	if err := o.d.use(); err != nil || o.d.liar {
 		return err
 	}
+	o.d.synced++
 	for _, w := range o.file.pending {
 		copy(o.file.synced[w.at:], w.data)
 	}

@@ -4,7 +4,9 @@ package sim
 // never, in microseconds.
 type faults struct {
 	*run
-	crash, part, pause, clock, image, lie, fill, transfer, leap, rollback int64
+	crash, part, pause, clock, image, lie, fill, transfer, leap, rollback, plot, blackout, wipe int64
+
+	down int64 // how long a process is down after a crash, at most
 }
 
 // newFaults draws which kinds a run has: every kind alone, and together with others, in some run.
@@ -25,10 +27,23 @@ func newFaults(r *run) *faults {
 	f.fill = some(0.15, second, 4*second)
 	f.transfer = some(0.4, 300*millisecond, 3*second)
 	f.leap = some(0.25, 2*second, 6*second)
+	f.blackout = some(0.3, second, 4*second)
+	f.wipe = some(0.2, second, 4*second)
 	if r.tolerate > 0 {
-		f.rollback = some(0.8, second, 4*second)
+		f.rollback = some(0.5, second, 4*second)
+		f.plot = some(0.5, second, 4*second)
+	}
+	f.down = 2 * second
+	if r.chance(0.15) {
+		f.storm()
 	}
 	return f
+}
+
+// storm is a time of many elections: short crashes, lost messages, cut links.
+func (f *faults) storm() {
+	f.crash, f.part, f.down = f.between(80, 300)*millisecond, f.between(200, 600)*millisecond, 60*millisecond
+	f.net.loss = 0.1 + 0.3*f.random.Float64()
 }
 
 // begin sets all of them going.
@@ -43,6 +58,9 @@ func (f *faults) begin() {
 	f.every(f.transfer, f.move)
 	f.every(f.leap, f.forward)
 	f.every(f.rollback, f.rollBack)
+	f.every(f.plot, f.betray)
+	f.every(f.blackout, f.darkness)
+	f.every(f.wipe, f.forget)
 }
 
 func (f *faults) every(d int64, do func()) {
@@ -94,7 +112,65 @@ func (f *faults) strike() {
 		h.power.limit, h.power.once = h.power.steps+1+f.random.IntN(12), f.chance(0.2)
 		return
 	}
-	f.after(f.between(20*millisecond, 2*second), h.start)
+	f.after(f.between(20*millisecond, f.down), h.start)
+}
+
+// darkness cuts the power of all members at once.
+func (f *faults) darkness() {
+	f.note("blackout")
+	for _, h := range f.hosts {
+		if h.up {
+			h.crash(true)
+			f.after(f.between(20*millisecond, second), h.start)
+		}
+	}
+}
+
+// forget empties a member's disk and anchor, and lets it join again under its number:
+// it must not be welcomed a second time.
+func (f *faults) forget() {
+	h := f.victim()
+	if h == nil || !f.fleet.belongs(h) || f.fleet.spare() < 1 {
+		return
+	}
+	f.note("wipe", h.number)
+	h.crash(false)
+	power := new(power)
+	h.power, h.disk, h.counter, h.images, h.tampered = power, newDisk(power), &counter{power: power}, nil, true
+	f.fleet.join(h, f.fleet.nonce())
+}
+
+// betray is the best that a host can do with one anchor that it can put back: part of the
+// voters is cut off while the others go on; then one of those is put back to before that, and
+// together with the first part cut off from the rest.
+func (f *faults) betray() {
+	n, h := f.fleet.voters(), f.victim()
+	if h == nil || !f.fleet.belongs(h) || f.forgetful(h) >= f.tolerate || !h.rolled && f.fleet.spare() < 1 {
+		return
+	}
+	var others []*host
+	for _, i := range f.random.Perm(len(f.hosts)) {
+		if o := f.hosts[i]; o != h && f.fleet.belongs(o) && !o.lost {
+			others = append(others, o)
+		}
+	}
+	first := others[:min(len(others), n-(n/2+1))]
+	then := others[len(first):]
+	h.save()
+	was := h.images[len(h.images)-1]
+	f.note("plot", h.number, uint64(len(first)), uint64(len(then)))
+	f.net.cutOff(first, append(then, h))
+	f.after(f.between(600*millisecond, 2*second), func() {
+		if f.settling || !h.up || f.forgetful(h) >= f.tolerate {
+			return
+		}
+		h.crash(true)
+		h.put(was, true)
+		h.start()
+		f.net.heal()
+		f.net.cutOff(append(first, h), then)
+		f.after(f.between(2*second, 4*second), f.net.heal)
+	})
 }
 
 func (f *faults) partition() {
@@ -167,6 +243,16 @@ func (f *faults) putBack() {
 	f.after(f.between(20*millisecond, second), h.start)
 }
 
+// forgetful counts the members but this one that were rolled back with their anchors.
+func (f *faults) forgetful(but *host) (n int) {
+	for _, o := range f.hosts {
+		if o.rolled && o != but {
+			n++
+		}
+	}
+	return n
+}
+
 // rollBack puts disk and anchor back together, of no more members than tolerated.
 func (f *faults) rollBack() {
 	h := f.victim()
@@ -177,13 +263,7 @@ func (f *faults) rollBack() {
 		h.save()
 		return
 	}
-	forgetful := 0
-	for _, o := range f.hosts {
-		if o.rolled && o != h {
-			forgetful++
-		}
-	}
-	if forgetful >= f.tolerate || !h.rolled && f.fleet.spare() < 1 {
+	if f.forgetful(h) >= f.tolerate || !h.rolled && f.fleet.spare() < 1 {
 		return
 	}
 	f.note("roll back", h.number)

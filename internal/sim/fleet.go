@@ -132,32 +132,44 @@ func (f *fleet) attend() {
 // needed is what brings the fleet back to its size; nil for nothing.
 func (f *fleet) needed() *roster.Change {
 	var learner *host
+	first := false // another voter must come before a lost one can go
 	for _, m := range f.roster.Members {
 		h := f.host(m.Number)
 		switch {
 		case h == nil:
 			return nil // it is on its way
+		case h.lost && (m.Learner || f.canShrink()):
+			return f.about(roster.Remove, m.Number)
 		case h.lost:
-			if m.Learner || f.voters() > 1 {
-				return f.about(roster.Remove, m.Number)
-			}
+			first = true
 		case m.Learner:
 			learner = h
 		}
 	}
 	switch {
-	case f.voters() >= f.target:
-		if int(f.roster.Tolerate) < f.tolerate {
-			c := f.roster.Next(roster.SetTolerate)
-			c.Tolerate = uint8(f.tolerate)
-			return c
-		}
+	case f.voters() >= f.target && !first:
+		return f.tolerance()
 	case learner == nil:
 		return f.add()
 	case learner.up && learner.machine() != nil && learner.machine().at+8 >= uint64(len(f.history.places)):
 		return f.about(roster.Promote, learner.number)
 	}
 	return nil
+}
+
+// canShrink says whether the roster lets a voter go: those who stay could do without one.
+func (f *fleet) canShrink() bool {
+	n := f.voters() - 1
+	return n > 0 && (f.roster.Tolerate == 0 || roster.Needed(n, int(f.roster.Tolerate)) < n)
+}
+
+func (f *fleet) tolerance() *roster.Change {
+	if int(f.roster.Tolerate) >= f.tolerate {
+		return nil
+	}
+	c := f.roster.Next(roster.SetTolerate)
+	c.Tolerate = uint8(f.tolerate)
+	return c
 }
 
 func (f *fleet) about(kind roster.Kind, number uint64) *roster.Change {
@@ -262,18 +274,65 @@ func (f *fleet) propose(signed []byte, done func(ok bool)) {
 
 // admit makes the machine of a new member and lets it join.
 func (f *fleet) admit(number uint64) {
-	from := f.anybody()
-	if from == nil {
-		f.after(200*millisecond, func() { f.admit(number) })
-		return
-	}
 	if f.host(number) != nil {
 		return
 	}
 	h := f.newHost(number)
+	h.knows = f.last // it cannot vote before it has the state
+	f.join(h, f.nonce())
+}
+
+func (f *fleet) nonce() (n [32]byte) {
+	for i := range n {
+		n[i] = byte(f.random.IntN(256))
+	}
+	return n
+}
+
+// join asks for the group's secret, which is given to a number once, and then joins.
+func (f *fleet) join(h *host, nonce [32]byte) {
+	again := func() { f.after(f.between(50, 500)*millisecond, func() { f.join(h, nonce) }) }
+	from := f.anybody()
+	switch {
+	case !f.belongs(h):
+		h.lose()
+		return
+	case from == nil:
+		again()
+		return
+	}
+	answered := false
+	f.after(2*second, func() {
+		if !answered && !h.counter.founded { // who was asked has crashed
+			answered = true
+			f.join(h, nonce)
+		}
+	})
+	from.node.Propose(machine.WelcomeEntry(h.number, nonce), func(effect any, err error) {
+		at, ok := effect.(*placed)
+		late := answered
+		answered = true
+		switch {
+		case late:
+		case !ok || err != nil || !from.up:
+			again()
+		case !at.effect.(*machine.Welcome).OK:
+			h.lose()
+		default:
+			f.welcome(h, from)
+		}
+	})
+	from.touch()
+}
+
+func (f *fleet) welcome(h, from *host) {
+	if h.counter.founded {
+		return // it was, and the answer to an earlier question comes late
+	}
+	f.note("welcome", h.number, from.number)
 	from.node.Secret(func(secret []byte) {
-		if err := replica.Join(context.Background(), h.config(), number, (*[32]byte)(secret)); err != nil {
-			f.fail(unharmed, "member %d cannot join: %v", number, err)
+		if err := replica.Join(context.Background(), h.config(), h.number, (*[32]byte)(secret)); err != nil {
+			f.fail(unharmed, "member %d cannot join: %v", h.number, err)
 		}
 	})
 	h.start()
@@ -281,10 +340,14 @@ func (f *fleet) admit(number uint64) {
 
 // anybody is a member that has a state.
 func (f *fleet) anybody() *host {
+	var able []*host
 	for _, h := range f.hosts {
-		if h.up && !h.frozen && h.machine() != nil && h.machine().at > 0 {
-			return h
+		if h.up && !h.frozen && h.machine() != nil && h.machine().at > 0 && f.belongs(h) {
+			able = append(able, h)
 		}
 	}
-	return nil
+	if len(able) == 0 {
+		return nil
+	}
+	return pick(f.world, able)
 }

@@ -80,7 +80,7 @@ func newTemplate(k kind, like *run) *template {
 	r.run(r.now + second)
 	t := &template{now: r.now, history: *r.history, fleet: *r.fleet}
 	for _, h := range r.hosts {
-		t.hosts, t.skews = append(t.hosts, stored{h.disk.image(), *h.counter}), append(t.skews, h.skew)
+		t.hosts, t.skews = append(t.hosts, stored{h.disk.image(), *h.counter, 0}), append(t.skews, h.skew)
 	}
 	for _, h := range r.hosts {
 		h.crash(false)

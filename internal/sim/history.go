@@ -3,6 +3,7 @@ package sim
 import (
 	"keepsake.example/vault"
 	"keepsake.example/vaultapi"
+	"keepsake.example/vaultd/machine"
 )
 
 // What must hold, as tests and bench/sim.md name it.
@@ -83,7 +84,9 @@ func (h *history) applied(m *wrapper, entry []byte, effect any, asked bool) {
 	h.note("apply", m.who, m.at, sum(entry))
 	if m.at == uint64(len(h.places))+1 {
 		h.places = append(h.places, place{sum: sum(entry)})
-		h.extend(entry)
+		if _, ok := effect.(*machine.Welcome); !ok {
+			h.extend(entry)
+		}
 	}
 	p := h.at(m, entry)
 	if p == nil {

@@ -16,6 +16,8 @@ type hooks struct {
 	time      func(*host) uint64 // instead of the group's time
 	step      func(*host)        // called before a member works
 	power     func(*host)        // called when the power of a host goes
+	mute      string             // an invariant that is not looked at
+	lenient   bool               // anchors take any count
 }
 
 func (k *hooks) machine(h *host) inner {

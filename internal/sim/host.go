@@ -52,7 +52,7 @@ type node interface {
 // newHost makes a machine that was never started.
 func (r *run) newHost(number uint64) *host {
 	p := new(power)
-	h := &host{run: r, number: number, power: p, disk: newDisk(p), counter: &counter{power: p}, skew: r.between(-honestSkew/2, honestSkew/2)}
+	h := &host{run: r, number: number, power: p, disk: newDisk(p), counter: &counter{power: p, lenient: r.hooks.lenient}, skew: r.between(-honestSkew/2, honestSkew/2)}
 	r.hosts = append(r.hosts, h)
 	return h
 }
@@ -90,7 +90,7 @@ func (h *host) clock() uint64 { return uint64(max(int64(h.date())+h.skew+h.wrong
 
 // start starts a process on the host's disk.
 func (h *host) start() {
-	if h.up || h.lost {
+	if h.up || h.lost || !h.counter.founded {
 		return
 	}
 	h.boot++
@@ -196,7 +196,7 @@ func (h *host) halted(err error) {
 	switch {
 	case errors.Is(err, errPower), errors.Is(err, errIO):
 		h.crash(errors.Is(err, errPower))
-		h.after(h.between(10*millisecond, 2*second), h.start)
+		h.after(h.between(10*millisecond, h.faults.down), h.start)
 	case errors.Is(err, replica.ErrRemoved), h.rolled:
 		h.lose()
 	default:
@@ -249,7 +249,7 @@ func (h *host) wake() {
 
 // save keeps an image of disk and anchor.
 func (h *host) save() {
-	h.images = append(h.images, stored{h.disk.image(), *h.counter})
+	h.images = append(h.images, stored{h.disk.image(), *h.counter, h.disk.synced})
 }
 
 // put puts the disk back to an image; with the anchor, if that is put back too.
@@ -263,7 +263,7 @@ func (h *host) put(s stored, withAnchor bool) {
 		return
 	}
 	h.tampered = true
-	h.mustRefuse = s.counter.state.Counter < h.counter.state.Counter
+	h.mustRefuse = s.counter.state.Counter < h.counter.state.Counter || s.synced+1 < h.disk.synced
 }
 
 // reached notes how far the member's machine came.

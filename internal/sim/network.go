@@ -7,6 +7,7 @@ type network struct {
 	*run
 	loss, double, slow float64 // chances for each message
 	replay, edit       float64
+	repeats            bool // messages come twice or edited in this run
 	cut                map[link]bool
 	far                [places][places]int64 // one way, in microseconds
 	kept               []*packet             // what the hostile host keeps
@@ -113,6 +114,11 @@ func (n *network) deliver(p *packet) {
 		return
 	}
 	h.get(func() {
+		if !n.repeats { // nothing comes twice in this run, or edited
+			h.node.Receive(p.bytes)
+			h.touch()
+			return
+		}
 		before := h.node.Status().Dropped
 		h.node.Receive(slices.Clone(p.bytes))
 		again := p.edited || slices.Contains(p.taken, uint64(h.boot)) && !isHello(p.bytes)
@@ -137,19 +143,23 @@ func (n *network) isolate(number uint64, out, in bool) {
 	}
 }
 
-// split cuts the members into two parts.
-func (n *network) split() {
-	side := make(map[uint64]bool)
-	for _, h := range n.hosts {
-		side[h.number] = n.chance(0.5)
-	}
-	for _, a := range n.hosts {
-		for _, b := range n.hosts {
-			if side[a.number] && !side[b.number] {
-				n.cut[link{a.number, b.number}], n.cut[link{b.number, a.number}] = true, true
-			}
+// cutOff cuts some members off from others.
+func (n *network) cutOff(these, those []*host) {
+	for _, a := range these {
+		for _, b := range those {
+			n.cut[link{a.number, b.number}], n.cut[link{b.number, a.number}] = true, true
 		}
 	}
+}
+
+// split cuts the members into two parts.
+func (n *network) split() {
+	var sides [2][]*host
+	for _, h := range n.hosts {
+		i := n.random.IntN(2)
+		sides[i] = append(sides[i], h)
+	}
+	n.cutOff(sides[0], sides[1])
 }
 
 // heal ends all cuts.
@@ -169,6 +179,7 @@ func (n *network) misfortune() {
 	if n.chance(0.4) {
 		n.replay, n.edit = n.random.Float64()*0.1, n.random.Float64()*0.05
 	}
+	n.repeats = n.double > 0 || n.replay > 0 || n.edit > 0
 }
 
 // calm ends all that.

@@ -16,6 +16,7 @@ import (
 	"keepsake.example/roster"
 	"keepsake.example/vault"
 	"keepsake.example/vaultapi"
+	"keepsake.example/vaultd/machine"
 )
 
 var table = flag.String("table", "", "file to write the table of planted bugs to, between its markers")
@@ -39,6 +40,7 @@ var bugs = []bug{
 	{name: "a group tolerates fewer rolled-back members than it says", hooks: hooks{wrap: wrapIntolerant}, within: 200},
 	{name: "a refusal is answered from the local state", hooks: hooks{decide: answerLocally}, within: 30},
 	{name: "a member's own clock is the vault's", hooks: hooks{time: (*host).clock}, within: 30},
+	{name: "a member that lost its state is welcomed again", hooks: hooks{wrap: wrapWelcoming}, within: 200},
 	{name: "messages and answers leave before the batch is durable", hooks: hooks{step: keepBefore, power: loseLast}, within: 100},
 }
 
@@ -119,6 +121,7 @@ func evaluateFirst(c *call, command *vault.Command) (*vault.Effect, error) {
 	if e.Evaluate == nil {
 		return c.host.pool.door.Execute(c, c, command)
 	}
+	c.place = m.at
 	c.host.node.Propose(command.Encode(), func(any, error) {})
 	return e, nil
 }
@@ -138,7 +141,7 @@ func answerLocally(c *call, command *vault.Command) (*vault.Effect, error) {
 // keepBefore and loseLast: when the power goes, disk and anchor are as they were
 // before the last step, whose messages and answers are on their way.
 func keepBefore(h *host) {
-	h.images = append(h.images[:0], stored{h.disk.image(), *h.counter})
+	h.images = append(h.images[:0], stored{h.disk.image(), *h.counter, 0})
 }
 
 func loseLast(h *host) {
@@ -250,6 +253,19 @@ func (s *keeping) Restore(r io.Reader) error {
 	s.inner = old.inner.(*keeping).inner
 	_, err := io.Copy(io.Discard, r)
 	return err
+}
+
+// welcoming gives the group's secret to everybody who asks.
+type welcoming struct{ inner }
+
+func wrapWelcoming(_ *host, m inner) inner { return &welcoming{m} }
+
+func (w *welcoming) Apply(entry []byte, asked bool) (any, error) {
+	e, err := w.inner.Apply(entry, asked)
+	if x, ok := e.(*machine.Welcome); ok {
+		return &machine.Welcome{Number: x.Number, OK: true}, err
+	}
+	return e, err
 }
 
 // intolerant says that it tolerates one member less than its roster says.

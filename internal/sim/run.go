@@ -56,6 +56,7 @@ type run struct {
 // Run does one run. Not for concurrent use, because of the global randomness.
 func Run(o Options) Result {
 	r := &run{world: newWorld(o.Seed, o.Trace), pool: thePool(), hooks: o.hooks}
+	r.muted = o.hooks.mute
 	r.draw()
 	found(r, o)
 	o.Reseed(o.Seed)
