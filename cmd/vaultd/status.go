@@ -146,7 +146,11 @@ func (st *statusJSON) write(w io.Writer) {
 		row("channel key", "%s  %s to %s", k.ID, k.NotBefore, k.NotAfter)
 	}
 	g := st.Roster
-	row("rules", "change %d; %d of %d operators sign; version %d or newer; tolerated rollbacks %d", g.Serial, g.Quorum, g.Operators, g.MinVersion, g.Tolerate)
+	version := "any version"
+	if g.MinVersion > 0 {
+		version = fmt.Sprintf("version %d or newer", g.MinVersion)
+	}
+	row("rules", "change %d; %d of %d operators sign; %s; tolerated rollbacks %d", g.Serial, g.Quorum, g.Operators, version, g.Tolerate)
 	for _, m := range st.Margins {
 		row(fmt.Sprintf("group %d", m.Group), "%s", m)
 	}
