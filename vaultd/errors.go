@@ -2,7 +2,8 @@ package vaultd
 
 import (
 	"errors"
-	"fmt"
+
+	"keepsake.example/vaultd/machine"
 )
 
 // What Answer returns in place of an answer.
@@ -36,24 +37,13 @@ var ErrWelcomed = errors.New("vaultd: this member was welcomed already: a machin
 	"must be removed by the operators and added again under a new number")
 
 // Version is the version of this program in a fleet: of what the members say to
-// each other, and of the entries they understand. Members of two versions that
-// follow each other work together.
-const Version = 1
+// each other, and of the entries, changes and pictures they read. Members of two versions that
+// follow each other work together (spec/replication.md §17).
+const Version = machine.Version
 
 // VersionError is a fleet that asks for a newer program than a member has, or a
 // change that would.
-type VersionError struct {
-	Least  uint32 // that is asked for
-	Member uint64 // who has an older one; 0: this machine
-	Has    uint32
-}
-
-func (e *VersionError) Error() string {
-	if e.Member != 0 {
-		return fmt.Sprintf("vaultd: version %d is asked for, and member %d has version %d: upgrade it first", e.Least, e.Member, e.Has)
-	}
-	return fmt.Sprintf("vaultd: the fleet asks for version %d at least, this program is version %d: install a newer one", e.Least, e.Has)
-}
+type VersionError = machine.VersionError
 
 // ErrRemoved is why New refuses, or a Server halts: a machine that operators removed from the fleet.
 var ErrRemoved = errors.New("vaultd: the operators removed this machine from the fleet: it has no part in it any more; " +

@@ -141,7 +141,7 @@ func (g *group) roster() (r *roster.Roster) {
 
 // view is the fleet as this replica has it now, nil without state. The caller wipes it.
 func (g *group) view() (view *vault.FleetView) {
-	g.Peek(func(s *vault.State) { view = s.Fleet() })
+	g.replica.Peek(func(m replica.Machine) { view = m.(*machine.Machine).State().Fleet() })
 	return view
 }
 

@@ -12,7 +12,7 @@ import (
 	"keepsake.example/peer"
 	"keepsake.example/replica"
 	"keepsake.example/roster"
-	"keepsake.example/vault"
+	"keepsake.example/vaultd/machine"
 )
 
 // Status is what the operator is told. Times are RFC 3339 in UTC.
@@ -290,8 +290,8 @@ func utc(ms uint64) string { return time.UnixMilli(int64(ms)).UTC().Format(time.
 // a thousand, and their memory in bytes, rounded up to a MiB.
 func (s *Server) capacity() (accounts int, bytes uint64) {
 	for _, g := range s.groups.list() {
-		g.Peek(func(state *vault.State) {
-			c := state.Counts()
+		g.replica.Peek(func(m replica.Machine) {
+			c := m.(*machine.Machine).State().Counts()
 			accounts += int(c.Records + c.Tombstones)
 			bytes += c.Bytes
 		})

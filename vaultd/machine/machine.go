@@ -39,6 +39,8 @@ var (
 // Machine is a replica.Machine. Not safe for concurrent use.
 type Machine struct {
 	group   uint32
+	version uint32 // of the program
+	next    next
 	roster  *roster.Roster // nil before the first entry
 	state   *vault.State
 	changes [][]byte // accepted, encoded, oldest first
@@ -56,7 +58,7 @@ func New(group uint32, changed func()) *Machine {
 	if changed == nil {
 		changed = func() {}
 	}
-	return &Machine{group: group, state: vault.New(), changed: changed}
+	return &Machine{group: group, version: Version, state: vault.New(), changed: changed}
 }
 
 // State returns the records, for reading.
@@ -98,7 +100,10 @@ func (m *Machine) Apply(entry []byte, asked bool) (any, error) {
 	}
 	c, err := vault.DecodeCommand(entry)
 	if err != nil {
-		return nil, fmt.Errorf("decoding a committed command: %w", err)
+		if effect, ok := m.applyNext(entry); ok {
+			return effect, nil
+		}
+		return nil, m.unread(entry, err)
 	}
 	defer Wipe(c)
 	if c.Kind == vault.Genesis && !m.founds(c) {
@@ -181,10 +186,15 @@ type Outcome struct {
 	Refused error          // a *roster.Refusal, or that it is not in its one form
 }
 
-// Change applies a change that operators signed. The effect is an *Outcome.
+// Change applies a change that operators signed. The effect is an *Outcome. One of a form
+// that only a newer program can decide, and a minimum version that this one does not
+// have, halt the replica.
 func (m *Machine) Change(signed []byte) (any, error) {
 	if m.roster == nil {
 		return nil, errOrder
+	}
+	if roster.Newer(signed) {
+		return nil, fmt.Errorf("%w (a change of the fleet)", replica.ErrNewer)
 	}
 	s, err := roster.DecodeSigned(signed)
 	if err != nil {
@@ -206,7 +216,7 @@ func (m *Machine) Change(signed []byte) (any, error) {
 	m.forget()
 	m.tell()
 	m.changed()
-	return &Outcome{Change: c}, nil
+	return &Outcome{Change: c}, m.enough()
 }
 
 // Members returns the group's members by number.

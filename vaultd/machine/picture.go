@@ -17,7 +17,7 @@ import (
 // Bounds of a picture's head, so that bytes that are none take no memory.
 const (
 	maxRoster = 1 << 20
-	label     = "keepsake group\x01"
+	label     = "keepsake group" // the version follows
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -42,7 +42,8 @@ func (p *picture) WriteTo(w io.Writer) (int64, error) {
 
 // Checkpoint takes a picture.
 func (m *Machine) Checkpoint() replica.Checkpoint {
-	head := append([]byte(label), byte(m.group>>8), byte(m.group))
+	head := append([]byte(label), m.next.version(), byte(m.group>>8), byte(m.group))
+	head = m.next.append(head)
 	head = counted(head, m.roster.Encode())
 	head = binary.BigEndian.AppendUint16(head, uint16(len(m.welcomed)))
 	for _, w := range m.welcomed {
@@ -83,10 +84,8 @@ func (m *Machine) Restore(r io.Reader) error {
 func (m *Machine) restoreHead(r io.Reader) (err error) {
 	sum := crc32.New(castagnoli)
 	head := io.TeeReader(r, sum)
-	title := append([]byte(label), byte(m.group>>8), byte(m.group))
-	got := make([]byte, len(title))
-	if _, err := io.ReadFull(head, got); err != nil || !bytes.Equal(got, title) {
-		return errors.Join(errPicture, err)
+	if err := m.restoreTitle(head); err != nil {
+		return err
 	}
 	encoded, err := part(head, maxRoster)
 	if err != nil {
@@ -106,7 +105,23 @@ func (m *Machine) restoreHead(r io.Reader) (err error) {
 	if _, err := io.ReadFull(r, tail[:]); err != nil || binary.BigEndian.Uint32(tail[:]) != want {
 		return errors.Join(errPicture, err)
 	}
-	return nil
+	return m.enough()
+}
+
+// restoreTitle reads whose picture it is, and of which version.
+func (m *Machine) restoreTitle(r io.Reader) error {
+	got := make([]byte, len(label)+3)
+	if _, err := io.ReadFull(r, got); err != nil || !bytes.HasPrefix(got, []byte(label)) {
+		return errors.Join(errPicture, err)
+	}
+	version := got[len(label)]
+	if version == 0 || uint32(binary.BigEndian.Uint16(got[len(label)+1:])) != m.group {
+		return errPicture
+	}
+	if uint32(version) > m.version {
+		return fmt.Errorf("%w (a picture of version %d)", replica.ErrNewer, version)
+	}
+	return m.next.read(r, version)
 }
 
 func readWelcomed(r io.Reader) (list []welcomed, err error) {

@@ -1,0 +1,102 @@
+package machine
+
+import (
+	"bytes"
+	"fmt"
+
+	"keepsake.example/replica"
+	"keepsake.example/roster"
+	"keepsake.example/vault"
+	"keepsake.example/vaultapi"
+)
+
+// VersionError is a fleet that asks for a newer program than a member has, or a
+// change that would.
+type VersionError struct {
+	Least  uint32 // that is asked for
+	Member uint64 // who has an older one; 0: this machine
+	Has    uint32
+}
+
+// Error says what to upgrade.
+func (e *VersionError) Error() string {
+	if e.Member != 0 {
+		return fmt.Sprintf("vaultd: version %d is asked for, and member %d has version %d: upgrade it first", e.Least, e.Member, e.Has)
+	}
+	return fmt.Sprintf("vaultd: the fleet asks for version %d at least, this program is version %d: upgrade this replica", e.Least, e.Has)
+}
+
+// Is makes it a replica.ErrNewer, where this machine is the older one.
+func (e *VersionError) Is(target error) bool { return e.Member == 0 && target == replica.ErrNewer }
+
+// NewAs is [New] for a program of another version, that reads no form which a later one
+// introduced: for tests of fleets of two versions.
+func NewAs(version, group uint32, changed func()) *Machine {
+	m := New(group, changed)
+	m.version = version
+	return m
+}
+
+// enough refuses to go on under a roster that asks for a newer program: from there on
+// the group may be told what this one does not read.
+func (m *Machine) enough() error {
+	if m.roster.MinVersion > m.version {
+		return &VersionError{Least: m.roster.MinVersion, Has: m.version}
+	}
+	return nil
+}
+
+// Least is the version under which no member may be, as the operators signed.
+func (m *Machine) Least() uint32 {
+	if m.roster == nil {
+		return 0
+	}
+	return m.roster.MinVersion
+}
+
+// typeAt is where a command of kind Request names the request's type: after version,
+// kind, time, account, who and random.
+const typeAt = 1 + 1 + 8 + 32 + 8 + 32
+
+// Needs returns the version that introduced the form of an entry, or of a signed
+// change, and replica.Unknown for one that is not known here.
+func (m *Machine) Needs(entry []byte, change bool) uint32 {
+	needs := uint32(replica.Unknown)
+	switch {
+	case change:
+		if !roster.Newer(entry) {
+			needs = 1
+		}
+	case bytes.HasPrefix(entry, []byte(welcomeLabel)), isCommand(entry):
+		needs = 1
+	default:
+		needs = needsNext(entry)
+	}
+	if needs > m.version {
+		return replica.Unknown
+	}
+	return needs
+}
+
+// isCommand reports, by the first bytes, whether an entry is a command of the vault
+// as version 1 has them.
+func isCommand(entry []byte) bool {
+	if len(entry) < 2 || entry[0] != 1 {
+		return false
+	}
+	switch kind := vault.Kind(entry[1]); kind {
+	case vault.Request:
+		return len(entry) <= typeAt || entry[typeAt] <= byte(vaultapi.Cancel)
+	default:
+		return kind <= vault.Restrict
+	}
+}
+
+// unread is why an entry cannot be applied that is no command: it is of a newer
+// program, and this one must not guess, or it is broken.
+func (m *Machine) unread(entry []byte, err error) error {
+	if m.Needs(entry, false) == replica.Unknown {
+		return fmt.Errorf("%w (an entry that begins with %x)", replica.ErrNewer, entry[:min(len(entry), 2)])
+	}
+	return fmt.Errorf("decoding a committed command: %w", err)
+}
