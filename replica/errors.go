@@ -17,8 +17,8 @@ var (
 	ErrPending   = errors.New("replica: another change of the members is under way: not applied")
 	ErrEmpty     = errors.New("replica: this member has not been given the state yet: not applied")
 	ErrUnknown   = errors.New("replica: leader lost or replica halted before the outcome was known: ask again")
-	// ErrRemoved is why a member halts, or does not start, that no longer belongs to
-	// its group. Its disk stays, and may be erased.
+	// ErrRemoved is why a member halts that no longer belongs to its group; one that
+	// is started again does so after a few seconds. Its disk stays, and may be erased.
 	ErrRemoved = errors.New("replica: this member was removed from its group")
 	// ErrForgot is why a member halts whose leader knows of entries that it acknowledged and does
 	// not have. What it has voted and acknowledged since it was put back counts for nothing.

@@ -196,6 +196,43 @@ func TestFollowerWithoutRoom(t *testing.T) {
 	g.settled()
 }
 
+// A leader whose disk is full refuses, and lets another lead.
+func TestLeaderWithoutRoom(t *testing.T) {
+	g := newGroup(t, 9)
+	disks := map[uint64]*fullDisk{}
+	g.c = func(c *replica.Config) {
+		for n, s := range g.seats {
+			if w, ok := c.Disk.(*world); ok && w == s.w {
+				disks[n] = &fullDisk{world: w}
+				c.Disk = disks[n]
+			}
+		}
+	}
+	grow(g, 3)
+	lead := g.leader().number
+	disks[lead].full = true
+	var err error
+	for range 20 {
+		if err = g.propose(lead, 3000); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, replica.ErrNoSpace) {
+		t.Errorf("a leader on a full disk: %v", err)
+	}
+	g.tick(5)
+	if now := g.leader().number; now == lead {
+		t.Error("it leads on")
+	}
+	for n := range g.seats {
+		if n != lead {
+			g.must(n, 3000)
+		}
+	}
+	disks[lead].full = false
+	g.settled()
+}
+
 // What cannot be a message of a member changes nothing, and is counted.
 func TestForeignMessages(t *testing.T) {
 	g := grown(t, 4, 3)

@@ -43,6 +43,16 @@ func TestLearner(t *testing.T) {
 	g.settled()
 }
 
+// leaders are those who say that they lead.
+func (g *group) leaders() (all []uint64) {
+	for _, n := range g.numbers() {
+		if s := g.seats[n]; s.node != nil && s.err == nil && s.node.Status().Role == "leader" {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
 func TestRemove(t *testing.T) {
 	for _, size := range []int{2, 3, 5} {
 		for _, whom := range []string{"leader", "follower"} {
@@ -65,6 +75,10 @@ func removeOne(t *testing.T, size int, whom, by string) {
 	}
 	g.must(gone, 10)
 	g.change(at, fmt.Sprint("remove ", gone))
+	g.tick(2)
+	if heirs := g.leaders(); len(heirs) != 1 || heirs[0] == gone {
+		t.Errorf("members %d lead at once after member %d was removed", heirs, gone)
+	}
 	for range 200 {
 		if g.seats[gone].err != nil {
 			break

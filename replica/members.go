@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"slices"
 
-	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
-	"go.etcd.io/raft/v3/tracker"
 )
 
 // A change of the members is, for raft, an entry that changes nothing: what it
@@ -74,11 +72,6 @@ func (n *Node) change(e *raftpb.Entry) error {
 	n.store.voters, n.store.learners = split(after)
 	n.store.changed = e.GetIndex()
 	n.regroup = true
-	if led && !n.store.votes(n.base.member) {
-		if err := n.handOver(); err != nil {
-			return err
-		}
-	}
 	n.removed = n.opened && !led && !n.store.member(n.base.member)
 	if p != nil {
 		delete(n.waiting, p.sequence)
@@ -142,6 +135,9 @@ func (n *Node) settle() error {
 			n.dropped++
 		}
 	}
+	if err := n.orphan(); err != nil {
+		return err
+	}
 	if n.store.empty() || n.store.member(n.base.member) {
 		n.leaving = 0
 		return nil
@@ -153,8 +149,10 @@ func (n *Node) settle() error {
 	return nil
 }
 
-// removedTicks is how long a member stays that was removed while it led.
-const removedTicks = 64
+const (
+	removedTicks = 64 // a member stays that was removed while it led
+	orphanTicks  = 3  // between one member's election and the next one's, when the leader was removed
+)
 
 // A departure is how a member goes that was removed. If it followed, its leader
 // knows for good, and it halts at once. If it led, perhaps nobody else knows yet that the
@@ -186,21 +184,19 @@ func (n *Node) leave() error {
 	return nil
 }
 
-// handOver asks the nearest voter to lead, before this member, which is no voter any
-// more, stops leading.
-func (n *Node) handOver() error {
-	best, most := uint64(0), uint64(0)
-	n.raft.WithProgress(func(number uint64, _ raft.ProgressType, p tracker.Progress) {
-		if n.store.votes(number) && p.Match >= most {
-			best, most = number, p.Match
-		}
-	})
-	if best == 0 {
+// orphan stands for election soon when the leader it follows is no voter any more, and
+// does not wait for it to fall silent; one after the other, that they do not stand in each other's way.
+func (n *Node) orphan() error {
+	if n.lead == 0 || n.lead == n.base.member || n.store.empty() || n.store.votes(n.lead) {
 		return nil
 	}
-	now := &raftpb.Message{Type: raftpb.MsgTimeoutNow.Enum(), From: new(n.base.member), To: new(best), Term: new(n.term)}
-	_, err := n.send(best, &peerMessage{raft: now})
-	return err
+	if err := n.raft.ForgetLeader(); err != nil {
+		return err
+	}
+	n.notice()
+	rank := max(slices.Index(n.store.voters, n.base.member), 0)
+	n.elapsed, n.timeout = 0, 1+orphanTicks*rank
+	return nil
 }
 
 func hasChange(entries []*raftpb.Entry) bool {

@@ -60,7 +60,7 @@ type Node struct {
 // OpenNode starts the member that Create or Join made, and returns when what it knows
 // to be committed is applied. An only voter also leads, with everything
 // applied that was acknowledged. Besides what disk and anchor report it fails with ErrMissing,
-// ErrInUse, ErrNewer, ErrRemoved, a RollbackError, a DamagedError, or the machine's own
+// ErrInUse, ErrNewer, a RollbackError, a DamagedError, or the machine's own
 // error. The context bounds the start only.
 func OpenNode(ctx context.Context, c Config) (*Node, error) {
 	if err := c.check(); err != nil {

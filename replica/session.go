@@ -159,6 +159,17 @@ func (s *sessions) seal(to uint64, m *peerMessage) ([]byte, error) {
 	return p.out.Seal(out[:sealedHead], counterNonce(p.count), out[sealedHead:], out[:sealedHead]), nil
 }
 
+// meet returns a hello for a member whose run is not known, before there is
+// anything to tell it: what is sealed for a stranger is lost, and that may be a vote. Nil: it is
+// known, or was asked since the last tick.
+func (s *sessions) meet(to uint64) ([]byte, error) {
+	p, err := s.peer(to)
+	if err != nil || p.out != nil {
+		return nil, err
+	}
+	return s.ask(to, p, bootID{})
+}
+
 // peer finds what is known of a member, and makes room for one who is new. Only who is
 // authentic, or whom we want to reach, gets room.
 func (s *sessions) peer(member uint64) (*peerSession, error) {

@@ -60,6 +60,7 @@ func recoverState(ctx context.Context, disk Disk, a anchor.Anchor, m Machine) (*
 	r := &recovery{disk: disk, machine: m, epoch: e, anchor: state}
 	if err := r.run(ctx, a); err != nil {
 		e.wipe()
+		r.base.secret.Wipe()
 		return nil, err
 	}
 	return r, nil
@@ -174,7 +175,7 @@ func (r *recovery) readCheckpoint(chunks *chunkReader, number uint64) (err error
 	if r.base, err = readBase(chunks); err != nil {
 		return err
 	}
-	r.store = &store{index: r.base.index, term: r.base.term, hard: hardState{commit: r.base.index}}
+	r.store = &store{index: r.base.index, changed: r.base.index, term: r.base.term, hard: hardState{commit: r.base.index}}
 	if err := r.restore(chunks); err != nil {
 		return err
 	}

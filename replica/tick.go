@@ -16,6 +16,7 @@ const (
 	electionTicks  = 8  // without a leader's word until an election; at random up to twice that
 	readTicks      = 6  // until a question is asked again whose answer was lost
 	readPatience   = 40 // until a reading is given up
+	meetTicks      = 4  // between hellos to members that did not answer yet
 	forwardTicks   = 40 // until nobody knows what became of a forwarded proposal
 )
 
@@ -40,7 +41,7 @@ func (n *Node) pass() error {
 	for ; n.ticked > 0; n.ticked-- {
 		n.ticks++
 		n.sessions.tick()
-		if err := errors.Join(n.leave(), n.beat()); err != nil {
+		if err := errors.Join(n.leave(), n.meet(), n.beat()); err != nil {
 			return err
 		}
 		for _, member := range n.transfers.tick() {
@@ -59,6 +60,10 @@ func (n *Node) pass() error {
 // still: it draws its delays from a source that no simulator can replay.
 func (n *Node) beat() error {
 	if n.lead == n.base.member {
+		if n.crowded {
+			n.crowded = false
+			n.TransferLeadership(0)
+		}
 		n.raft.Tick()
 		n.notice()
 		return nil

@@ -87,6 +87,28 @@ func (n *Node) send(to uint64, m *peerMessage) (left bool, err error) {
 	return sealed[1] == wireSealed, nil
 }
 
+// meet says hello to the members that are strangers still.
+func (n *Node) meet() error {
+	if n.ticks%meetTicks != 1 {
+		return nil
+	}
+	for _, members := range [][]uint64{n.store.voters, n.store.learners} {
+		for _, to := range members {
+			if to == n.base.member {
+				continue
+			}
+			hello, err := n.sessions.meet(to)
+			if err != nil && !errors.Is(err, errCrowd) {
+				return err
+			}
+			if hello != nil {
+				n.dispatch(to, hello)
+			}
+		}
+	}
+	return nil
+}
+
 // messages works off the inbox.
 func (n *Node) messages() error {
 	for len(n.inbox) > 0 {
