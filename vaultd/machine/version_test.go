@@ -63,7 +63,7 @@ func TestKnownEntries(t *testing.T) {
 	k := newKit(1)
 	m := must2(k.found(t, 0))
 	known := [][]byte{
-		k.genesis.Encode(), request(proposal(1), "alice"), request(&vaultapi.StatusBody{}, "alice"), request(&vaultapi.CancelBody{}, "alice"),
+		k.genesis.Encode(), request(proposal(1), "alice"), request(&vaultapi.StatusBody{}, "alice"), request(&vaultapi.CancelBody{Authority: vaultapi.Authority{Kind: vaultapi.ByDevice}}, "alice"),
 		(&vault.Command{Kind: vault.Tick, Time: begin}).Encode(), machine.WelcomeEntry(2, [32]byte{1}),
 	}
 	for i, entry := range known {
