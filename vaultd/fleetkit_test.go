@@ -15,6 +15,7 @@ import (
 
 	"keepsake.example/anchor"
 	"keepsake.example/anchor/software"
+	"keepsake.example/fleet"
 	"keepsake.example/roster"
 	"keepsake.example/vaultd"
 )
@@ -41,6 +42,7 @@ type fleetOf struct {
 	asked     *machine
 	log       *safeLog
 	groups    uint32
+	policy    fleet.Policy
 	change    func(*machine)
 }
 
@@ -74,7 +76,7 @@ func operatorKeys(n int) (keys []ed25519.PrivateKey, list []roster.Operator) {
 // join until there are n voters.
 func newFleet(t testing.TB, n int, groups uint32, change ...func(*machine)) *fleetOf {
 	t.Helper()
-	f := &fleetOf{world: &world{t: t, dir: t.TempDir(), clock: newClock(), signer: newSigner()}, log: new(safeLog), groups: groups}
+	f := &fleetOf{world: &world{t: t, dir: t.TempDir(), clock: newClock(), signer: newSigner()}, log: new(safeLog), groups: groups, policy: testPolicy()}
 	f.via = func() *vaultd.Server { return f.asked.server }
 	for _, c := range change {
 		f.change = c
@@ -83,7 +85,7 @@ func newFleet(t testing.TB, n int, groups uint32, change ...func(*machine)) *fle
 	f.operators = keys
 	m := f.newMachine(1)
 	id, _, err := vaultd.Found(t.Context(), vaultd.Founding{
-		Dir: m.config.Dir, Anchor: m.anchor, Policy: testPolicy(), Self: m.card(), Operators: operators, Quorum: 2,
+		Dir: m.config.Dir, Anchor: m.anchor, Policy: f.policy, Self: m.card(), Operators: operators, Quorum: 2,
 		Groups: groups, GroupAnchor: m.groupAnchor, Clock: m.clock,
 	})
 	if err != nil {

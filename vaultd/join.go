@@ -48,6 +48,9 @@ func Join(ctx context.Context, j Joining) (uint64, error) {
 		return 0, errors.Join(err, j.Peers.Close())
 	}
 	self, err := findSelf(r, j.Keys)
+	if err == nil {
+		err = j.check(r)
+	}
 	if err != nil {
 		return 0, errors.Join(err, j.Peers.Close())
 	}
@@ -73,6 +76,17 @@ func Join(ctx context.Context, j Joining) (uint64, error) {
 		return 0, fmt.Errorf("making an empty replica: %w", err)
 	}
 	return self, nil
+}
+
+// check refuses, before the number is used up, what New would refuse afterwards.
+func (j *Joining) check(r *roster.Roster) error {
+	if r.MinVersion > Version {
+		return &VersionError{Least: r.MinVersion, Has: Version}
+	}
+	if d := j.Anchor.Describe(); d.Insecure && !r.Policy.Insecure {
+		return fmt.Errorf("%w: the fleet's bundle does not say insecure, as one with the anchor %q must", ErrInsecure, d.Name)
+	}
+	return nil
 }
 
 // findSelf finds this machine's number by its identity key.

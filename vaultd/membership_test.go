@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"keepsake.example/anchor"
+	"keepsake.example/fleet"
 	"keepsake.example/roster"
 	"keepsake.example/vaultapi"
 	"keepsake.example/vaultd"
@@ -196,4 +198,30 @@ func TestEmptiedMemberIsNotWelcomedAgain(t *testing.T) {
 	f.decide(gone)
 	f.join(4)
 	f.promote(4)
+}
+
+// A machine whose anchor protects nothing does not get into a fleet that is secure,
+// and its number is not used up by trying.
+func TestInsecureMachineDoesNotJoin(t *testing.T) {
+	f := newFleet(t, 1, 1, func(m *machine) {
+		m.f.policy = fleet.DefaultPolicy()
+		m.anchor = boastful{m.anchor}
+	})
+	m := f.newMachine(2)
+	m.anchor = m.anchor.(boastful).Anchor
+	c := f.next(roster.Add)
+	c.Member = m.card().Member(2)
+	f.decide(c)
+	join := func(a anchor.Anchor) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		_, err := vaultd.Join(ctx, vaultd.Joining{Dir: m.config.Dir, Anchor: a, Fleet: f.fleet, Roster: must(f.asked.server.Roster()), Keys: m.keys, Peers: m.listen()})
+		return err
+	}
+	if err := join(m.anchor); !errors.Is(err, vaultd.ErrInsecure) {
+		t.Errorf("joined on an anchor that protects nothing: %v", err)
+	}
+	if err := join(boastful{m.anchor}); err != nil {
+		t.Errorf("with another anchor: %v", err)
+	}
 }
