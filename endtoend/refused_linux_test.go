@@ -278,7 +278,7 @@ func TestOldDiskPutBack(t *testing.T) {
 	s.putBack(t, newest)
 	anchor := s.path("vaultd", "anchor")
 	check(t, os.Rename(anchor, anchor+".away"))
-	s.refusesToRun(t, 4, "look for the right anchor")
+	s.refusesToRun(t, 4, "the anchor is missing", "mount the folder of the anchor")
 	check(t, os.RemoveAll(anchor))
 	check(t, os.Rename(anchor+".away", anchor))
 	s.startVault(t)
