@@ -362,6 +362,10 @@ func TestNoHerdAtTheReturn(t *testing.T) {
 		if fleet[0].most != 1 || fleet[0].count() != 1 {
 			t.Errorf("%d requests, %d at once, to who came back", fleet[0].count(), fleet[0].most)
 		}
+		load(50, 1)
+		if fleet[0].most != 2 || fleet[0].count() != 3 {
+			t.Errorf("%d requests, %d at once, when it had answered one", fleet[0].count(), fleet[0].most)
+		}
 		load(50, 30)
 		if fleet[0].most != 50 {
 			t.Errorf("%d at once when it had proved itself", fleet[0].most)
@@ -428,33 +432,52 @@ func TestAllAwayAreAskedAllTheSame(t *testing.T) {
 	}, 10*ms, 30*ms, 50*ms)
 }
 
-// The leader is gone with its data center, silently, and the others choose another
-// one: 1.5 s in which nobody answers. Clients wait, and are not told to come again.
+// The leader is gone with its data center, and the others choose another one: 1.5 s
+// in which nobody answers. Clients wait, and are not told to come again.
 func TestElectionIsWaitedFor(t *testing.T) {
-	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
-		send(t, u)
-		silent := make(chan struct{})
-		fleet[0].set(func(r *replica) { r.silent = silent })
-		for _, r := range fleet[1:] {
-			r.set(func(r *replica) { r.status = http.StatusServiceUnavailable })
-		}
-		go func() {
-			time.Sleep(1500 * ms)
-			for _, r := range fleet[1:] {
-				r.set(func(r *replica) { r.status = 0 })
-			}
-		}()
-		var all sync.WaitGroup
-		for range 10 {
-			all.Go(func() {
-				if by, took := send(t, u); by == 0 || took > 4*time.Second {
-					t.Errorf("%d answered, after %v", by, took)
+	for name, lose := range map[string]func(*replica){
+		"refuses": (*replica).down,
+		"silent":  func(r *replica) { r.set(func(r *replica) { r.silent = make(chan struct{}) }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
+				send(t, u)
+				lose(fleet[0])
+				for _, r := range fleet[1:] {
+					r.set(func(r *replica) { r.status = http.StatusServiceUnavailable })
 				}
-			})
+				go func() {
+					time.Sleep(1500 * ms)
+					for _, r := range fleet[1:] {
+						r.set(func(r *replica) { r.status = 0 })
+					}
+				}()
+				var all sync.WaitGroup
+				for range 10 {
+					all.Go(func() {
+						if by, took := send(t, u); by == 0 || took > 4*time.Second {
+							t.Errorf("%d answered, after %v", by, took)
+						}
+					})
+				}
+				all.Wait()
+			}, 10*ms, 30*ms, 50*ms, 50*ms, 50*ms)
+		})
+	}
+}
+
+// When nobody answers, one that is silent does not hold a request up for the whole
+// time of a try.
+func TestSilentIsNotWaitedForAmongTheAway(t *testing.T) {
+	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
+		fleet[0].set(func(r *replica) { r.silent = make(chan struct{}) })
+		fleet[1].set(func(r *replica) { r.status = http.StatusServiceUnavailable })
+		time.Sleep(time.Minute)
+		fleet[1].set(func(r *replica) { r.status = 0 }) // which no probe has seen yet
+		if by, took := send(t, u); by != 1 || took > 1300*ms {
+			t.Errorf("%d answered, after %v", by, took)
 		}
-		all.Wait()
-		close(silent)
-	}, 10*ms, 30*ms, 50*ms, 50*ms, 50*ms)
+	}, 10*ms, 30*ms)
 }
 
 // A replica that lags behind does not know the newest channel key. One more is

@@ -96,6 +96,28 @@ func TestFailuresOfOneFallAreOne(t *testing.T) {
 	if news != 1 || s.Wait(0, start) != time.Second {
 		t.Errorf("%d times away, waits %v", news, s.Wait(0, start))
 	}
+	// Nor do those that are sent there because nobody answers make it longer.
+	alone := known(10 * ms)
+	alone.Probed(0, start, start, "refused")
+	for range 5 {
+		alone.Take(start, nil).Failed(start, "refused")
+	}
+	if alone.Wait(0, start) != time.Second {
+		t.Errorf("waits %v", alone.Wait(0, start))
+	}
+}
+
+// What was sent before the fall and fails after the return says nothing of the
+// server as it is now.
+func TestLateFailureOfBeforeIsNone(t *testing.T) {
+	s := known(10 * ms)
+	late := s.Take(start, nil)
+	s.Probed(0, start, start, "silent")
+	now := start.Add(time.Second)
+	s.Probed(0, now, now, "")
+	if late.Failed(now, "called back") || s.Status(0, now).Away {
+		t.Error("away again")
+	}
 }
 
 func TestLifeEndsWhenPassedOver(t *testing.T) {
