@@ -30,7 +30,7 @@ type Machine interface {
 }
 
 // Tolerant is a Machine whose group outlives that some members lose what they
-// acknowledged: see the arithmetic in spec/replication.md §10.
+// acknowledged: see the arithmetic in spec/replication.md §12.
 type Tolerant interface {
 	// Tolerate is how many voters may do so at a time.
 	Tolerate() int

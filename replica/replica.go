@@ -332,7 +332,7 @@ func (r *Replica) Status() Status {
 	return s
 }
 
-// Time returns the quorum's time in milliseconds since 1970 (spec/replication.md §9): it
+// Time returns the quorum's time in milliseconds since 1970 (spec/replication.md §13): it
 // never goes back here, and 0 is before anything is known.
 func (r *Replica) Time() uint64 { return r.node.Time() }
 
