@@ -1,0 +1,191 @@
+package outage_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+)
+
+// system is a fleet of five vaultd, one in each site, and a chatd in the first two.
+type system struct {
+	dir    string
+	sites  []*site
+	wide   *wide
+	issuer *issuer
+	fleet  string
+	vaults []*server // by number less one
+	chats  []*server
+	urls   []string // of the chatds
+	pins   []string // of the vaults
+}
+
+func (s *system) path(parts ...string) string {
+	return filepath.Join(append([]string{s.dir}, parts...)...)
+}
+
+// newSystem founds the fleet, takes in the other four, and starts everything.
+func newSystem(t *testing.T) *system {
+	t.Helper()
+	s := &system{dir: t.TempDir(), sites: newSites(t, 5), wide: newWide(t), issuer: newIssuer()}
+	check(t, os.WriteFile(s.path("jwks.json"), s.issuer.jwks, 0o644))
+	home := s.sites[0]
+	key := made(t, home.command(t, "vaultd", "operator", "keygen", "olga", "--out", s.path("olga.key"), "--json"))
+	for _, site := range s.sites {
+		s.wide.listen(t, fmt.Sprintf("%s:%d", outside, 7100+site.n), site, site.ip()+":7445")
+		s.wide.listen(t, fmt.Sprintf("%s:%d", outside, 7200+site.n), site, site.ip()+":7443")
+	}
+	s.prepare(t, home, "--operator", "olga="+key["public"].(string), "--quorum", "1", "--insecure-waits", "0s")
+	s.vaults[0].run(t)
+	s.vaults[0].awaitReady(t)
+	for _, site := range s.sites[1:] {
+		s.prepare(t, site, "--join", s.fleet)
+		if site.n == 3 {
+			tmpfs(t, s.path("vault3", "state"), "16m") // one checkpoint and one log, and little more
+		}
+		s.takeIn(t, site)
+	}
+	for _, site := range s.sites[:2] {
+		s.startChat(t, site)
+	}
+	return s
+}
+
+// prepare makes a vaultd's files.
+func (s *system) prepare(t *testing.T, site *site, besides ...string) {
+	t.Helper()
+	home := s.path(fmt.Sprintf("vault%d", site.n))
+	args := []string{
+		"init", home, "--json", "--insecure-software-anchor", "--insecure-any-relay", "--issuer", issuerName, "--jwks", s.path("jwks.json"),
+		"--listen", site.ip() + ":7443", "--name", fmt.Sprintf("v%d", site.n), "--data-center", fmt.Sprintf("dc%d", site.n),
+		"--advertise", fmt.Sprintf("%s:%d", outside, 7100+site.n), "--peers", site.ip() + ":7445",
+	}
+	m := made(t, site.command(t, "vaultd", append(args, besides...)...))
+	if s.fleet == "" {
+		s.fleet = m["fleet"].(string)
+	}
+	v := &server{during: t, site: site, binary: program("vaultd"), config: filepath.Join(home, "vaultd.toml"), admin: "127.0.0.1:7444"}
+	text := string(must(os.ReadFile(v.config)))
+	check(t, os.WriteFile(v.config, []byte(settings(t, text, "insecure_waits", "true")), 0o600))
+	s.vaults, s.pins = append(s.vaults, v), append(s.pins, m["server_pin"].(string))
+}
+
+// operate has the operator propose, sign and submit a change.
+func (s *system) operate(t *testing.T, change ...string) {
+	t.Helper()
+	home, config := s.sites[0], s.vaults[0].config
+	file := filepath.Join(t.TempDir(), "change")
+	home.command(t, "vaultd", append(append([]string{"operator", "propose"}, change...), "--config", config, "--out", file)...)
+	home.command(t, "vaultd", "operator", "sign", file, "--key", s.path("olga.key"), "--yes")
+	home.command(t, "vaultd", "operator", "submit", file, "--config", config, "--yes")
+}
+
+// takeIn makes the machine of a site a voter.
+func (s *system) takeIn(t *testing.T, site *site) {
+	t.Helper()
+	v := s.vaults[site.n-1]
+	s.operate(t, "add", filepath.Join(filepath.Dir(v.config), "member.card"))
+	roster := filepath.Join(t.TempDir(), "roster")
+	s.sites[0].command(t, "vaultd", "operator", "show", "--config", s.vaults[0].config, "--out", roster)
+	site.command(t, "vaultd", "join", "--config", v.config, "--roster", roster)
+	v.run(t)
+	v.awaitReady(t)
+	s.operate(t, "promote", strconv.Itoa(site.n))
+}
+
+var rates = regexp.MustCompile(`(?m)^(per_handle|per_address|per_account|in_all|tries_per_address|retries) = \{.*\}$`)
+
+// startChat makes and starts a chatd, which reaches the vaultd of its own site without
+// a way, and takes out limits of how often: one person asks here as many do.
+func (s *system) startChat(t *testing.T, site *site) {
+	t.Helper()
+	home := s.path(fmt.Sprintf("chat%d", site.n))
+	url := fmt.Sprintf("https://%s:8443", site.ip())
+	args := []string{"init", home, "--url", url, "--listen", site.ip() + ":8443", "--issuer", issuerName, "--jwks", s.path("jwks.json"), "--insecure-self-signed", site.ip()}
+	for i, pin := range s.pins {
+		to := fmt.Sprintf("https://%s:%d", outside, 7200+i+1)
+		if i+1 == site.n {
+			to = fmt.Sprintf("https://%s:7443", site.ip())
+		}
+		args = append(args, "--vault", to+"="+pin)
+	}
+	site.command(t, "chatd", args...)
+	c := &server{during: t, site: site, binary: program("chatd"), config: filepath.Join(home, "chatd.toml"), admin: "127.0.0.1:8444"}
+	text := rates.ReplaceAllString(string(must(os.ReadFile(c.config))), `$1 = { burst = -1, every = "1s" }`)
+	check(t, os.WriteFile(c.config, []byte(settings(t, text, "admin", `"127.0.0.1:8444"`, "drain_delay", `"-1s"`)), 0o600))
+	c.run(t)
+	c.awaitReady(t)
+	s.chats, s.urls = append(s.chats, c), append(s.urls, url)
+}
+
+// state is what the tests read of a vaultd's status.
+type state struct {
+	Member  uint64
+	Ready   bool
+	Time    string
+	Replica struct {
+		Role             string
+		Leader, Term     uint64
+		Applied, Counter uint64 `json:",omitempty"`
+	}
+	Members []struct {
+		Number  uint64
+		Learner bool
+		Report  *struct{ Version uint32 }
+	}
+}
+
+// status asks the vaultd of a site; not ok when it does not answer.
+func (s *system) status(n int) (st state, ok bool) {
+	code, body := s.vaults[n-1].look("/status")
+	return st, code == 200 && json.Unmarshal(body, &st) == nil
+}
+
+// leader waits until one of these sites says that it leads, and gives its number.
+func (s *system) leader(t *testing.T, among ...int) (n int) {
+	t.Helper()
+	await(t, "a leader", func() bool {
+		var term uint64
+		n = 0
+		for _, i := range among {
+			if st, ok := s.status(i); ok && st.Replica.Role == "leader" && st.Replica.Term > term {
+				n, term = i, st.Replica.Term
+			}
+		}
+		return n != 0
+	})
+	return n
+}
+
+// awaitTogether waits until all five run, are ready and have applied the same.
+func (s *system) awaitTogether(t *testing.T) {
+	t.Helper()
+	for _, v := range s.vaults {
+		v.awaitReady(t)
+	}
+	s.leader(t, everywhere...)
+}
+
+var everywhere = []int{1, 2, 3, 4, 5}
+
+// others are all sites but some.
+func others(but ...int) (list []int) {
+	for _, n := range everywhere {
+		if !contains(but, n) {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+func contains(list []int, n int) bool {
+	for _, m := range list {
+		if m == n {
+			return true
+		}
+	}
+	return false
+}

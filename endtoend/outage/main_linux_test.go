@@ -1,0 +1,84 @@
+package outage_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+var long = flag.Bool("long", false, "let everything fail more often, which takes some minutes")
+
+// What a test that runs itself again in a network of its own is told.
+const (
+	programsVar = "KEEPSAKE_TEST_PROGRAMS"
+	longVar     = "KEEPSAKE_TEST_LONG"
+)
+
+// programs is the folder of the binaries.
+var programs string
+
+// TestMain builds what the tests run, as it is shipped: without C.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if programs = os.Getenv(programsVar); programs != "" {
+		*long = os.Getenv(longVar) != ""
+		os.Exit(m.Run())
+	}
+	dir, err := os.MkdirTemp("", "keepsake-outage-")
+	if err != nil {
+		fail(err)
+	}
+	programs = dir
+	if err := build(".", dir); err != nil {
+		fail(err)
+	}
+	code := m.Run()
+	if err := os.RemoveAll(dir); err != nil {
+		fail(err)
+	}
+	os.Exit(code)
+}
+
+// build builds the servers of a source tree.
+func build(tree, into string) error {
+	c := exec.Command("go", "build", "-o", into+"/", "keepsake.example/cmd/vaultd", "keepsake.example/cmd/chatd")
+	c.Dir = tree
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the programs: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+func program(name string) string { return filepath.Join(programs, name) }
+
+// environment is what the test is told when it runs itself again.
+func environment() []string {
+	env := []string{programsVar + "=" + programs}
+	if *long {
+		env = append(env, longVar+"=1")
+	}
+	return env
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,213 @@
+package outage_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"keepsake.example/internal/mounttest"
+)
+
+// Five data centers, and everything that happens to them. What was acknowledged stays,
+// nobody gets an eleventh guess, and what everybody was told could have come from one
+// vault. How long service was away is printed, and measured in bench: a busy machine
+// would make a bound on it a matter of luck.
+func TestOutages(t *testing.T) {
+	if !mounttest.Networks(t, environment()...) {
+		return
+	}
+	s := newSystem(t)
+	l := startLoad(t, s)
+	times := 1
+	if *long {
+		times = 10
+	}
+	for range times {
+		for _, o := range outages {
+			if t.Run(o.name, func(t *testing.T) { o.happen(t, s, l) }); t.Failed() {
+				break
+			}
+			s.awaitTogether(t)
+		}
+	}
+	l.finish()
+}
+
+type outage struct {
+	name   string
+	happen func(t *testing.T, s *system, l *load)
+}
+
+var outages = []outage{
+	{"nothing", nothing},
+	{"the leader is killed", leaderKilled},
+	{"a data center is lost", siteLost},
+	{"two are killed", twoKilled},
+	{"three are killed", threeKilled},
+	{"the leader's cable is cut", cableCut},
+	{"the leader is parted with one other", parted},
+	{"the leader hears nobody", deaf},
+	{"the leader sleeps", asleep},
+	{"a disk is full", diskFull},
+	{"one after the other starts anew", rolling},
+}
+
+// told prints how long service was away.
+func told(t *testing.T, l *load, since time.Time) {
+	t.Helper()
+	t.Logf("the first answer to an attempt made after it: %v after it", l.back(t, since).Round(time.Millisecond))
+}
+
+func nothing(t *testing.T, _ *system, l *load) {
+	since := time.Now()
+	l.back(t, since.Add(3*time.Second))
+	took := l.answered(since)
+	t.Logf("%d attempts, half within %v, the longest %v", len(took), took[len(took)/2].Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond))
+}
+
+func leaderKilled(t *testing.T, s *system, l *load) {
+	n := s.leader(t, everywhere...)
+	s.vaults[n-1].kill(t)
+	told(t, l, time.Now())
+	s.leader(t, others(n)...)
+	s.vaults[n-1].run(t)
+}
+
+// The first site has a chatd, too: clients go on with the other.
+func siteLost(t *testing.T, s *system, l *load) {
+	s.vaults[0].kill(t)
+	s.chats[0].kill(t)
+	s.sites[0].unplug(t)
+	told(t, l, time.Now())
+	s.sites[0].plug(t)
+	s.vaults[0].run(t)
+	s.chats[0].run(t)
+	s.chats[0].awaitReady(t)
+}
+
+func twoKilled(t *testing.T, s *system, l *load) {
+	n := s.leader(t, everywhere...)
+	m := 1 + n%5
+	s.vaults[n-1].kill(t)
+	s.vaults[m-1].kill(t)
+	told(t, l, time.Now())
+	s.vaults[m-1].run(t)
+	s.vaults[n-1].run(t)
+}
+
+// Without a majority nobody is answered; and with one, everything goes on.
+func threeKilled(t *testing.T, s *system, l *load) {
+	n := s.leader(t, everywhere...)
+	gone := []int{n, 1 + n%5, 1 + (n+1)%5}
+	for _, i := range gone {
+		s.vaults[i-1].kill(t)
+	}
+	since := time.Now()
+	time.Sleep(3 * time.Second)
+	from := int64(since.Sub(l.start))
+	l.mu.Lock()
+	for _, d := range l.attempts {
+		if d.began > from {
+			t.Errorf("an attempt was answered %v by two of five", d.code)
+		}
+	}
+	l.mu.Unlock()
+	back := time.Now()
+	for _, i := range gone {
+		s.vaults[i-1].run(t)
+	}
+	told(t, l, back)
+}
+
+func cableCut(t *testing.T, s *system, l *load) {
+	n := s.leader(t, everywhere...)
+	s.sites[n-1].unplug(t)
+	since := time.Now()
+	told(t, l, since)
+	s.leader(t, others(n)...)
+	s.sites[n-1].plug(t)
+}
+
+func parted(t *testing.T, s *system, l *load) {
+	n := s.leader(t, everywhere...)
+	few := []int{n, 1 + (n+1)%5} // not both sites that have a chatd
+	s.wide.part(few, others(few...))
+	told(t, l, time.Now())
+	s.leader(t, others(few...)...)
+	s.wide.heal()
+}
+
+func deaf(t *testing.T, s *system, l *load) {
+	n := s.leader(t, everywhere...)
+	s.wide.deafen(others(n), n)
+	told(t, l, time.Now())
+	s.leader(t, others(n)...)
+	s.wide.heal()
+}
+
+// The leader is stopped, and when it goes on it believes that it leads.
+func asleep(t *testing.T, s *system, l *load) {
+	n := s.leader(t, everywhere...)
+	s.vaults[n-1].signal(t, syscall.SIGSTOP)
+	since := time.Now()
+	told(t, l, since)
+	s.leader(t, others(n)...)
+	time.Sleep(time.Until(since.Add(5 * time.Second)))
+	s.vaults[n-1].signal(t, syscall.SIGCONT)
+	since = time.Now()
+	l.back(t, since)
+}
+
+// fill takes all room that is left on the disk of a folder.
+func fill(t *testing.T, folder string) (file string) {
+	t.Helper()
+	file = filepath.Join(folder, "filler")
+	f := must(os.Create(file))
+	defer f.Close()
+	for size := 1 << 20; size > 0; {
+		if _, err := f.Write(make([]byte, size)); err != nil {
+			size /= 2
+		}
+	}
+	return file
+}
+
+// The third has no room on its disk for another checkpoint and another log, and is told to
+// make them. The others go on, whoever leads; and so does it when there is room.
+func diskFull(t *testing.T, s *system, l *load) {
+	v := s.vaults[2]
+	filler := fill(t, s.path("vault3", "state"))
+	if out, code := v.site.try(t, "vaultd", "checkpoint", "--config", v.config); code == 0 {
+		t.Errorf("a checkpoint was made without room: %s", out)
+	}
+	since := time.Now()
+	told(t, l, since)
+	l.back(t, since.Add(2*time.Second))
+	check(t, os.Remove(filler))
+	v.site.command(t, "vaultd", "checkpoint", "--config", v.config)
+}
+
+func rolling(t *testing.T, s *system, l *load) {
+	first := s.leader(t, everywhere...)
+	since := time.Now()
+	for _, n := range append(others(first), first) {
+		s.vaults[n-1].stop(t)
+		s.vaults[n-1].run(t)
+		s.vaults[n-1].awaitReady(t)
+	}
+	for _, c := range s.chats {
+		c.stop(t)
+		c.run(t)
+		c.awaitReady(t)
+	}
+	took := l.answered(since)
+	if len(took) == 0 {
+		t.Fatal("nobody was answered")
+	}
+	slices.Reverse(took)
+	t.Logf("in %v %d attempts were answered, half within %v, the longest took %v", time.Since(since).Round(time.Millisecond), len(took),
+		took[len(took)/2].Round(time.Millisecond), took[0].Round(time.Millisecond))
+}
