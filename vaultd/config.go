@@ -42,8 +42,10 @@ type Config struct {
 	// the status and in the metrics: a word, a colon, an explanation.
 	Notes []string
 
-	Clock Clock        // nil: the host's
-	Log   *slog.Logger // nil: none. It is told of keys, halts and drains, never of a request
+	Clock   Clock  // nil: the host's
+	version uint32 // of tests of fleets of two versions; Version
+
+	Log *slog.Logger // nil: none. It is told of keys, halts and drains, never of a request
 }
 
 const defaultClockJump = 30 * 24 * time.Hour
@@ -57,6 +59,9 @@ func (c Config) filled() (Config, error) {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.version == 0 {
+		c.version = Version
 	}
 	if c.MaxClockJump == 0 {
 		c.MaxClockJump = defaultClockJump

@@ -61,7 +61,7 @@ func (s *Server) giveAway() {
 func (s *Server) Change(ctx context.Context, signed []byte) (*roster.Change, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Commit)
 	defer cancel()
-	if err := s.understood(ctx, signed); err != nil {
+	if err := s.vet(ctx, signed); err != nil {
 		return nil, err
 	}
 	for n := 1; ; n++ {
@@ -76,29 +76,6 @@ func (s *Server) Change(ctx context.Context, signed []byte) (*roster.Change, err
 			return nil, fmt.Errorf("%w: %w", ErrNoQuorum, err)
 		}
 	}
-}
-
-// understood refuses a minimum version that a member does not have, as far as members
-// answer: it would end there at once.
-func (s *Server) understood(ctx context.Context, signed []byte) error {
-	w, err := roster.DecodeSigned(signed)
-	if err != nil {
-		return err
-	}
-	c, err := roster.ParseChange(w.Text)
-	if err != nil {
-		return err
-	}
-	if c.Kind != roster.SetMinVersion {
-		return nil
-	}
-	r := s.known.Load()
-	for _, m := range s.members(ctx, r, s.root().replica.Status(), s.report()) {
-		if m.Report != nil && m.Report.Version < c.MinVersion {
-			return &VersionError{Least: c.MinVersion, Member: m.Number, Has: m.Report.Version}
-		}
-	}
-	return nil
 }
 
 // concluded is what a change came to. One whose outcome was lost and that was

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -231,13 +232,17 @@ func (f *fleetOf) signed(c *roster.Change, by ...ed25519.PrivateKey) []byte {
 	return s.Encode()
 }
 
-// decide has a change decided by the machine that is asked.
+// decide has a change decided by the machine that is asked. Who promotes waits until the newcomer has caught up.
 func (f *fleetOf) decide(c *roster.Change) {
 	f.t.Helper()
-	done, err := f.asked.server.Change(f.t.Context(), f.signed(c))
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	var done *roster.Change
+	eventually(f.t, "the newcomer has caught up", func() (err error) {
+		done, err = f.asked.server.Change(f.t.Context(), f.signed(c))
+		if refusal, ok := errors.AsType[*roster.Refusal](err); err != nil && (!ok || refusal.Code != vaultd.Behind) {
+			f.t.Fatal(err)
+		}
+		return err
+	})
 	if must(done.Text()) != must(c.Text()) {
 		f.t.Errorf("decided %q", must(done.Text()))
 	}

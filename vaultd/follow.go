@@ -108,9 +108,11 @@ func (s *Server) takeOver(g *group) error {
 	}
 	switch _, ok := r.Member(s.self); {
 	case !ok && s.self <= r.Highest:
-		s.die(ErrRemoved)
-	case r.MinVersion > Version:
-		s.die(&VersionError{Least: r.MinVersion, Has: Version})
+		// It answers nobody any more. The replica goes on a little, because who has not heard of
+		// the removal yet may need its voice; then it halts, and lost says why.
+		s.removed.Store(true)
+	case r.MinVersion > s.config.version:
+		s.die(&VersionError{Least: r.MinVersion, Has: s.config.version})
 	}
 	return s.keys.refresh(view)
 }

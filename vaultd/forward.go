@@ -21,9 +21,10 @@ import (
 // and that it is a member; all but askWelcome is sealed besides (callseal.go).
 // spec/replication.md §16.
 const (
-	askCommand = 1 // u32 group, a command of the vault: answered with one octet and, if it is 0, the answer
-	askWelcome = 2 // u32 group, nonce 32: a welcome for the member that asks
-	askReport  = 3 // how the member stands, as JSON, for status
+	askCommand  = 1 // u32 group, a command of the vault: answered with one octet and, if it is 0, the answer
+	askWelcome  = 2 // u32 group, nonce 32: a welcome for the member that asks
+	askReport   = 3 // how the member stands, as JSON, for status
+	askStanding = 4 // u32 group, u64 member: answered with one octet and, if it is 0, what that member lacks to be given a vote
 )
 
 // What askCommand is answered with first.
@@ -61,6 +62,8 @@ func (s *Server) serve(ctx context.Context, from uint64, request []byte) ([]byte
 		reply, err = json.Marshal(s.report())
 	case askCommand:
 		reply, err = s.serveCommand(ctx, rest)
+	case askStanding:
+		reply, err = s.serveStanding(rest)
 	default:
 		return nil, errAsk
 	}

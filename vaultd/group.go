@@ -52,7 +52,8 @@ func folder(dir string, number uint32) string {
 func (s *Server) replicaConfig(number uint32, a anchor.Anchor, changed chan struct{}) replica.Config {
 	return replica.Config{
 		Dir: folder(s.config.Dir, number), Anchor: a, Clock: s.time.now,
-		NewMachine: func() replica.Machine { return machine.New(number, func() { notify(changed) }) },
+		Version:    s.config.version,
+		NewMachine: func() replica.Machine { return machine.NewAs(s.config.version, number, func() { notify(changed) }) },
 		Send: func(to uint64, message []byte) {
 			if l := s.links.Load(); l != nil {
 				l.Send(to, number, message)

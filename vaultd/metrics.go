@@ -126,6 +126,8 @@ var (
 	groupDropped = describe("vaultd_group_messages_dropped", "Messages that were not taken: replayed, edited, not for this member, or no room.", "group")
 	memberLag    = describe("vaultd_member_lag_entries", "Entries that the leader, this member, has and the other has not.", "group", "member")
 	memberActive = describe("vaultd_member_active", "1 when the member was heard of within an election timeout.", "group", "member")
+	memberVer    = describe("vaultd_member_version", "Version that the member told last, 0 before it was heard.", "group", "member")
+	memberForgot = describe("vaultd_member_forgot", "Messages that showed this member, the leader, that the other lacks what it had acknowledged: its disk and anchor were put back.", "group", "member")
 	linkUp       = describe("vaultd_link_up", "1 while both lanes to the member and its own to us are up.", "member")
 	linkRTT      = describe("vaultd_link_rtt_seconds", "Last way to the member and back.", "member")
 	linkQueued   = describe("vaultd_link_queued_bytes", "Messages that wait for the member.", "member")
@@ -152,6 +154,8 @@ func (f fleetMetrics) Collect(to chan<- prometheus.Metric) {
 		for _, m := range st.Members {
 			member := strconv.FormatUint(m.Number, 10)
 			tell(memberActive, oneIf(m.Active), group, member)
+			tell(memberVer, float64(m.Version), group, member)
+			tell(memberForgot, float64(m.Forgot), group, member)
 			if st.Role == "leader" {
 				tell(memberLag, float64(m.Lag), group, member)
 			}

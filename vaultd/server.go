@@ -48,6 +48,7 @@ type Server struct {
 	metrics   *metrics
 	full      atomic.Bool // the disk; the operator was told
 	draining  atomic.Bool
+	removed   atomic.Bool  // the roster does not have this machine any more
 	caught    atomic.Int64 // when catchUp was last tried, of clock.Elapsed
 
 	mu      sync.Mutex
@@ -139,8 +140,8 @@ func (s *Server) startRoster(root *group) (*roster.Roster, error) {
 			return nil, err
 		}
 	}
-	if r.MinVersion > Version {
-		return nil, &VersionError{Least: r.MinVersion, Has: Version}
+	if r.MinVersion > s.config.version {
+		return nil, &VersionError{Least: r.MinVersion, Has: s.config.version}
 	}
 	if _, ok := r.Member(s.self); !ok && s.self <= r.Highest {
 		return nil, ErrRemoved
@@ -271,7 +272,7 @@ func (s *Server) admit() error {
 // decides says whether the root group can, as far as is known here.
 func (s *Server) decides() bool {
 	g := s.root()
-	return s.keys.longest() > 0 && g.led()
+	return !s.removed.Load() && s.keys.longest() > 0 && g.led()
 }
 
 func (s *Server) leave() {

@@ -126,6 +126,8 @@ type GroupMember struct {
 	Active  bool   `json:"active"`
 	Match   uint64 `json:"match"`
 	Lag     uint64 `json:"lag"`
+	Version uint32 `json:"version"` // that it told last; 0: not heard since this machine started
+	Forgot  uint64 `json:"forgot"`  // messages that showed that it lacks what it had acknowledged
 }
 
 // Status returns a picture of the server and of the fleet as it is known here. It
@@ -159,7 +161,7 @@ func (s *Server) report() *Report {
 	root := s.root().replica.Status()
 	accounts, bytes := s.capacity()
 	return &Report{
-		Version: Version, Role: root.Role, Term: root.Term, Applied: root.Applied, Anchor: root.Anchor.Name, Counter: root.Batch,
+		Version: s.config.version, Role: root.Role, Term: root.Term, Applied: root.Applied, Anchor: root.Anchor.Name, Counter: root.Batch,
 		Ready: s.ready(), Draining: s.draining.Load(), Host: utc(s.time.now()), Serial: s.known.Load().Serial,
 		Accounts: accounts, Bytes: bytes, Queued: int(s.gate.waiting.Load()), Problems: s.problems(),
 	}
@@ -171,6 +173,9 @@ func (s *Server) problems() (list []string) {
 	if d := s.skew(); d.Abs() > maxSkew && s.root().led() {
 		say("clock: this machine's time is %v %s the quorum's: set the host's date right and restart vaultd; waits and tokens go by the quorum's time", d.Abs().Round(time.Second), aheadOrBehind(d))
 	}
+	if s.removed.Load() {
+		say("removed: %v", ErrRemoved)
+	}
 	if s.disbelieved != nil {
 		say("clock: the host's date is not believed: %v", s.disbelieved)
 	}
@@ -181,6 +186,11 @@ func (s *Server) problems() (list []string) {
 		}
 		if st.CheckpointError != nil {
 			say("group %d: the last checkpoint failed: %v", g.number, st.CheckpointError)
+		}
+		for _, m := range st.Members {
+			if m.Forgot > 0 {
+				say("group %d: member %d has forgotten entries it acknowledged: its disk and its anchor were put back; remove it, and add the machine under a new number", g.number, m.Number)
+			}
 		}
 	}
 	if s.full.Load() {
@@ -219,7 +229,7 @@ func (s *Server) groupsStatus() []GroupStatus {
 		st := g.replica.Status()
 		one := GroupStatus{Group: g.number, Replica: replicaStatus(st), Members: []GroupMember{}}
 		for _, m := range st.Members {
-			one.Members = append(one.Members, GroupMember{m.Number, m.Learner, m.Active, m.Match, m.Lag})
+			one.Members = append(one.Members, GroupMember{m.Number, m.Learner, m.Active, m.Match, m.Lag, m.Version, m.Forgot})
 		}
 		if r := g.roster(); r != nil {
 			one.Serial = r.Serial

@@ -85,10 +85,25 @@ func (n *network) join(ctx context.Context, number uint64) error {
 	if err := r.wait(ctx, func(st *vaultd.Status) bool { return st.Ready }); err != nil {
 		return err
 	}
-	if err := n.change(ctx, roster.Promote, roster.Member{Number: number}); err != nil {
+	if err := n.promote(ctx, number); err != nil {
 		return err
 	}
 	return r.wait(ctx, func(st *vaultd.Status) bool { return st.Replica.Role != "learner" })
+}
+
+// promote gives a newcomer its vote as soon as the fleet takes it: it must have caught up.
+func (n *network) promote(ctx context.Context, number uint64) error {
+	for {
+		err := n.change(ctx, roster.Promote, roster.Member{Number: number})
+		if refusal, ok := errors.AsType[*roster.Refusal](err); !ok || refusal.Code != vaultd.Behind {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // wait waits until the replica stands as is says: it has caught up, it has a vote.

@@ -1,0 +1,166 @@
+package vaultd
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"keepsake.example/replica"
+	"keepsake.example/roster"
+	"keepsake.example/vaultd/machine"
+)
+
+// What is looked at before a change is proposed. The state machine decides by
+// signatures and rules; it cannot know who has caught up, or who runs an old program.
+// Here are the mistakes that would harm the fleet at once, and that nobody makes on
+// purpose: they are refused as if by the roster, with a hint. spec/replication.md §15.6, §17.
+
+// Behind is the code of a promotion that comes too early.
+const Behind roster.Code = "behind"
+
+// maxLag is how many entries a learner may be behind that is given a vote: what a
+// leader sends in a moment.
+const maxLag = 1000
+
+// vet refuses a change that should not be proposed now.
+func (s *Server) vet(ctx context.Context, signed []byte) error {
+	w, err := roster.DecodeSigned(signed)
+	if err != nil {
+		return err
+	}
+	c, err := roster.ParseChange(w.Text)
+	if err != nil {
+		return err
+	}
+	switch c.Kind {
+	case roster.SetMinVersion:
+		return s.vetVersion(ctx, c.MinVersion)
+	case roster.Promote:
+		return s.vetVoter(ctx, w)
+	}
+	return nil
+}
+
+// vetVersion refuses a minimum version that a member does not have, as far as members
+// speak: it would end there at once.
+func (s *Server) vetVersion(ctx context.Context, least uint32) error {
+	root := s.root().replica.Status()
+	for _, m := range root.Members {
+		if m.Version != 0 && m.Version < least {
+			return &VersionError{Least: least, Member: m.Number, Has: m.Version}
+		}
+	}
+	for _, m := range s.members(ctx, s.known.Load(), root, s.report()) {
+		if m.Report != nil && m.Report.Version < least {
+			return &VersionError{Least: least, Member: m.Number, Has: m.Report.Version}
+		}
+	}
+	return nil
+}
+
+// vetVoter refuses a vote for a member that has not caught up, in any of the groups
+// where it would have one: it would count in every majority and acknowledge nothing.
+func (s *Server) vetVoter(ctx context.Context, w *roster.Signed) error {
+	before, err := s.newest(ctx)
+	if err != nil {
+		return err
+	}
+	after := before.Clone()
+	c, err := after.Apply(w)
+	if err != nil {
+		return nil // the state machine says so better
+	}
+	for number := range before.Groups {
+		votes := func(r *roster.Roster) bool {
+			return slices.ContainsFunc(r.In(number), func(m roster.Member) bool { return m.Number == c.Member.Number && !m.Learner })
+		}
+		if !votes(before) && votes(after) {
+			if err := s.vetLearner(ctx, number, c.Member.Number); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// newest is the roster as the fleet has it.
+func (s *Server) newest(ctx context.Context) (r *roster.Roster, err error) {
+	for n := 1; ; n++ {
+		err := s.root().replica.Read(ctx, func(m replica.Machine) { r = m.(*machine.Machine).Roster() })
+		if err == nil {
+			return r, nil
+		}
+		if !leaderless(err) || s.pause(ctx, n, err) != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNoQuorum, err)
+		}
+	}
+}
+
+// vetLearner asks the leader of a group how far a learner is: nobody else knows.
+func (s *Server) vetLearner(ctx context.Context, number uint32, member uint64) error {
+	for n := 1; ; n++ {
+		for _, to := range append([]uint64{s.self}, s.others(number)...) {
+			lacks, err := s.askStanding(ctx, to, number, member)
+			if err == nil && lacks == "" {
+				return nil
+			}
+			if err == nil {
+				return &roster.Refusal{
+					Code: Behind, Reason: fmt.Sprintf("member %d %s in group %d", member, lacks, number),
+					Hint: "wait until vaultd status shows it active and without lag, then submit the same change again",
+				}
+			}
+		}
+		if err := s.pause(ctx, n, ErrNoQuorum); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Server) askStanding(ctx context.Context, to uint64, number uint32, member uint64) (lacks string, err error) {
+	question := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(nil, number), member)
+	var reply []byte
+	if to == s.self {
+		reply, err = s.serveStanding(question)
+	} else {
+		reply, err = s.ask(ctx, to, askStanding, question)
+	}
+	if err != nil {
+		return "", err
+	}
+	if len(reply) == 0 || reply[0] != answered {
+		return "", ErrNoQuorum
+	}
+	return string(reply[1:]), nil
+}
+
+// serveStanding says, where this machine leads the group, what a learner lacks to be
+// given a vote.
+func (s *Server) serveStanding(b []byte) ([]byte, error) {
+	if len(b) != 4+8 {
+		return nil, errAsk
+	}
+	g := s.groups.get(binary.BigEndian.Uint32(b))
+	if g == nil {
+		return []byte{elsewhere}, nil
+	}
+	st, number := g.replica.Status(), binary.BigEndian.Uint64(b[4:])
+	i := slices.IndexFunc(st.Members, func(m replica.MemberStatus) bool { return m.Number == number })
+	if st.Role != "leader" || i < 0 {
+		return []byte{elsewhere}, nil
+	}
+	return append([]byte{answered}, lacks(st.Members[i])...), nil
+}
+
+func lacks(m replica.MemberStatus) string {
+	switch {
+	case !m.Active:
+		return "is not heard of"
+	case m.Match == 0:
+		return "has no state yet"
+	case m.Lag >= maxLag:
+		return fmt.Sprintf("is %d entries behind", m.Lag)
+	}
+	return ""
+}
