@@ -176,7 +176,7 @@ func TestServerThatAnsweredIsRemembered(t *testing.T) {
 func TestUnreachableOnlyWhenAllAre(t *testing.T) {
 	p := newPerson(t)
 	p.enable(right)
-	fronts, a := p.fronts(3)
+	fronts, a := p.fronts(5)
 	for _, f := range fronts {
 		f.set(status(503, "Retry-After", "1"))
 	}
@@ -187,7 +187,7 @@ func TestUnreachableOnlyWhenAllAre(t *testing.T) {
 			t.Errorf("%d was asked %d times", i, f.count())
 		}
 	}
-	if text := fmt.Sprint(err); !strings.Contains(text, "cannot be reached: none of 3 servers answers") {
+	if text := fmt.Sprint(err); !strings.Contains(text, "cannot be reached: none of 5 servers answers") {
 		t.Error(text)
 	}
 	for _, f := range fronts {
