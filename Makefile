@@ -16,11 +16,12 @@ RACE      = CGO_ENABLED=1 go test -race -timeout 20m -skip '$(UNRACED)'
 # and the scripts of the command, which start it some hundred times: the goroutines are those of client and backup.
 UNRACED  := ^(TestKilled|TestManyTinyFiles|TestHuge|TestMangle|TestRestoreWithEachObjectMangled|TestIndependent|TestScripts|Fuzz)
 
-# What the tests use of the system: a keyring, a message bus for it, disks in files.
+# What the tests use of the system: a keyring, a message bus for it, disks in files, cables between networks.
 define NEED_FOR_TESTS
 tools/need gnome-keyring-daemon gnome-keyring
 tools/need dbus-run-session dbus-daemon
 PATH="$$PATH:/sbin:/usr/sbin" tools/need mkfs.ext4 e2fsprogs
+PATH="$$PATH:/sbin:/usr/sbin" tools/need ip iproute2
 endef
 
 .DEFAULT_GOAL := help
