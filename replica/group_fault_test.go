@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -385,4 +386,67 @@ func TestGroupModel(t *testing.T) {
 		g.must(1, 10)
 		g.settled()
 	}
+}
+
+// On every member: durable, anchored, then sent, then applied, then answered.
+func TestOrderOfSteps(t *testing.T) {
+	g := newGroup(t, 10)
+	var trace *[]string
+	note := func(what string) {
+		if trace != nil {
+			*trace = append(*trace, what)
+		}
+	}
+	g.c = func(c *replica.Config) {
+		send := c.Send
+		c.Send = func(to uint64, data []byte) {
+			note("send")
+			send(to, data)
+		}
+		c.NewMachine = func() replica.Machine { return &noting{toy: toy{}, note: note} }
+	}
+	grow(g, 3)
+	g.tick(4)
+	step := func(s *seat) string {
+		s.w.mu.Lock()
+		s.w.trace = nil
+		s.w.mu.Unlock()
+		trace = &s.w.trace
+		check(t, s.node.Step())
+		trace = nil
+		return strings.Join(slices.Compact(s.w.trace), ", ")
+	}
+	lead := g.leader()
+	const durable = "write, sync, advance, advance, hear of it"
+	lead.node.Propose([]byte("one"), func(any, error) { note("answer") })
+	if got := step(lead); got != durable+", send" {
+		t.Errorf("the leader proposes: %s", got)
+	}
+	follower := g.seats[g.other(lead.number)]
+	for _, p := range g.wires {
+		if p.to == follower.number {
+			follower.node.Receive(p.data)
+		}
+	}
+	g.wires = nil
+	if got := step(follower); got != durable+", send" {
+		t.Errorf("a follower acknowledges: %s", got)
+	}
+	for _, p := range g.wires {
+		lead.node.Receive(p.data)
+	}
+	if got := step(lead); got != "send, apply, answer" {
+		t.Errorf("the leader commits: %s", got)
+	}
+}
+
+// noting is a toy that tells when it applies.
+type noting struct {
+	toy
+	note func(string)
+}
+
+func (m *noting) Apply(entry []byte, asked bool) (any, error) {
+	m.note("apply")
+	return m.toy.Apply(entry, asked)
 }

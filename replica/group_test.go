@@ -310,7 +310,7 @@ func (g *group) agree() {
 		if s.node == nil || s.err != nil {
 			continue
 		}
-		m, ok := s.node.Peek().(*toy)
+		m, ok := toyOf(s.node.Peek())
 		if !ok {
 			g.t.Errorf("member %d has no state: %+v", n, s.node.Status())
 			continue
@@ -323,6 +323,20 @@ func (g *group) agree() {
 			g.t.Errorf("member %d has %d entries, another %d; status %+v", n, len(m.entries), len(first), s.node.Status())
 		}
 	}
+}
+
+// toyOf finds the toy in a machine.
+func toyOf(m replica.Machine) (*toy, bool) {
+	if n, ok := m.(*noting); ok {
+		return &n.toy, true
+	}
+	t, ok := m.(*toy)
+	return t, ok
+}
+
+func entriesIn(m replica.Machine) []string {
+	t, _ := toyOf(m)
+	return t.entries
 }
 
 // complete checks one member's state.
@@ -347,7 +361,7 @@ func (g *group) read(number uint64) error {
 			return
 		}
 		there := map[string]bool{}
-		for _, e := range s.node.Peek().(*toy).entries {
+		for _, e := range entriesIn(s.node.Peek()) {
 			there[e] = true
 		}
 		for e := range before {
