@@ -176,7 +176,7 @@ func (n *Node) replace(b base, hard hardState, machine Machine) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	old := n.store
-	n.machine = machine
+	n.machine, n.vacant = machine, false
 	n.applied = b.index
 	wipeEntries(old.entries)
 	*old = store{hard: hard, index: b.index, term: b.term, offer: old.offer}

@@ -22,6 +22,7 @@ import (
 // others, then applied, and only then answered.
 type Node struct {
 	c      Config
+	self   uint64 // this member's number, which never changes
 	disk   Disk
 	raft   *raft.RawNode
 	store  *store
@@ -39,6 +40,7 @@ type Node struct {
 	mu      sync.Mutex
 	machine Machine
 	broken  bool // the machine stopped in the middle of a change
+	vacant  bool // there is no state yet
 
 	secret *anchor.Key // of the group
 	proposals
@@ -85,7 +87,7 @@ func openNode(ctx context.Context, c Config, disk Disk) (*Node, error) {
 	}
 	n := &Node{
 		c: c, disk: disk, machine: machine, secret: was.base.secret,
-		store: was.store, base: was.base, applied: was.base.index,
+		self: was.base.member, store: was.store, base: was.base, applied: was.base.index, vacant: was.store.empty(),
 		log:   &logWriter{disk: disk, random: c.Rand, length: c.LogFileBytes, epoch: was.epoch, chain: was.chain, size: was.logged},
 		parts: make(chan func() error, maxParts),
 	}

@@ -226,7 +226,7 @@ func (r *Replica) Peek(f func(Machine)) error {
 	switch {
 	case n.broken:
 		return ErrClosed
-	case n.store.empty():
+	case n.vacant:
 		return ErrEmpty
 	}
 	f(n.machine)

@@ -229,9 +229,9 @@ func (n *Node) Time() uint64 {
 	reading := n.c.Clock()
 	n.timeMu.Lock()
 	defer n.timeMu.Unlock()
-	n.hours.report(n.base.member, reading)
+	n.hours.report(n.self, reading)
 	if n.leads {
-		return n.hours.lead(n.base.member)
+		return n.hours.lead(n.self)
 	}
 	return n.hours.time()
 }
