@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -154,6 +155,22 @@ func TestStatusShowsEveryVault(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s", want)
 		}
+	}
+}
+
+// A server that serves probes, without any client.
+func TestServerProbesItsVaults(t *testing.T) {
+	k := newKit(t, 2, func(k *kit) { k.c.Limits.ProbeEvery, k.c.Limits.PassOver = 10*time.Millisecond, 10*time.Millisecond })
+	k.vaults[0].Close()
+	for {
+		st := k.server.Status().Vaults
+		if st[0].Away && !st[1].Away && st[1].Probe > 0 {
+			break
+		}
+		runtime.Gosched()
+	}
+	if k.vaults[1].count() != 0 {
+		t.Error("a probe is a request")
 	}
 }
 
