@@ -83,3 +83,6 @@ type ReplicaMachine = replica.Machine
 
 // WipeCommand takes back what a command brought.
 var WipeCommand = machine.Wipe
+
+// SetVersion makes a server of another version of the program.
+func SetVersion(c *Config, version uint32) { c.version = version }

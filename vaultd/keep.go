@@ -28,6 +28,7 @@ const (
 func (s *Server) run(g *group) {
 	g.ended.Go(func() { s.follow(g) })
 	g.ended.Go(func() { s.keep(g) })
+	s.next(g)
 }
 
 // keep does what is due with time, until the group ends.
