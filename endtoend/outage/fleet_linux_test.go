@@ -27,10 +27,11 @@ func (s *system) path(parts ...string) string {
 	return filepath.Join(append([]string{s.dir}, parts...)...)
 }
 
-// newSystem founds the fleet, takes in the other four, and starts everything.
-func newSystem(t *testing.T) *system {
+// newSystem founds the fleet with the programs of a folder, takes in the other four, and
+// starts everything.
+func newSystem(t *testing.T, bin string) *system {
 	t.Helper()
-	s := &system{dir: t.TempDir(), sites: newSites(t, 5), wide: newWide(t), issuer: newIssuer()}
+	s := &system{dir: t.TempDir(), sites: newSites(t, 5, bin), wide: newWide(t), issuer: newIssuer()}
 	check(t, os.WriteFile(s.path("jwks.json"), s.issuer.jwks, 0o644))
 	home := s.sites[0]
 	key := made(t, home.command(t, "vaultd", "operator", "keygen", "olga", "--out", s.path("olga.key"), "--json"))
@@ -67,7 +68,7 @@ func (s *system) prepare(t *testing.T, site *site, besides ...string) {
 	if s.fleet == "" {
 		s.fleet = m["fleet"].(string)
 	}
-	v := &server{during: t, site: site, binary: program("vaultd"), config: filepath.Join(home, "vaultd.toml"), admin: "127.0.0.1:7444"}
+	v := &server{during: t, site: site, name: "vaultd", config: filepath.Join(home, "vaultd.toml"), admin: "127.0.0.1:7444"}
 	text := string(must(os.ReadFile(v.config)))
 	check(t, os.WriteFile(v.config, []byte(settings(t, text, "insecure_waits", "true")), 0o600))
 	s.vaults, s.pins = append(s.vaults, v), append(s.pins, m["server_pin"].(string))
@@ -113,7 +114,7 @@ func (s *system) startChat(t *testing.T, site *site) {
 		args = append(args, "--vault", to+"="+pin)
 	}
 	site.command(t, "chatd", args...)
-	c := &server{during: t, site: site, binary: program("chatd"), config: filepath.Join(home, "chatd.toml"), admin: "127.0.0.1:8444"}
+	c := &server{during: t, site: site, name: "chatd", config: filepath.Join(home, "chatd.toml"), admin: "127.0.0.1:8444"}
 	text := rates.ReplaceAllString(string(must(os.ReadFile(c.config))), `$1 = { burst = -1, every = "1s" }`)
 	check(t, os.WriteFile(c.config, []byte(settings(t, text, "admin", `"127.0.0.1:8444"`, "drain_delay", `"-1s"`)), 0o600))
 	c.run(t)

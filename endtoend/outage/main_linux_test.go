@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 )
 
@@ -44,7 +43,7 @@ func TestMain(m *testing.M) {
 
 // build builds the servers of a source tree.
 func build(tree, into string) error {
-	c := exec.Command("go", "build", "-o", into+"/", "keepsake.example/cmd/vaultd", "keepsake.example/cmd/chatd")
+	c := exec.Command("go", "build", "-trimpath", "-o", into+"/", "keepsake.example/cmd/vaultd", "keepsake.example/cmd/chatd")
 	c.Dir = tree
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := c.CombinedOutput(); err != nil {
@@ -57,8 +56,6 @@ func fail(err error) {
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
 }
-
-func program(name string) string { return filepath.Join(programs, name) }
 
 // environment is what the test is told when it runs itself again.
 func environment() []string {

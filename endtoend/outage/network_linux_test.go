@@ -20,6 +20,7 @@ import (
 type site struct {
 	n    int      // 1 to 5
 	name string   // and that of the cable's end outside
+	bin  string   // the folder of its programs
 	ns   *os.File // keeps the namespace
 	out  *os.File // the namespace of the test
 }
@@ -29,21 +30,21 @@ const outside = "10.77.0.254" // the test itself, where all cables end
 func (s *site) ip() string { return fmt.Sprintf("10.77.0.%d", s.n) }
 
 // newSites makes the namespaces, the bridge and the cables.
-func newSites(t *testing.T, count int) []*site {
+func newSites(t *testing.T, count int, bin string) []*site {
 	t.Helper()
 	ip(t, "link", "add", "hub", "type", "bridge")
 	ip(t, "addr", "add", outside+"/24", "dev", "hub")
 	ip(t, "link", "set", "hub", "up")
 	var all []*site
 	for n := 1; n <= count; n++ {
-		all = append(all, newSite(t, n))
+		all = append(all, newSite(t, n, bin))
 	}
 	return all
 }
 
-func newSite(t *testing.T, n int) *site {
+func newSite(t *testing.T, n int, bin string) *site {
 	t.Helper()
-	s := &site{n: n, name: fmt.Sprintf("site%d", n)}
+	s := &site{n: n, name: fmt.Sprintf("site%d", n), bin: bin}
 	onThread(func() {
 		s.out = must(os.Open("/proc/thread-self/ns/net"))
 		check(t, unix.Unshare(unix.CLONE_NEWNET))

@@ -19,7 +19,7 @@ func TestOutages(t *testing.T) {
 	if !mounttest.Networks(t, environment()...) {
 		return
 	}
-	s := newSystem(t)
+	s := newSystem(t, programs)
 	l := startLoad(t, s)
 	times := 1
 	if *long {
@@ -194,9 +194,7 @@ func rolling(t *testing.T, s *system, l *load) {
 	first := s.leader(t, everywhere...)
 	since := time.Now()
 	for _, n := range append(others(first), first) {
-		s.vaults[n-1].stop(t)
-		s.vaults[n-1].run(t)
-		s.vaults[n-1].awaitReady(t)
+		s.restart(t, n)
 	}
 	for _, c := range s.chats {
 		c.stop(t)

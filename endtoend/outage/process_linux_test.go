@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -50,7 +51,7 @@ func await(t *testing.T, what string, ok func() bool) {
 // server is a vaultd or a chatd that is started again and again, in its site.
 type server struct {
 	site   *site
-	binary string // its path; a test of upgrades changes it
+	name   string // of its program
 	config string
 	admin  string
 	log    buffer
@@ -63,7 +64,7 @@ type server struct {
 // run starts the server. It dies with the test, even if that is killed.
 func (s *server) run(t *testing.T) {
 	t.Helper()
-	s.cmd, s.ended = exec.Command(s.binary, "serve", "--config", s.config), make(chan struct{})
+	s.cmd, s.ended = exec.Command(filepath.Join(s.site.bin, s.name), "serve", "--config", s.config), make(chan struct{})
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	s.cmd.Env = []string{"HOME=/nonexistent", "PATH=/usr/bin:/bin"}
 	var err error
@@ -173,7 +174,7 @@ func (s *site) command(t *testing.T, name string, args ...string) string {
 func (s *site) try(t *testing.T, name string, args ...string) (out string, code int) {
 	t.Helper()
 	var b buffer
-	c := exec.CommandContext(t.Context(), program(name), args...)
+	c := exec.CommandContext(t.Context(), filepath.Join(s.bin, name), args...)
 	c.Stdout, c.Stderr = &b, &b
 	var err error
 	s.do(func() { err = c.Start() })
