@@ -4,7 +4,7 @@ package sim
 // never, in microseconds.
 type faults struct {
 	*run
-	crash, part, pause, clock, image, lie, fill, transfer, leap, rollback, plot, blackout, wipe int64
+	crash, part, pause, clock, image, lie, fill, transfer, leap, rollback, plot, blackout, wipe, flap int64
 
 	down int64 // how long a process is down after a crash, at most
 }
@@ -21,7 +21,7 @@ func newFaults(r *run) *faults {
 	f.crash = some(0.6, 300*millisecond, 3*second)
 	f.part = some(0.5, 500*millisecond, 4*second)
 	f.pause = some(0.4, 500*millisecond, 4*second)
-	f.clock = some(0.4, 300*millisecond, 4*second)
+	f.clock = some(0.5, 200*millisecond, second)
 	f.image = some(0.3, second, 4*second)
 	f.lie = some(0.2, second, 4*second)
 	f.fill = some(0.15, second, 4*second)
@@ -31,7 +31,7 @@ func newFaults(r *run) *faults {
 	f.wipe = some(0.2, second, 4*second)
 	if r.tolerate > 0 {
 		f.rollback = some(0.5, second, 4*second)
-		f.plot = some(0.5, second, 4*second)
+		f.plot = some(0.6, 300*millisecond, second)
 	}
 	f.down = 2 * second
 	if r.chance(0.15) {
@@ -42,8 +42,8 @@ func newFaults(r *run) *faults {
 
 // storm is a time of many elections: short crashes, lost messages, cut links.
 func (f *faults) storm() {
-	f.crash, f.part, f.down = f.between(80, 300)*millisecond, f.between(200, 600)*millisecond, 60*millisecond
-	f.net.loss = 0.1 + 0.3*f.random.Float64()
+	f.crash, f.flap, f.down = f.between(60, 250)*millisecond, f.between(30, 150)*millisecond, 40*millisecond
+	f.net.loss = 0.3 * f.random.Float64()
 }
 
 // begin sets all of them going.
@@ -61,6 +61,7 @@ func (f *faults) begin() {
 	f.every(f.plot, f.betray)
 	f.every(f.blackout, f.darkness)
 	f.every(f.wipe, f.forget)
+	f.every(f.flap, f.cutOne)
 }
 
 func (f *faults) every(d int64, do func()) {
@@ -148,19 +149,12 @@ func (f *faults) betray() {
 	if h == nil || !f.fleet.belongs(h) || f.forgetful(h) >= f.tolerate || !h.rolled && f.fleet.spare() < 1 {
 		return
 	}
-	var others []*host
-	for _, i := range f.random.Perm(len(f.hosts)) {
-		if o := f.hosts[i]; o != h && f.fleet.belongs(o) && !o.lost {
-			others = append(others, o)
-		}
-	}
-	first := others[:min(len(others), n-(n/2+1))]
-	then := others[len(first):]
+	first, then := f.sides(h, n-(n/2+1))
 	h.save()
 	was := h.images[len(h.images)-1]
 	f.note("plot", h.number, uint64(len(first)), uint64(len(then)))
 	f.net.cutOff(first, append(then, h))
-	f.after(f.between(600*millisecond, 2*second), func() {
+	f.after(f.between(800*millisecond, 1500*millisecond), func() {
 		if f.settling || !h.up || f.forgetful(h) >= f.tolerate {
 			return
 		}
@@ -171,6 +165,21 @@ func (f *faults) betray() {
 		f.net.cutOff(append(first, h), then)
 		f.after(f.between(2*second, 4*second), f.net.heal)
 	})
+}
+
+// sides parts the members without one: some that do not lead, and the rest.
+func (f *faults) sides(but *host, some int) (first, rest []*host) {
+	for _, i := range f.random.Perm(len(f.hosts)) {
+		o := f.hosts[i]
+		switch {
+		case o == but || o.lost || !f.fleet.belongs(o):
+		case len(first) < some && (!o.up || o.node.Status().Role != "leader"):
+			first = append(first, o)
+		default:
+			rest = append(rest, o)
+		}
+	}
+	return first, rest
 }
 
 func (f *faults) partition() {
@@ -194,6 +203,13 @@ func (f *faults) partition() {
 	f.after(f.between(200*millisecond, 3*second), f.net.heal)
 }
 
+// cutOne cuts one link, one way, for a short time.
+func (f *faults) cutOne() {
+	l := link{pick(f.world, f.hosts).number, pick(f.world, f.hosts).number}
+	f.net.cut[l] = true
+	f.after(f.between(100*millisecond, second), func() { delete(f.net.cut, l) })
+}
+
 // stop stops a process for a while.
 func (f *faults) stop() {
 	h := f.victim()
@@ -205,22 +221,24 @@ func (f *faults) stop() {
 	f.after(f.between(200*millisecond, 4*second), h.wake)
 }
 
-// jump sets the clock of a minority.
+// jump sets the clock of one of a minority, or sets it right. A clock that was wrong
+// once counts as wrong for good: its last reading may still be somebody's newest.
 func (f *faults) jump() {
-	var wrong []*host
+	var suspects []*host
 	for _, h := range f.hosts {
-		if h.wrong != 0 && !h.lost {
-			wrong = append(wrong, h)
+		if h.suspect && f.fleet.belongs(h) {
+			suspects = append(suspects, h)
 		}
 	}
-	h := pick(f.world, f.hosts)
-	if h.wrong == 0 && len(wrong)+1 > (f.fleet.voters()-1)/2 || f.chance(0.2) {
-		for _, h := range wrong {
-			h.wrong = 0
+	h := f.victim()
+	if h == nil || !h.suspect && len(suspects)+1 > (f.fleet.least()-1)/2 {
+		if len(suspects) == 0 {
+			return
 		}
-		return
+		h = pick(f.world, suspects)
 	}
-	h.wrong = pick(f.world, []int64{-400 * 24 * 3600 * 1000, -3600 * 1000, -5000, 5000, 3600 * 1000, 10 * 24 * 3600 * 1000})
+	h.suspect = true
+	h.wrong = pick(f.world, []int64{0, -400 * 24 * 3600 * 1000, -3600 * 1000, -5000, 5000, 3600 * 1000, 10 * 24 * 3600 * 1000})
 	f.note("clock", h.number, uint64(h.wrong))
 }
 

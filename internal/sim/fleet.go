@@ -90,6 +90,14 @@ func (f *fleet) voters() (n int) {
 	return n
 }
 
+// least is how few voters there may be by the next change.
+func (f *fleet) least() int {
+	if f.shrinks > f.roster.Serial {
+		return f.voters() - 1
+	}
+	return f.voters()
+}
+
 // spare is how many voters can be lost now and the others still decide. One that
 // was rolled back may halt when it sees what it has forgotten.
 func (f *fleet) spare() int {
@@ -138,7 +146,7 @@ func (f *fleet) needed() *roster.Change {
 		switch {
 		case h == nil:
 			return nil // it is on its way
-		case h.lost && (m.Learner || f.canShrink()):
+		case h.lost && (m.Learner || f.canShrink(h)):
 			return f.about(roster.Remove, m.Number)
 		case h.lost:
 			first = true
@@ -157,10 +165,16 @@ func (f *fleet) needed() *roster.Change {
 	return nil
 }
 
-// canShrink says whether the roster lets a voter go: those who stay could do without one.
-func (f *fleet) canShrink() bool {
-	n := f.voters() - 1
-	return n > 0 && (f.roster.Tolerate == 0 || roster.Needed(n, int(f.roster.Tolerate)) < n)
+// canShrink says whether a voter may go: the roster asks that those who stay can do
+// without one, and we that clocks that were wrong are fewer than a majority of them.
+func (f *fleet) canShrink(but *host) bool {
+	n, suspects := f.voters()-1, 0
+	for _, h := range f.hosts {
+		if h.suspect && h != but && f.belongs(h) {
+			suspects++
+		}
+	}
+	return n > 0 && suspects < n/2+1 && (f.roster.Tolerate == 0 || roster.Needed(n, int(f.roster.Tolerate)) < n)
 }
 
 func (f *fleet) tolerance() *roster.Change {
@@ -190,9 +204,9 @@ func (f *fleet) whim() *roster.Change {
 	switch n := f.random.IntN(4); {
 	case n == 0 && len(f.roster.Members) < 9:
 		return f.add()
-	case n == 1 && f.voters() > 2 && f.spare() > 0:
+	case n == 1 && f.voters() > 2 && f.spare() > 0 && f.canShrink(f.host(m.Number)):
 		return f.about(roster.Remove, m.Number)
-	case n == 2 && !m.Learner && f.voters() > 2 && f.spare() > 0:
+	case n == 2 && !m.Learner && f.voters() > 2 && f.spare() > 0 && f.canShrink(f.host(m.Number)):
 		return f.about(roster.Demote, m.Number)
 	case n == 3 && m.Learner && f.voters() < roster.MaxVoters:
 		return f.about(roster.Promote, m.Number)

@@ -24,6 +24,7 @@ type host struct {
 	rolled bool     // its disk and its anchor were put back together: it may have forgotten what it said
 
 	skew, wrong int64  // of its clock, in milliseconds
+	suspect     bool   // its clock was wrong at some time
 	knows       uint64 // the place that its machine has reached, at most
 	calls       []*call
 	ready       []*call

@@ -73,7 +73,7 @@ func Run(o Options) Result {
 // draw decides what kind of run it is.
 func (r *run) draw() {
 	r.members = pick(r.world, []int{3, 3, 3, 5, 5, 7})
-	if r.members > 3 && r.chance(0.5) {
+	if r.members > 3 && r.chance(0.6) {
 		r.tolerate = 1 + r.random.IntN(r.members/2-1)
 	}
 	for roster.Needed(r.members, r.tolerate) >= r.members {
