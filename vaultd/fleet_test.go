@@ -16,7 +16,11 @@ import (
 )
 
 // askAt has a machine asked from here on.
-func (f *fleetOf) askAt(m *machine) { f.asked = m }
+func (f *fleetOf) askAt(m *machine) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = m
+}
 
 // Every request may be brought to any member, and is answered by it, whoever leads:
 // with the same bundle, the same counts and the same record.

@@ -37,7 +37,7 @@ type machine struct {
 // fleetOf is a fleet with its operators; its world asks the machine that via names.
 type fleetOf struct {
 	*world
-	mu        sync.Mutex // held while a machine's server is exchanged under a load
+	mu        sync.Mutex // of asked, and of the machines' servers where there is a load
 	operators []ed25519.PrivateKey
 	machines  []*machine
 	asked     *machine
@@ -78,7 +78,11 @@ func operatorKeys(n int) (keys []ed25519.PrivateKey, list []roster.Operator) {
 func newFleet(t testing.TB, n int, groups uint32, change ...func(*machine)) *fleetOf {
 	t.Helper()
 	f := &fleetOf{world: &world{t: t, dir: t.TempDir(), clock: newClock(), signer: newSigner()}, log: new(safeLog), groups: groups, policy: testPolicy()}
-	f.via = func() *vaultd.Server { return f.asked.server }
+	f.via = func() *vaultd.Server {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.asked.server
+	}
 	for _, c := range change {
 		f.change = c
 	}

@@ -310,3 +310,14 @@ func TestHalts(t *testing.T) {
 	w.server.Close()
 	w.stopped = nil
 }
+
+// copyFolder copies a folder of plain files, as who keeps an image of a disk does.
+func copyFolder(t testing.TB, from, to string) {
+	t.Helper()
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
