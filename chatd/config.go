@@ -89,9 +89,9 @@ type Limits struct {
 	// silent holds requests up for as long as both. PassOver is the first pause of
 	// one that failed, 250 ms by default, doubled up to 64 times.
 	ProbeEvery, ProbeTimeout, PassOver time.Duration
-	// Tries is how often a request is sent to a vaultd, 8 by default; Pause the
+	// Tries is how often a request is sent to a vaultd, 12 by default; Pause the
 	// time before another try when no vaultd answers, 50 ms by default, doubled each
-	// time up to 2 s, and up to as much again by chance: an election passes in them.
+	// time up to 500 ms, and up to as much again by chance: an election passes in them.
 	Tries int
 	Pause time.Duration
 	// Retries bounds second tries of all requests together, 100 at once and one
@@ -139,7 +139,7 @@ func (l *Limits) setDefaults() {
 	def(&l.ProbeEvery, 500*time.Millisecond)
 	def(&l.ProbeTimeout, time.Second)
 	def(&l.PassOver, 250*time.Millisecond)
-	def(&l.Tries, 8)
+	def(&l.Tries, 12)
 	def(&l.Pause, 50*time.Millisecond)
 	def(&l.Retries, limit.Rate{Burst: 100, Every: 20 * time.Millisecond})
 	def(&l.PerAccount, limit.Rate{Burst: 30, Every: 2 * time.Second})

@@ -209,7 +209,7 @@ func (u *upstream) again(ctx context.Context, pause *time.Duration) bool {
 }
 
 // maxPause is the longest pause between two tries of a request, before chance.
-const maxPause = 2 * time.Second
+const maxPause = 500 * time.Millisecond
 
 // sleep reports whether ctx lasted as long.
 func sleep(ctx context.Context, d time.Duration) bool {
