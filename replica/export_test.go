@@ -131,3 +131,9 @@ func Impossible(n *Node) error {
 	n.halted = n.guard(func() error { return n.raft.Step(m) })
 	return n.Step()
 }
+
+// Vote is the term that a node is in, and whom it voted for there.
+func Vote(n *Node) (term, vote uint64) {
+	h := n.raft.BasicStatus().HardState
+	return h.GetTerm(), h.GetVote()
+}

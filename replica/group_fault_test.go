@@ -440,7 +440,7 @@ func TestOrderOfSteps(t *testing.T) {
 	}
 }
 
-// noting is a toy that tells when it applies.
+// noting is a toy that tells when it applies, and answers with the entry.
 type noting struct {
 	toy
 	note func(string)
@@ -448,5 +448,8 @@ type noting struct {
 
 func (m *noting) Apply(entry []byte, asked bool) (any, error) {
 	m.note("apply")
-	return m.toy.Apply(entry, asked)
+	if _, err := m.toy.Apply(entry, asked); err != nil {
+		return nil, err
+	}
+	return string(entry), nil
 }
