@@ -338,7 +338,16 @@ func TestChannelKeysInAFleet(t *testing.T) {
 	p := f.registered("alice", "right")
 	first := f.bundle()
 	f.advance(8 * day)
+	// The keeper looks every minute; in an election it has to look again.
+	minute := func() {
+		f.clock.advance(time.Minute)
+		for _, m := range f.machines {
+			m.clock.advance(time.Minute)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 	eventually(t, "there is a second key, everywhere", func() error {
+		minute()
 		for _, m := range f.machines {
 			f.askAt(m)
 			if b := f.bundle(); len(b.Keys) != 2 || !bytes.Equal(m.server.Bundle(), f.machine(1).server.Bundle()) {
@@ -354,6 +363,7 @@ func TestChannelKeysInAFleet(t *testing.T) {
 	}
 	f.advance(14 * day)
 	eventually(t, "the first key is gone everywhere", func() error {
+		minute()
 		for _, m := range f.machines {
 			f.askAt(m)
 			for _, k := range f.bundle().Keys {

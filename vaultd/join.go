@@ -57,14 +57,14 @@ func Join(ctx context.Context, j Joining) (uint64, error) {
 	if j.Log == nil {
 		j.Log = slog.New(slog.DiscardHandler)
 	}
+	// First what New finds the others by, then the replica, whose being there says that all is.
+	if err := writeRoster(j.Dir, r); err != nil {
+		return 0, errors.Join(err, j.Peers.Close())
+	}
 	nobody := func(context.Context, uint64, []byte) ([]byte, error) { return nil, errNoState }
 	links, err := newLinks(j.Keys, j.Peers, self, func() []peer.Peer { return directoryOf(r) }, func(uint64, uint32, []byte) {}, nobody, j.Log)
 	if err != nil {
 		return 0, errors.Join(err, j.Peers.Close())
-	}
-	// First what New finds the others by, then the replica, whose being there says that all is.
-	if err := writeRoster(j.Dir, r); err != nil {
-		return 0, errors.Join(err, links.Close())
 	}
 	secret, err := newQuestion(machine.Root, self).ask(ctx, links, r, j.Keys)
 	if err = errors.Join(err, links.Close()); err != nil {
