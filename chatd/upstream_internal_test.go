@@ -326,11 +326,11 @@ func TestSilenceIsFoundByProbes(t *testing.T) {
 func TestWhoFailsRequestsOnlyComesBackMoreAndMoreSeldom(t *testing.T) {
 	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
 		fleet[0].set(func(r *replica) { r.refuses = http.StatusInternalServerError })
-		for range 600 {
+		for range 200 {
 			if by, _ := send(t, u); by != 1 {
 				t.Fatalf("%d answered", by)
 			}
-			time.Sleep(100 * ms)
+			time.Sleep(300 * ms)
 		}
 		// Pauses of 0.25 to 0.5 s, 0.5 to 1 s, …: seven in the first 32 to 64 s.
 		if n := fleet[0].count(); n < 5 || n > 9 {
@@ -366,7 +366,7 @@ func TestNoHerdAtTheReturn(t *testing.T) {
 		if fleet[0].most != 2 || fleet[0].count() != 3 {
 			t.Errorf("%d requests, %d at once, when it had answered one", fleet[0].count(), fleet[0].most)
 		}
-		load(50, 30)
+		load(50, 15)
 		if fleet[0].most != 50 {
 			t.Errorf("%d at once when it had proved itself", fleet[0].most)
 		}

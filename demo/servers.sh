@@ -2,21 +2,25 @@
 # What the demo of the vault needs besides narration: servers, and ways to lose them.
 declare -A pid
 
-# ports N: N ports that nobody has, and whose two successors nobody has either (for the operator, and for the other machines).
+# ports N: N ports that nobody has, and whose two successors nobody has either (for the operator, and for the other machines). They are
+# below those that the system gives to outgoing connections, of which there are many here by the time that the last server listens.
 ports() { python3 - "$1" <<'PY'
-import socket, sys
-found = []
-held = []
+import random, socket, sys
+lowest = 32768
+try:
+    lowest = int(open("/proc/sys/net/ipv4/ip_local_port_range").read().split()[0])
+except OSError:
+    pass
+found, held = [], []
 while len(found) < int(sys.argv[1]):
+    port = random.randrange(1024, lowest - 3) if lowest < 20000 else random.randrange(15000, lowest - 3)
     trio = [socket.socket() for _ in range(3)]
-    trio[0].bind(("127.0.0.1", 0))
-    port = trio[0].getsockname()[1]
     held += trio
     try:
-        trio[1].bind(("127.0.0.1", port + 1))
-        trio[2].bind(("127.0.0.1", port + 2))
+        for i, s in enumerate(trio):
+            s.bind(("127.0.0.1", port + i))
         found.append(port)
-    except (OSError, OverflowError):
+    except OSError:
         pass
 print(*found)
 PY
