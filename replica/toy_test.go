@@ -22,6 +22,7 @@ type toy struct {
 	members  []replica.Member // nil: member 1 alone
 	released *int
 	gate     chan struct{} // nil, or what each Apply waits for
+	version  uint32        // 2: it reads entries that begin with "v2"
 }
 
 var errToy = errors.New("the toy is broken")
@@ -37,6 +38,8 @@ func (m *toy) Apply(entry []byte, _ bool) (any, error) {
 		return nil, errToy
 	case bytes.HasPrefix(entry, []byte("panic")):
 		panic("the toy panics")
+	case m.Needs(entry, false) == replica.Unknown:
+		return nil, replica.ErrNewer
 	}
 	m.entries = append(m.entries, string(entry))
 	return len(m.entries), nil
@@ -135,8 +138,30 @@ func (m *toy) Restore(r io.Reader) error {
 			m.members = parseMembers(list)
 			continue
 		}
+		if m.Needs(b, false) == replica.Unknown {
+			return replica.ErrNewer
+		}
 		m.entries = append(m.entries, string(b))
 	}
+}
+
+// Needs says that what begins with "v2" is of version 2.
+func (m *toy) Needs(entry []byte, _ bool) uint32 {
+	switch {
+	case !bytes.HasPrefix(entry, []byte("v2")):
+		return 1
+	case m.version < 2:
+		return replica.Unknown
+	}
+	return 2
+}
+
+// Least is 2 after the change "least".
+func (m *toy) Least() uint32 {
+	if slices.Contains(m.entries, "least") {
+		return 2
+	}
+	return 0
 }
 
 func parseMembers(list string) (members []replica.Member) {

@@ -91,13 +91,14 @@ func (n *Node) forgot(m *raftpb.Message) error {
 }
 
 // takenBack notices on the leader that a member lacks what it acknowledged in this term.
-// Raft takes such a refusal for an old one, and the member stays where it is for ever. Old it
+// Raft takes such a refusal for an old one, or sends the same entries again and again,
+// as fast as the network goes; so it is not shown, and the member stays where it is. Old it
 // is not: it was sent after everything else that came from there. And raft's
 // search for where the logs part never goes under an entry that both have.
-func (n *Node) takenBack(r received) {
+func (n *Node) takenBack(r received) bool {
 	m := r.m.raft
 	if m.GetType() != raftpb.MsgAppResp || !m.GetReject() || !r.newest || !n.leads || m.GetTerm() != n.term {
-		return
+		return false
 	}
 	acknowledged := uint64(0)
 	if n.gate.term == n.term {
@@ -108,9 +109,11 @@ func (n *Node) takenBack(r received) {
 			acknowledged = max(acknowledged, p.Match)
 		}
 	})
-	if m.GetRejectHint() < acknowledged {
-		n.forgetful[r.from]++
+	if m.GetRejectHint() >= acknowledged {
+		return false
 	}
+	n.forgetful[r.from]++
+	return true
 }
 
 // unheard drops what is known of a member that was removed.

@@ -163,14 +163,18 @@ func (n *Node) takeRaft(r received) error {
 	if err := n.forgot(m); err != nil {
 		return err
 	}
-	n.takenBack(r)
+	if n.takenBack(r) {
+		return nil
+	}
 	for _, let := range n.gate.pass(m, n.term, n.raft.BasicStatus().HardState.GetCommit()) {
 		if err := n.raft.Step(let); err != nil {
 			n.dropped++ // raft takes nothing of it
 		}
 	}
-	if m.GetType() == raftpb.MsgAppResp && !m.GetReject() {
-		n.transfers.reached(r.from, m.GetIndex())
+	if m.GetType() == raftpb.MsgAppResp && !m.GetReject() && n.transfers.reached(r.from, m.GetIndex()) {
+		// Raft sees by itself that a picture has arrived only if its log still goes on from
+		// there; else it would wait for ever for this to be said.
+		n.raft.ReportSnapshot(r.from, raft.SnapshotFinish)
 	}
 	n.taken += entriesSize(m.GetEntries())
 	n.notice()
