@@ -46,6 +46,10 @@ func TestFrames(t *testing.T) {
 			}
 		}
 	}
+	huge := bytes.NewReader(append([]byte{0xff, 0xff, 0xff, 0xff}, make([]byte, 100)...))
+	if _, err := peer.ReadFrame(huge, limit); err == nil || huge.Len() != 100 {
+		t.Errorf("a huge frame: %v, and %d bytes are left", err, huge.Len())
+	}
 	long := peer.Frame{Kind: peer.KindMessage, Body: make([]byte, limit+1)}
 	if _, err := peer.ReadFrame(bytes.NewReader(long.Bytes()), limit); err == nil {
 		t.Error("a frame over the limit is read")

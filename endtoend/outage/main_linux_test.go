@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 		fail(err)
 	}
 	programs = dir
-	if err := build(".", dir); err != nil {
+	if err := build(".", "", dir); err != nil {
 		fail(err)
 	}
 	code := m.Run()
@@ -41,9 +41,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// build builds the servers of a source tree.
-func build(tree, into string) error {
-	c := exec.Command("go", "build", "-trimpath", "-o", into+"/", "keepsake.example/cmd/vaultd", "keepsake.example/cmd/chatd")
+// build builds the servers of a source tree, with a build tag or "".
+func build(tree, tag, into string) error {
+	c := exec.Command("go", "build", "-trimpath", "-tags", tag, "-o", into+"/", "keepsake.example/cmd/vaultd", "keepsake.example/cmd/chatd")
 	c.Dir = tree
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := c.CombinedOutput(); err != nil {

@@ -4,57 +4,126 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"keepsake.example/internal/mounttest"
 )
 
-// frozen is the commit whose servers stand for the older version. It speaks version 1 of
-// everything, as the present ones do; it moves on only when a version is given up.
+// frozen is the commit whose servers stand for the older build. It speaks version 1, as
+// the present build does; it moves on only when a version is given up.
 const frozen = "d6983a4"
 
-// buildFrozen builds the servers of the frozen commit, once.
-func buildFrozen(t *testing.T) (bin string) {
+// older and next are the servers of the frozen commit, and the present ones with the build
+// tag that has them speak a version that there is not yet, and write what the present
+// ones do not know.
+func older(t *testing.T) string {
 	t.Helper()
-	bin = filepath.Join(programs, "frozen")
-	if _, err := os.Stat(bin); err == nil {
-		return bin
+	return built(t, "frozen", func(into string) error {
+		tree := t.TempDir()
+		c := exec.CommandContext(t.Context(), "bash", "-c", `set -o pipefail; git -C "$(git rev-parse --show-toplevel)" archive "$0" | tar -x -C "$1"`, frozen, tree)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("reading commit %s, which needs the history of this repository: %v\n%s", frozen, err, out)
+		}
+		return build(tree, "", into)
+	})
+}
+
+func next(t *testing.T) string {
+	t.Helper()
+	return built(t, "next", func(into string) error { return build(".", "nextversion", into) })
+}
+
+// built builds once: the test finds the programs there when it runs itself again.
+func built(t *testing.T, name string, build func(into string) error) (bin string) {
+	t.Helper()
+	bin = filepath.Join(programs, name)
+	if _, err := os.Stat(bin); err != nil {
+		check(t, build(bin))
 	}
-	tree := t.TempDir()
-	c := exec.CommandContext(t.Context(), "bash", "-c", `set -o pipefail; git -C "$(git rev-parse --show-toplevel)" archive "$0" | tar -x -C "$1"`, frozen, tree)
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("reading commit %s, which needs the history of this repository: %v\n%s", frozen, err, out)
-	}
-	check(t, build(tree, bin))
 	return bin
 }
 
 // A fleet of the older build becomes one of the present build, one machine after the
-// other, under load; and while it is half and half, a leader of each kind is lost.
+// other, under load; and while it is half and half, the leader is killed. Then it becomes
+// one of the version to come, which begins to write what is new when the last machine is
+// there, and not before; from then on the present build is refused.
 func TestUpgrade(t *testing.T) {
-	old := buildFrozen(t)
+	was, will := older(t), next(t)
 	if !mounttest.Networks(t, environment()...) {
 		return
 	}
-	s := newSystem(t, old)
+	s := newSystem(t, was)
 	l := startLoad(t, s)
 	nothing(t, s, l)
-	first := s.leader(t, everywhere...)
-	order := append(others(first), first)
-	for i, n := range order {
-		s.sites[n-1].bin = programs
-		s.restart(t, n)
-		if i == 1 || i == 2 { // two or three of five are new
+	s.upgrade(t, programs, func(already int) {
+		if already == 2 || already == 3 {
 			leaderKilled(t, s, l)
 			s.awaitTogether(t)
 		}
+	})
+	s.upgrade(t, will, func(already int) {
+		if already < 5 && s.marks() > 0 {
+			t.Errorf("with %d of five upgraded, one wrote what the others do not know", already)
+		}
+	})
+	await(t, "the new version to be used", func() bool { return s.marks() == 5 })
+	s.refusesOlder(t, 4)
+	l.back(t, time.Now())
+	l.finish()
+}
+
+// upgrade gives every site other programs, the leader's last.
+func (s *system) upgrade(t *testing.T, bin string, after func(already int)) {
+	t.Helper()
+	first := s.leader(t, everywhere...)
+	for i, n := range append(others(first), first) {
+		s.sites[n-1].bin = bin
+		s.restart(t, n)
+		after(i + 1)
 	}
 	for _, c := range s.chats {
 		c.stop(t)
 		c.run(t)
 		c.awaitReady(t)
 	}
-	l.finish()
+}
+
+var marked = regexp.MustCompile(`(?m)^vaultd_marks (\d+)`)
+
+// marks counts the machines that have applied what only the new version writes.
+func (s *system) marks() (machines int) {
+	for _, v := range s.vaults {
+		_, text := v.look("/metrics")
+		if m := marked.FindSubmatch(text); m != nil && must(strconv.Atoi(string(m[1]))) > 0 {
+			machines++
+		}
+	}
+	return machines
+}
+
+// refusesOlder starts the present build on files of the new version: it does not guess.
+func (s *system) refusesOlder(t *testing.T, n int) {
+	t.Helper()
+	v, will := s.vaults[n-1], s.sites[n-1].bin
+	v.stop(t)
+	v.site.bin = programs
+	v.run(t)
+	select {
+	case <-v.ended:
+	case <-time.After(patience):
+		t.Error("the present build runs on what a newer one wrote")
+		v.kill(t)
+	}
+	if code, log := v.cmd.ProcessState.ExitCode(), tail(v.log.String()); code != 9 || !strings.Contains(log, "newer version") {
+		t.Errorf("the present build ended with %d:\n%s", code, log)
+	}
+	v.site.bin = will
+	v.run(t)
+	v.awaitReady(t)
 }
 
 // restart stops a vaultd in good order and starts it again.
