@@ -195,10 +195,14 @@ func (t *transfers) tick() (gone []uint64) {
 
 // reached says how far a member's log is. From what it fetched on it needs no more,
 // and its place is free for another.
-func (t *transfers) reached(member, index uint64) {
-	if r := t.readers[member]; r != nil && index >= r.from.snapshot.GetMetadata().GetIndex() {
-		delete(t.readers, member)
+// and reached says so.
+func (t *transfers) reached(member, index uint64) bool {
+	r := t.readers[member]
+	if r == nil || index < r.from.snapshot.GetMetadata().GetIndex() {
+		return false
 	}
+	delete(t.readers, member)
+	return true
 }
 
 // least is the lowest index of what is offered: the entries after it must stay in
