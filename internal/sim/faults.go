@@ -6,6 +6,8 @@ type faults struct {
 	*run
 	crash, part, pause, clock, image, lie, fill, transfer, leap, rollback, plot, blackout, wipe, flap int64
 
+	ambush bool // elections are lain in wait for
+
 	down int64 // how long a process is down after a crash, at most
 }
 
@@ -34,7 +36,7 @@ func newFaults(r *run) *faults {
 		f.plot = some(0.6, 300*millisecond, second)
 	}
 	f.down = 2 * second
-	if r.chance(0.15) {
+	if r.chance(0.15) || r.hooks.storm {
 		f.storm()
 	}
 	return f
@@ -44,6 +46,10 @@ func newFaults(r *run) *faults {
 func (f *faults) storm() {
 	f.crash, f.flap, f.down = f.between(60, 250)*millisecond, f.between(30, 150)*millisecond, 40*millisecond
 	f.net.loss = 0.3 * f.random.Float64()
+	if f.chance(0.5) {
+		f.crash, f.flap, f.net.loss = f.between(1, 3)*second, 0, 0
+		f.ambush = true
+	}
 }
 
 // begin sets all of them going.
@@ -62,6 +68,9 @@ func (f *faults) begin() {
 	f.every(f.blackout, f.darkness)
 	f.every(f.wipe, f.forget)
 	f.every(f.flap, f.cutOne)
+	if f.ambush {
+		f.lurk()
+	}
 }
 
 func (f *faults) every(d int64, do func()) {
@@ -146,7 +155,7 @@ func (f *faults) forget() {
 // together with the first part cut off from the rest.
 func (f *faults) betray() {
 	n, h := f.fleet.voters(), f.victim()
-	if h == nil || !f.fleet.belongs(h) || f.forgetful(h) >= f.tolerate || !h.rolled && f.fleet.spare() < 1 {
+	if h == nil || !f.fleet.belongs(h) || !f.mayForget(h) {
 		return
 	}
 	first, then := f.sides(h, n-(n/2+1))
@@ -155,7 +164,8 @@ func (f *faults) betray() {
 	f.note("plot", h.number, uint64(len(first)), uint64(len(then)))
 	f.net.cutOff(first, append(then, h))
 	f.after(f.between(800*millisecond, 1500*millisecond), func() {
-		if f.settling || !h.up || f.forgetful(h) >= f.tolerate {
+		if f.settling || !h.up || !f.mayForget(h) {
+			f.net.heal()
 			return
 		}
 		h.crash(true)
@@ -201,6 +211,36 @@ func (f *faults) partition() {
 	}
 	f.note("cut", uint64(len(f.net.cut)))
 	f.after(f.between(200*millisecond, 3*second), f.net.heal)
+}
+
+// lurk waits for a candidate. Some of the others never hear of it; one who votes for it
+// loses its power right after, and is then among those others: it must not vote again.
+func (f *faults) lurk() {
+	if f.settling {
+		return
+	}
+	for _, h := range f.hosts {
+		if h.up && !h.frozen && f.fleet.belongs(h) && h.node.Status().Role == "candidate" {
+			f.trap(h)
+			f.after(f.between(1, 2)*second, f.lurk)
+			return
+		}
+	}
+	f.after(10*millisecond, f.lurk)
+}
+
+func (f *faults) trap(candidate *host) {
+	deaf, rest := f.sides(candidate, f.fleet.voters()/2)
+	if len(rest) == 0 {
+		return
+	}
+	voter := rest[0]
+	f.note("trap", candidate.number, voter.number)
+	f.net.cutOff([]*host{candidate}, deaf)
+	voter.power.limit, voter.power.once = voter.power.steps+3+f.random.IntN(8), false
+	f.down = 20 * millisecond
+	f.after(f.between(10, 150)*millisecond, func() { f.net.cutOff([]*host{candidate}, []*host{voter}) })
+	f.after(f.between(800, 1500)*millisecond, f.net.heal)
 }
 
 // cutOne cuts one link, one way, for a short time.
@@ -261,14 +301,16 @@ func (f *faults) putBack() {
 	f.after(f.between(20*millisecond, second), h.start)
 }
 
-// forgetful counts the members but this one that were rolled back with their anchors.
-func (f *faults) forgetful(but *host) (n int) {
+// mayForget says whether the fleet must bear that this member is rolled back with its
+// anchor: no more are than it tolerates, and it can do without it.
+func (f *faults) mayForget(h *host) bool {
+	forgetful := 0
 	for _, o := range f.hosts {
-		if o.rolled && o != but {
-			n++
+		if o.rolled && o != h {
+			forgetful++
 		}
 	}
-	return n
+	return forgetful < f.tolerate && (h.rolled || f.fleet.spare() >= 1)
 }
 
 // rollBack puts disk and anchor back together, of no more members than tolerated.
@@ -281,7 +323,7 @@ func (f *faults) rollBack() {
 		h.save()
 		return
 	}
-	if f.forgetful(h) >= f.tolerate || !h.rolled && f.fleet.spare() < 1 {
+	if !f.mayForget(h) {
 		return
 	}
 	f.note("roll back", h.number)

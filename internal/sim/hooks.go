@@ -18,6 +18,7 @@ type hooks struct {
 	power     func(*host)        // called when the power of a host goes
 	mute      string             // an invariant that is not looked at
 	lenient   bool               // anchors take any count
+	storm     bool               // every run is one of many elections
 }
 
 func (k *hooks) machine(h *host) inner {

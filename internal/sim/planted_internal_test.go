@@ -69,6 +69,7 @@ func (b *bug) options(t *testing.T, seed uint64, spoilt bool) Options {
 	if spoilt {
 		o.hooks = b.hooks
 	}
+	o.hooks.storm = b.hooks.storm // the same run but for the bug
 	return o
 }
 
