@@ -323,7 +323,7 @@ func (r *recovery) gap(next *segmentHead) error {
 	return &DamagedError{r.end.file, r.end.offset, fmt.Sprintf("batch %d does not follow; the next file begins with %d", r.chain.number+1, next.after.number+1)}
 }
 
-// compare is spec/replication.md §4.3.
+// compare is step 4 of spec/replication.md §4.
 func (r *recovery) compare() error {
 	disk, count := r.chain.number, r.anchor.Counter
 	rollback := func(reason string) error { return &RollbackError{count, disk, reason} }
