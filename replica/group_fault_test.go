@@ -284,6 +284,7 @@ func TestQuorumTime(t *testing.T) {
 				}
 			}
 			liar.clock = max(was, honest.clock)
+			g.tick(5) // until it has told so: or two clocks would be wrong
 		}
 	}
 }
