@@ -194,8 +194,7 @@ func (t *transfers) tick() (gone []uint64) {
 }
 
 // reached says how far a member's log is. From what it fetched on it needs no more,
-// and its place is free for another.
-// and reached says so.
+// and its place is free for another: then it answers true.
 func (t *transfers) reached(member, index uint64) bool {
 	r := t.readers[member]
 	if r == nil || index < r.from.snapshot.GetMetadata().GetIndex() {

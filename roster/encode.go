@@ -22,7 +22,7 @@ var ErrRoster = errors.New("roster: not a roster in its one form")
 // secret. The roster is one that Check accepts.
 func (r *Roster) Encode() []byte {
 	w := wire.Append(nil)
-	r.layout(w)
+	r.Clone().layout(w) // writing sets every field to what it is: others may be reading
 	return w.Written()
 }
 
