@@ -45,6 +45,7 @@ check: ## gofmt, go vet, staticcheck, govulncheck
 unit: ## go test ./..., import policy, sizes and docs included
 	$(NEED_FOR_TESTS)
 	go test -timeout 20m ./...
+	go test -timeout 5m -tags nextversion -run '^(TestMark|TestMixedVersions)$$' ./vaultd/machine ./vaultd
 
 race: ## go test -race on the packages where goroutines meet
 	tools/need gcc gcc libc6-dev
