@@ -43,16 +43,21 @@ type wish struct {
 
 // proposed is what is known of an entry that was given to a node.
 type proposed struct {
-	began    int64
-	answered bool
+	began int64
 }
 
 var errOver = errors.New("sim: the call is over")
 
-// Deadline, Done, Err and Value implement context.Context in virtual time.
+// Deadline implements context.Context: in virtual time, which Err knows.
 func (c *call) Deadline() (time.Time, bool) { return time.Time{}, false }
-func (c *call) Done() <-chan struct{}       { return nil }
-func (c *call) Value(any) any               { return nil }
+
+// Done implements context.Context. Nobody waits for it: everything is one thread.
+func (c *call) Done() <-chan struct{} { return nil }
+
+// Value implements context.Context.
+func (c *call) Value(any) any { return nil }
+
+// Err implements context.Context.
 func (c *call) Err() error {
 	if c.over || c.host.now >= c.deadline {
 		return context.DeadlineExceeded
@@ -218,8 +223,7 @@ func (c *call) wait(w *wish) error {
 	return w.err
 }
 
-// The group as the door sees it.
-
+// Peek implements door.Group, as the methods after it do.
 func (c *call) Peek(f func(*vault.State)) error {
 	m := c.host.machine()
 	if m == nil {
@@ -230,14 +234,17 @@ func (c *call) Peek(f func(*vault.State)) error {
 	return nil
 }
 
+// Read implements door.Group.
 func (c *call) Read(_ context.Context, f func(*vault.State)) error { return c.wait(&wish{read: f}) }
 
+// Propose implements door.Group.
 func (c *call) Propose(_ context.Context, entry []byte) (any, error) {
 	w := &wish{entry: slices.Clone(entry)}
 	err := c.wait(w)
 	return w.effect, err
 }
 
+// Time implements door.Group.
 func (c *call) Time() uint64 { return c.host.hooks.now(c.host) }
 
 // retry is the door's pause between repetitions.

@@ -4,7 +4,6 @@ import (
 	"crypto/ed25519"
 	"fmt"
 
-	"keepsake.example/vault"
 	"keepsake.example/vaultapi"
 )
 
@@ -373,16 +372,4 @@ func (d *device) race() {
 			}
 		})
 	}
-}
-
-// policy draws the limits of a run: few attempts and short waits, so that both end.
-func newPolicy(w *world) vault.Policy {
-	p := vault.Policy{MaxAttempts: uint8(1 + w.random.IntN(5)), CoolDown: uint64(w.between(1, 8)) * 1000, Grace: uint64(w.between(500, 6000)), Insecure: true}
-	for i := range p.MaxAttempts - 1 {
-		p.Waits = append(p.Waits, uint64(i)*uint64(w.between(0, 2))*300)
-	}
-	for i := 1; i < len(p.Waits); i++ {
-		p.Waits[i] = max(p.Waits[i], p.Waits[i-1])
-	}
-	return p
 }

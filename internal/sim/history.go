@@ -80,7 +80,7 @@ func newHistory(r *run) *history {
 const every = 16
 
 // applied is told of each entry that a member applies.
-func (h *history) applied(m *wrapper, entry []byte, effect any, asked bool) {
+func (h *history) applied(m *wrapper, entry []byte, effect any) {
 	h.note("apply", m.who, m.at, sum(entry))
 	if m.at == uint64(len(h.places))+1 {
 		h.places = append(h.places, place{sum: sum(entry)})

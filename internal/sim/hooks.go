@@ -10,15 +10,14 @@ import (
 
 // hooks is where a test spoils a part on purpose. The zero value spoils nothing.
 type hooks struct {
-	wrap      func(*host, inner) inner
-	configure func(*host, *replica.Config)
-	decide    func(*call, *vault.Command) (*vault.Effect, error)
-	time      func(*host) uint64 // instead of the group's time
-	step      func(*host)        // called before a member works
-	power     func(*host)        // called when the power of a host goes
-	mute      string             // an invariant that is not looked at
-	lenient   bool               // anchors take any count
-	storm     bool               // every run is one of many elections
+	wrap    func(*host, inner) inner
+	decide  func(*call, *vault.Command) (*vault.Effect, error)
+	time    func(*host) uint64 // instead of the group's time
+	step    func(*host)        // called before a member works
+	power   func(*host)        // called when the power of a host goes
+	mute    string             // an invariant that is not looked at
+	lenient bool               // anchors take any count
+	storm   bool               // every run is one of many elections
 }
 
 func (k *hooks) machine(h *host) inner {
@@ -27,12 +26,6 @@ func (k *hooks) machine(h *host) inner {
 		m = k.wrap(h, m)
 	}
 	return m
-}
-
-func (k *hooks) config(h *host, c *replica.Config) {
-	if k.configure != nil {
-		k.configure(h, c)
-	}
 }
 
 func (k *hooks) now(h *host) uint64 {

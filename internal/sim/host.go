@@ -62,7 +62,7 @@ func (r *run) newHost(number uint64) *host {
 func (h *host) config() replica.Config {
 	boot := h.boot
 	alive := func() bool { return h.up && h.boot == boot }
-	c := replica.Config{
+	return replica.Config{
 		Anchor: h.counter, Disk: h.disk,
 		NewMachine:      func() replica.Machine { return &wrapper{inner: h.hooks.machine(h), run: h.run, who: h.number} },
 		Clock:           h.clock,
@@ -81,11 +81,7 @@ func (h *host) config() replica.Config {
 			})
 		},
 	}
-	h.hooks.config(h, &c)
-	return c
 }
-
-func (h *host) power_() *power { return h.counter.power }
 
 func (h *host) clock() uint64 { return uint64(max(int64(h.date())+h.skew+h.wrong, 1)) }
 

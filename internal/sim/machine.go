@@ -41,7 +41,7 @@ func (m *wrapper) Apply(entry []byte, asked bool) (any, error) {
 		return nil, err
 	}
 	m.at++
-	m.run.history.applied(m, entry, e, asked)
+	m.run.history.applied(m, entry, e)
 	return &placed{e, m.at}, nil
 }
 

@@ -32,16 +32,16 @@ type bug struct {
 // bugs are those that wrappers can plant; planted_tagged_internal_test.go has those
 // inside packages.
 var bugs = []bug{
-	{name: "an attempt is evaluated before it is committed", hooks: hooks{decide: evaluateFirst}, within: 5},
-	{name: "a repeated attempt is counted again", hooks: hooks{wrap: wrapForgetful}, within: 5},
-	{name: "a change needs no signatures", hooks: hooks{wrap: wrapSigning}, within: 60},
-	{name: "registering again refills", hooks: hooks{wrap: wrapRefilling}, within: 30},
-	{name: "catching up keeps the old state", hooks: hooks{wrap: wrapKeeping}, within: 200},
-	{name: "a group tolerates fewer rolled-back members than it says", hooks: hooks{wrap: wrapIntolerant}, within: 200},
-	{name: "a refusal is answered from the local state", hooks: hooks{decide: answerLocally}, within: 30},
-	{name: "a member's own clock is the vault's", hooks: hooks{time: (*host).clock}, within: 30},
+	{name: "an attempt is evaluated before it is committed", hooks: hooks{decide: evaluateFirst}, within: 50},
+	{name: "a repeated attempt is counted again", hooks: hooks{wrap: wrapForgetful}, within: 50},
+	{name: "a change needs no signatures", hooks: hooks{wrap: wrapSigning}, within: 100},
+	{name: "registering again refills", hooks: hooks{wrap: wrapRefilling}, within: 100},
+	{name: "catching up keeps the old state", hooks: hooks{wrap: wrapKeeping}, within: 300},
+	{name: "a group tolerates fewer rolled-back members than it says", hooks: hooks{wrap: wrapIntolerant}, within: 600},
+	{name: "a refusal is answered from the local state", hooks: hooks{decide: answerLocally}, within: 100},
+	{name: "a member's own clock is the vault's", hooks: hooks{time: (*host).clock}, within: 100},
 	{name: "a member that lost its state is welcomed again", hooks: hooks{wrap: wrapWelcoming}, within: 200},
-	{name: "messages and answers leave before the batch is durable", hooks: hooks{step: keepBefore, power: loseLast}, within: 100},
+	{name: "messages and answers leave before the batch is durable", hooks: hooks{step: keepBefore, power: loseLast}, within: 300},
 }
 
 func TestPlantedBugsAreFound(t *testing.T) {
