@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -333,23 +334,35 @@ func (f *fleet) join(h *host, nonce [32]byte) {
 		case !at.effect.(*machine.Welcome).OK:
 			h.lose()
 		default:
-			f.welcome(h, from)
+			f.welcome(h, from, nonce)
 		}
 	})
 	from.touch()
 }
 
-func (f *fleet) welcome(h, from *host) {
+func (f *fleet) welcome(h, from *host, nonce [32]byte) {
 	if h.counter.founded {
 		return // it was, and the answer to an earlier question comes late
 	}
 	f.note("welcome", h.number, from.number)
+	var err error
 	from.node.Secret(func(secret []byte) {
-		if err := replica.Join(context.Background(), h.config(), h.number, (*[32]byte)(secret)); err != nil {
-			f.fail(unharmed, "member %d cannot join: %v", h.number, err)
-		}
+		err = replica.Join(context.Background(), h.config(), h.number, (*[32]byte)(secret))
 	})
-	h.start()
+	switch {
+	case err == nil:
+		h.start()
+	case errors.Is(err, errPower) || errors.Is(err, errIO): // the machine is switched on again, and goes on
+		h.crash(errors.Is(err, errPower))
+		h.power.gone = false
+		f.after(second, func() {
+			if h.start(); !h.counter.founded {
+				f.join(h, nonce)
+			}
+		})
+	default:
+		f.fail(unharmed, "member %d cannot join: %v", h.number, err)
+	}
 }
 
 // anybody is a member that has a state.
