@@ -253,10 +253,10 @@ func (h *host) save() {
 func (h *host) put(s stored, withAnchor bool) {
 	h.disk.load(s.disk)
 	if withAnchor {
-		power := h.counter.power
+		power, lenient := h.counter.power, h.counter.lenient
 		*h.counter = s.counter
-		h.counter.power = power
-		h.rolled = true
+		h.counter.power, h.counter.lenient = power, lenient
+		h.disk.synced, h.rolled = s.synced, true
 		return
 	}
 	h.tampered = true

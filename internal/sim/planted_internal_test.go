@@ -142,7 +142,7 @@ func answerLocally(c *call, command *vault.Command) (*vault.Effect, error) {
 // keepBefore and loseLast: when the power goes, disk and anchor are as they were
 // before the last step, whose messages and answers are on their way.
 func keepBefore(h *host) {
-	h.images = append(h.images[:0], stored{h.disk.image(), *h.counter, 0})
+	h.images = append(h.images[:0], stored{h.disk.image(), *h.counter, h.disk.synced})
 }
 
 func loseLast(h *host) {
