@@ -46,6 +46,7 @@ var explanations = []command.Explanation{
 	{Is: replica.ErrInUse, Exit: exitBusy, Hint: "is vaultd running already? see: vaultd status"},
 	{Is: anchor.ErrInUse, Exit: exitBusy, Hint: "is vaultd running already? see: vaultd status"},
 	{Is: replica.ErrNewer, Exit: exitNewer, Hint: "run the newer version; it cannot be taken back"},
+	{Is: replica.ErrForgot, Exit: exitRolledBack, Hint: rejoin},
 	{Is: replica.ErrMissing, Exit: command.NotFound, Hint: notHere},
 	{Is: anchor.ErrEmpty, Exit: command.NotFound, Hint: notHere},
 	{Is: replica.ErrExists, Exit: command.Exists, Hint: "choose a new folder; an existing fleet is never founded anew"},

@@ -65,6 +65,7 @@ func TestExitCodes(t *testing.T) {
 		{replica.ErrInUse, exitBusy},
 		{anchor.ErrInUse, exitBusy},
 		{replica.ErrNewer, exitNewer},
+		{fmt.Errorf("%w: %w", vaultd.ErrHalted, replica.ErrForgot), exitRolledBack},
 		{replica.ErrMissing, command.NotFound},
 		{anchor.ErrEmpty, command.NotFound},
 		{anchor.ErrFounded, command.Exists},

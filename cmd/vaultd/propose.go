@@ -63,8 +63,8 @@ The group's secret is given to the key on that card: get it from the machine its
 group begins with the machines of group 0; it is moved by placing new members in it,
 promoting them, and removing the old ones.`,
 			"6 --group 3", roster.Add, groupFlag, fillMember),
-		proposeCommand("promote", "NUMBER", "give a member a vote", `Gives a member a vote. Do it when vaultd status shows no lag: a voter that is far behind
-counts as one that is down until it has caught up.`,
+		proposeCommand("promote", "NUMBER", "give a member a vote", `Gives a member a vote. The fleet refuses it until the member has the records and hardly
+any lag, as vaultd status shows: a voter that is far behind counts as one that is down.`,
 			"6", roster.Promote, groupFlag, fillMember),
 		proposeCommand("demote", "NUMBER", "take a member's vote away", `Takes a member's vote away; it goes on following. Before a machine is taken out of
 service for long, so that the others do not wait for it.`,
@@ -80,12 +80,15 @@ nobody else can answer there.`,
 refused by the fleet, whoever signs it. Records that exist are not changed: the limits
 count for those that are registered from then on.`,
 			"--attempts 8 --cool-down 240h", roster.SetPolicy, policyFlags, fillPolicy),
-		proposeCommand("min-version", "VERSION", "the least version that may take part", `Raises the least version of vaultd that may take part. It only goes up; vaultd status
-shows each member's version. Members that are older stop.`,
+		proposeCommand("min-version", "VERSION", "the least version that may take part", `Raises the least version of vaultd that may take part. It only goes up, and is refused
+while a member is older, as vaultd status shows. An older program does not start then.`,
 			"2", roster.SetMinVersion, nil, fillMinVersion),
 		proposeCommand("tolerate", "NUMBER", "how many members may have lost what they acknowledged", `Says how many voters of a group may have been put back to an older disk without the
 fleet losing anything: more of them must then take part in every step. It only goes up.`,
 			"1", roster.SetTolerate, nil, fillTolerate),
+		proposeCommand("void", "", "change nothing, so that what was given up is void", `Uses up the next serial and changes nothing. A change that was signed and then given up
+could else be submitted later by whoever kept it.`,
+			"--because 'change 7 was a mistake'", roster.Void, nil, func(*options, *roster.Roster, *roster.Change) error { return nil }),
 		proposeCommand("operators", "NAME=KEY...", "other operators, or another quorum", `Replaces the list of operators: all of them, not only the new ones. A quorum of the old
 operators must sign, and a quorum of the new ones, which shows that they have their
 keys: with a list that nobody can sign for, the fleet could never be changed again.`,

@@ -7,9 +7,11 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"keepsake.example/internal/command"
 	"keepsake.example/roster"
+	"keepsake.example/vaultd"
 )
 
 var submitCommand = command.Command[app, options]{
@@ -68,7 +70,10 @@ func (a *app) submit(ctx context.Context, o *options) error {
 // fleet as it stands now.
 func (a *app) refusedChange(ctx context.Context, admin string, c *roster.Change, s *roster.Signed, body string) error {
 	hint := "see: vaultd operator show"
-	if signed, err := get(ctx, "GET", admin, "/roster"); err == nil {
+	if strings.Contains(body, "refused ("+string(vaultd.Behind)+")") {
+		// The leader's own rule, of which the roster knows nothing.
+		hint = "wait until vaultd status shows the member active and without lag, and submit the same change again"
+	} else if signed, err := get(ctx, "GET", admin, "/roster"); err == nil {
 		if r, err := openRoster(signed, c.Fleet); err != nil {
 			hint = "another fleet answers at " + admin + " than the one that was signed for"
 		} else {
