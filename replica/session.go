@@ -284,7 +284,7 @@ func (s *sessions) learn(h header, p *peerSession) (err error) {
 
 func (s *sessions) openSealed(h header, message []byte) (opened, error) {
 	p := s.peers[h.from]
-	if bootID(message[wireHead:]) != s.boot || p == nil || p.boot != h.boot {
+	if bootID(message[wireHead:]) != s.boot || p == nil || p.boot != h.boot || p.removed {
 		return s.stranger(h, p)
 	}
 	head := message[:sealedHead]
@@ -322,15 +322,16 @@ func (s *sessions) tick() { clear(s.greeted) }
 // no answer any more; its number is never given to another.
 func (s *sessions) drop(member uint64) {
 	if p, err := s.peer(member); err == nil {
-		*p = peerSession{removed: true}
+		p.removed = true
 	}
 }
 
-// admit takes a member that was dropped for a new one: its machine comes back to
-// this group, with another run.
+// admit takes a member back that was dropped. What is known of its run stays: if neither
+// side was started anew meanwhile, the keys are the same, and a counter that began again would
+// be a nonce used twice, and an empty window would take old messages again.
 func (s *sessions) admit(member uint64) {
-	if p := s.peers[member]; p != nil && p.removed {
-		delete(s.peers, member)
+	if p := s.peers[member]; p != nil {
+		p.removed = false
 	}
 }
 

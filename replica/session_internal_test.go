@@ -423,6 +423,27 @@ func TestDroppedMember(t *testing.T) {
 	w.want(nil, errForeign, errCrowd)
 }
 
+// A member that comes back in the same run goes on where it was: what it said before is
+// not taken again, and nothing is sealed for it under a nonce that was used.
+func TestMemberThatComesBack(t *testing.T) {
+	w := newWire(t, 1, 2)
+	w.meet(1, 2)
+	heard, before := w.send(1, 2, 1), w.send(2, 1, 2)
+	w.deliver(2, heard)
+	w.want([]string{"2<1:1"})
+	w.members[2].drop(1)
+	w.members[2].admit(1)
+	w.deliver(2, heard)
+	w.want(nil, errReplay)
+	after := w.send(2, 1, 3)
+	if after[1] != wireSealed || bytes.Equal(before[:sealedHead], after[:sealedHead]) {
+		t.Error("the same header twice")
+	}
+	w.deliver(2, w.send(1, 2, 4))
+	w.deliver(1, after)
+	w.want([]string{"2<1:4", "1<2:3"})
+}
+
 // No two messages are sealed under one key and nonce, whoever starts again when.
 func TestNoNonceTwice(t *testing.T) {
 	w := newWire(t, 1, 2)
