@@ -20,7 +20,7 @@ func fleetScaleOf(quick bool) fleetScale {
 	if quick {
 		return fleetScale{people: 500, seconds: 2, clients: 64, outages: 2, accounts: 100_000}
 	}
-	return fleetScale{people: 5000, seconds: 15, clients: 64, outages: 20, accounts: 10_000_000}
+	return fleetScale{people: 3000, seconds: 10, clients: 64, outages: 15, accounts: 10_000_000}
 }
 
 // fleetResult is what was found of fleets.
