@@ -4,7 +4,7 @@
 SHELL    := bash
 # Nothing is skipped under make: what cannot run fails, and says what it needs (internal/mounttest).
 export KEEPSAKE_TEST_EVERYTHING := 1
-FUZZTIME ?= 20s
+FUZZTIME ?= 10s
 SEEDS    ?= 10000
 FIRST    ?= 1
 # Pinned in tools/go.mod, a module of its own, so that the product's go.mod stays small.
@@ -59,7 +59,7 @@ sim: ## the whole fleet in one thread: make sim SEEDS=n FIRST=seed (10,000 from 
 sim-planted: ## bugs planted on purpose, each of which the simulator must find; writes the table in bench/sim.md
 	go test -tags planted -run '^TestPlantedBugsAreFound$$' -timeout 20m ./internal/sim -args -table $(CURDIR)/bench/sim.md
 
-fuzz: ## each fuzz target for FUZZTIME (20s)
+fuzz: ## each fuzz target for FUZZTIME (10s)
 	tools/fuzz
 
 stats: ## sizes of functions and files against the budgets
