@@ -60,7 +60,7 @@ var rules = []policy.Rule{
 	{Dir: "fleet", Local: []string{"sealed"}, Tests: []string{"vectors/..."}, Why: "what a client pins, read on its own"},
 	{
 		Dir:      "password",
-		Local:    []string{"key", "oprf", "sealed", "vaultapi"},
+		Local:    []string{"key", "oprf", "oprf/p256", "sealed", "vaultapi"},
 		External: []string{"golang.org/x/crypto/argon2", "golang.org/x/text/secure/precis", "github.com/ccojocar/zxcvbn-go/..."},
 		Tests:    []string{"vectors/...", "github.com/gtank/ristretto255"},
 		Never:    []string{"client", "backup", "cmd/..."},
@@ -72,10 +72,12 @@ var rules = []policy.Rule{
 	{Dir: "vault/cells", Std: pure, Why: "the vault's memory knows nothing of what is in it"},
 	{Dir: "vault", Std: pure, Local: []string{"oprf", "vaultapi", "vault/cells", "internal/wire"}, Tests: []string{"vectors/..."}, Why: "the state machine has no I/O, clock, randomness or goroutines"},
 	{Dir: "anchor", Why: "the counter knows nothing of what it guards"},
-	{Dir: "anchor/software", Local: []string{"anchor", "internal/durable"}, Why: "the counter knows nothing of what it guards"},
-	{Dir: "anchor/tpm", Planned: true, Local: []string{"anchor"}, External: []string{"github.com/google/go-tpm/..."}, Why: "the counter knows nothing of what it guards"},
-	{Dir: "anchor/pkcs11", Planned: true, Local: []string{"anchor"}, External: []string{"github.com/miekg/pkcs11"}, Why: "the counter knows nothing of what it guards"},
-	{Dir: "anchor/anchortest", Local: []string{"anchor"}, Why: "the counter knows nothing of what it guards"},
+	{Dir: "oprf/p256", Planned: true, External: []string{"filippo.io/nistec", "filippo.io/bigmod"}, Tests: []string{"vectors/..."}, Why: "one protocol, read on its own"},
+	{Dir: "anchor/ledger", Planned: true, Local: []string{"anchor", "internal/durable"}, Tests: []string{"anchor/software"}, Why: "spreads one counter over groups and knows nothing of what they count"},
+	{Dir: "anchor/software", Local: []string{"anchor", "internal/durable", "oprf/p256"}, Why: "the counter knows nothing of what it guards"},
+	{Dir: "anchor/tpm", Planned: true, Local: []string{"anchor", "internal/durable", "oprf/p256"}, External: []string{"github.com/google/go-tpm/..."}, Why: "the counter knows nothing of what it guards"},
+	{Dir: "anchor/pkcs11", Planned: true, Local: []string{"anchor", "internal/durable", "oprf/p256"}, External: []string{"github.com/miekg/pkcs11"}, Why: "the counter knows nothing of what it guards"},
+	{Dir: "anchor/anchortest", Local: []string{"anchor", "oprf/p256"}, Why: "the counter knows nothing of what it guards"},
 	{
 		Dir:      "replica",
 		Local:    []string{"anchor", "internal/durable", "internal/planted"},
@@ -91,7 +93,7 @@ var rules = []policy.Rule{
 	{Dir: "vaultd/machine", Local: []string{"replica", "roster", "vault", "vaultapi"}, Tests: []string{"oprf"}, Never: outsideVault, Why: "what a replica of the vault drives: the records and who keeps them"},
 	{
 		Dir:      "vaultd",
-		Local:    []string{"anchor", "fleet", "oprf", "peer", "replica", "roster", "sealed", "token", "vault", "vaultapi", "vaultd/door", "vaultd/machine"},
+		Local:    []string{"anchor", "fleet", "oprf", "oprf/p256", "peer", "replica", "roster", "sealed", "token", "vault", "vaultapi", "vaultd/door", "vaultd/machine"},
 		External: []string{"github.com/prometheus/client_golang/...", "golang.org/x/sys/..."},
 		Tests:    []string{"anchor/software"},
 		Never:    outsideVault,
@@ -99,7 +101,7 @@ var rules = []policy.Rule{
 	},
 	{
 		Dir:      "cmd/vaultd",
-		Local:    []string{"vaultd", "roster", "peer", "anchor/software", "fleet", "replica", "anchor", "sealed", "token", "internal/command", "internal/durable"},
+		Local:    []string{"vaultd", "roster", "peer", "anchor/software", "anchor/ledger", "anchor/tpm", "anchor/pkcs11", "fleet", "replica", "anchor", "sealed", "token", "internal/command", "internal/durable"},
 		External: []string{"github.com/BurntSushi/toml"},
 		Tests:    []string{"github.com/rogpeppe/go-internal/..."},
 		Never:    outsideVault,
