@@ -17,6 +17,10 @@ import (
 type Config struct {
 	Dir    string          // of the replica; made by Found
 	Anchor anchor.Anchor   // the one it was founded on; the caller closes it after Close
+	// Device is this machine's hardware, of which Anchor and GroupAnchor are ledgers; nil for
+	// anchors in folders of their own. It has the machine's key and the fleet's; the caller
+	// closes it after Close.
+	Device anchor.Device
 	Tokens *token.Verifier // whose tokens say whose account a request is about; the audience is the vault's
 	Limits Limits          // zero fields take DefaultLimits, but for Quantum
 

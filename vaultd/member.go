@@ -27,17 +27,20 @@ const (
 var errKeys = errors.New("vaultd: not the keys of a member in their one form")
 
 // Keys are what a machine of the fleet is known by: an identity key for its links,
-// Ed25519, and a sealing key that group secrets are sealed to, HPKE with ML-KEM-768
-// and X25519. Who has them and the machine's network is that member, but has no
-// record: those are under the anchor's key. They print as one fixed word.
+// Ed25519, and a sealing key that group secrets are sealed to: HPKE with ML-KEM-768
+// and X25519, or, where the machine has a device (NewDeviceKeys), with ML-KEM-768 and
+// a P-256 key that does not leave that device. Who has them and the machine's network
+// is that member, but has no record: those are under the anchor's key. They print as
+// one fixed word.
 type Keys struct {
 	held func() *memberKeys // a function is what printers cannot look into
 }
 
 type memberKeys struct {
 	identity ed25519.PrivateKey
-	seed     [seedSize]byte
+	seed     []byte // of the sealing key, or, with a device, of its half outside
 	sealing  hpke.PrivateKey
+	box      []byte // the seeds as the device sealed them; nil without one
 }
 
 // NewKeys draws the keys of a new member.
@@ -49,44 +52,57 @@ func NewKeys() (*Keys, error) {
 }
 
 func newKeys(both *[2 * seedSize]byte) (*Keys, error) {
-	k := &memberKeys{identity: ed25519.NewKeyFromSeed(both[:seedSize]), seed: [seedSize]byte(both[seedSize:])}
+	k := &memberKeys{identity: ed25519.NewKeyFromSeed(both[:seedSize]), seed: bytes.Clone(both[seedSize:])}
 	var err error
-	if k.sealing, err = hpke.MLKEM768X25519().NewPrivateKey(k.seed[:]); err != nil {
+	if k.sealing, err = hpke.MLKEM768X25519().NewPrivateKey(k.seed); err != nil {
 		return nil, fmt.Errorf("making a sealing key: %w", err)
 	}
 	return &Keys{func() *memberKeys { return k }}, nil
 }
 
 // Encode returns a PEM file, for the caller to write where only the vault's user
-// reads it, and to clear.
+// reads it, and to clear. With a device it says nothing to who does not have that.
 func (k *Keys) Encode() []byte {
 	m := k.held()
+	if m.box != nil {
+		return pem.EncodeToMemory(&pem.Block{Type: sealedKeysType, Bytes: append([]byte{keysVersion}, m.box...)})
+	}
 	b := append([]byte{keysVersion}, m.identity.Seed()...)
-	b = append(b, m.seed[:]...)
+	b = append(b, m.seed...)
 	defer clear(b)
 	return pem.EncodeToMemory(&pem.Block{Type: keysType, Bytes: b})
 }
 
-// DecodeKeys reads the file of Encode.
+// DecodeKeys reads the file of Encode of keys that are under no device.
 func DecodeKeys(file []byte) (*Keys, error) {
-	block, rest := pem.Decode(file)
-	if block == nil || block.Type != keysType || len(block.Headers) != 0 || len(bytes.TrimSpace(rest)) != 0 {
+	b, err := decodeKeysFile(file, keysType)
+	defer clear(b)
+	if err != nil || len(b) != 2*seedSize {
 		return nil, errKeys
 	}
-	defer clear(block.Bytes)
-	if len(block.Bytes) != 1+2*seedSize || block.Bytes[0] != keysVersion {
-		return nil, errKeys
-	}
-	both := [2 * seedSize]byte(block.Bytes[1:])
+	both := [2 * seedSize]byte(b)
 	defer clear(both[:])
 	return newKeys(&both)
+}
+
+// decodeKeysFile returns what is in a PEM file of a type, without its version.
+func decodeKeysFile(file []byte, kind string) ([]byte, error) {
+	block, rest := pem.Decode(file)
+	if block == nil || block.Type != kind || len(block.Headers) != 0 || len(bytes.TrimSpace(rest)) != 0 {
+		return nil, errKeys
+	}
+	if len(block.Bytes) == 0 || block.Bytes[0] != keysVersion {
+		clear(block.Bytes)
+		return nil, errKeys
+	}
+	return block.Bytes[1:], nil
 }
 
 // Wipe overwrites the keys, as far as Go lets one.
 func (k *Keys) Wipe() {
 	m := k.held()
 	clear(m.identity)
-	clear(m.seed[:])
+	clear(m.seed)
 }
 
 // String returns a fixed word, never the keys.
@@ -111,7 +127,7 @@ type Card struct {
 	Name, DataCenter string   // of people's choice; see roster.Member
 	Address          string   // host:port at which the other members reach it
 	Identity         [32]byte // Ed25519 public key
-	Sealing          []byte   // HPKE public key, roster.SealingSize bytes
+	Sealing          []byte   // HPKE public key; its length says of which KEM
 }
 
 // Card returns the card of the machine that has the keys.
@@ -161,7 +177,7 @@ func ParseCard(text string) (Card, error) {
 	}
 	c.Identity = [32]byte(id)
 	c.Sealing, err = base64.StdEncoding.DecodeString(sealing)
-	if _, bad := hpke.MLKEM768X25519().NewPublicKey(c.Sealing); err != nil || bad != nil || c.Text() != text {
+	if _, bad := sealingKey(c.Sealing); err != nil || bad != nil || c.Text() != text {
 		return Card{}, errCard
 	}
 	return c, nil

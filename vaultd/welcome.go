@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
-	"crypto/hpke"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -89,11 +88,7 @@ func secretInfo(id [32]byte, group uint32, to uint64, nonce *[32]byte) []byte {
 
 // newWelcome seals a group's secret to a member.
 func newWelcome(r *roster.Roster, group uint32, to roster.Member, nonce [32]byte, secret []byte) (*welcome, error) {
-	key, err := hpke.MLKEM768X25519().NewPublicKey(to.Sealing)
-	if err != nil {
-		return nil, fmt.Errorf("reading the sealing key of member %d: %w", to.Number, err)
-	}
-	box, err := hpke.Seal(key, hpke.HKDFSHA256(), hpke.AES256GCM(), secretInfo(r.Fleet, group, to.Number, &nonce), secret)
+	box, err := sealTo(to, secretInfo(r.Fleet, group, to.Number, &nonce), secret)
 	if err != nil {
 		return nil, fmt.Errorf("sealing the secret of group %d: %w", group, err)
 	}
@@ -125,7 +120,7 @@ func openWelcome(signed []byte, pinned sealed.FleetID, q *question, k *Keys) (*[
 	if err != nil || r.Fleet != pinned {
 		return nil, nil, errors.Join(errWelcome, err)
 	}
-	secret, err := hpke.Open(k.held().sealing, hpke.HKDFSHA256(), hpke.AES256GCM(), secretInfo(pinned, q.group, q.self, &q.nonce), rest[:n])
+	secret, err := k.open(secretInfo(pinned, q.group, q.self, &q.nonce), rest[:n])
 	if err != nil || len(secret) != 32 {
 		return nil, nil, errWelcome
 	}
