@@ -15,8 +15,8 @@ import (
 
 // Config says what to serve and within which limits.
 type Config struct {
-	Dir    string          // of the replica; made by Found
-	Anchor anchor.Anchor   // the one it was founded on; the caller closes it after Close
+	Dir    string        // of the replica; made by Found
+	Anchor anchor.Anchor // the one it was founded on; the caller closes it after Close
 	// Device is this machine's hardware, of which Anchor and GroupAnchor are ledgers; nil for
 	// anchors in folders of their own. It has the machine's key and the fleet's; the caller
 	// closes it after Close.
