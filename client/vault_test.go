@@ -722,7 +722,7 @@ func TestAttemptsLookAlike(t *testing.T) {
 		t.Fatal(err)
 	}
 	total := func() (n int) {
-		for kind := vaultapi.Propose; kind <= vaultapi.Cancel; kind++ {
+		for kind := vaultapi.Propose; kind <= vaultapi.LastType; kind++ {
 			n += p.server.Asked(kind)
 		}
 		return n

@@ -16,7 +16,8 @@ type Answer struct {
 }
 
 // AnswerBody is what an answer says beyond the numbers: [*Evaluation],
-// [*History], [*StatusReport] or [*Destruction], or nil.
+// [*History], [*StatusReport], [*Hardened], [*HardenedEvaluation] or
+// [*Destruction], or nil.
 type AnswerBody interface {
 	append(b []byte) []byte
 	read(r *reader)
@@ -30,6 +31,17 @@ type Evaluation struct {
 	Evaluated [32]byte // Z
 	Proof     [64]byte
 	Envelope  []byte // C, 1 to MaxEnvelope bytes
+}
+
+// Hardened answers a Harden. No proof comes with it: devices make none.
+type Hardened struct {
+	Evaluated2 [PointSize]byte // h·B2
+}
+
+// HardenedEvaluation answers a HardenedAttempt.
+type HardenedEvaluation struct {
+	Evaluation
+	Evaluated2 [PointSize]byte // h·B2
 }
 
 // History answers a Prove: the attempts since the last success before this one,
@@ -113,6 +125,10 @@ func newAnswerBody(to Type, code Code) AnswerBody {
 		return new(History)
 	case to == Status:
 		return new(StatusReport)
+	case to == Harden:
+		return new(Hardened)
+	case to == HardenedAttempt:
+		return new(HardenedEvaluation)
 	}
 	return nil
 }
@@ -156,6 +172,19 @@ func (e *Evaluation) check() error {
 		return fmt.Errorf("%w: envelope of %d bytes", ErrFormat, len(e.Envelope))
 	}
 	return nil
+}
+
+func (h *Hardened) append(b []byte) []byte { return append(b, h.Evaluated2[:]...) }
+func (h *Hardened) read(r *reader)         { r.fill(h.Evaluated2[:]) }
+func (*Hardened) check() error             { return nil }
+
+func (e *HardenedEvaluation) append(b []byte) []byte {
+	return append(e.Evaluation.append(b), e.Evaluated2[:]...)
+}
+
+func (e *HardenedEvaluation) read(r *reader) {
+	e.Evaluation.read(r)
+	r.fill(e.Evaluated2[:])
 }
 
 func (h *History) append(b []byte) []byte { return appendPast(b, h.Past) }

@@ -3,6 +3,7 @@ package vaultapi
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 )
 
 // Body is what one type of request says. The implementations are those of this
@@ -58,6 +59,27 @@ type StatusBody struct{}
 type CancelBody struct {
 	Record ID // of the pending change
 	Authority
+}
+
+// HardenBody asks for one evaluation under the fleet's key alone (suite 2), for a
+// registration or a new password. It spends no attempt: it is about no record.
+type HardenBody struct {
+	Blinded2 [PointSize]byte // B2; whether it is a point is for package p256 to say
+}
+
+// HardenedAttemptBody spends one attempt and asks for one evaluation under the
+// record's key and one under the fleet's.
+type HardenedAttemptBody struct {
+	Attempt  ID
+	Blinded  [32]byte        // B, as in an AttemptBody
+	Blinded2 [PointSize]byte // B2; whether it is a point is for package p256 to say
+}
+
+// Question returns c, the hash of B and B2: what the vault remembers of the attempt,
+// and what [ProveMessage] takes, in the place of an Attempt's B. The same attempt id
+// with another B or B2 is another question.
+func (a *HardenedAttemptBody) Question() [32]byte {
+	return sha256.Sum256(slices.Concat([]byte("keepsake hardened attempt"), []byte{Version}, a.Blinded[:], a.Blinded2[:]))
 }
 
 // Authority is who allows a change: a signature by a key of the live record.
@@ -126,6 +148,10 @@ func newBody(t Type) Body {
 		return new(StatusBody)
 	case Cancel:
 		return new(CancelBody)
+	case Harden:
+		return new(HardenBody)
+	case HardenedAttempt:
+		return new(HardenedAttemptBody)
 	}
 	panic("vaultapi: internal error: body of an unknown type")
 }
@@ -158,6 +184,12 @@ func (*StatusBody) Type() Type { return Status }
 
 // Type returns Cancel.
 func (*CancelBody) Type() Type { return Cancel }
+
+// Type returns Harden.
+func (*HardenBody) Type() Type { return Harden }
+
+// Type returns HardenedAttempt.
+func (*HardenedAttemptBody) Type() Type { return HardenedAttempt }
 
 func (p *ProposeBody) append(b []byte) []byte {
 	b = append(append(b, p.Record[:]...), p.Limit)
@@ -246,6 +278,22 @@ func (c *CancelBody) check() error {
 	}
 	return c.Authority.check()
 }
+
+func (h *HardenBody) append(b []byte) []byte { return append(b, h.Blinded2[:]...) }
+func (h *HardenBody) read(r *reader)         { r.fill(h.Blinded2[:]) }
+func (*HardenBody) check() error             { return nil }
+
+func (a *HardenedAttemptBody) append(b []byte) []byte {
+	return append(append(append(b, a.Attempt[:]...), a.Blinded[:]...), a.Blinded2[:]...)
+}
+
+func (a *HardenedAttemptBody) read(r *reader) {
+	r.fill(a.Attempt[:])
+	r.fill(a.Blinded[:])
+	r.fill(a.Blinded2[:])
+}
+
+func (*HardenedAttemptBody) check() error { return nil }
 
 func (a *Authority) append(b []byte) []byte {
 	return append(append(b, byte(a.Kind)), a.Signature[:]...)

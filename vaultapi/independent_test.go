@@ -27,12 +27,16 @@ var (
 		5: "delete record:16 kind:0-2 authority:64",
 		6: "status",
 		7: "cancel record:16 kind:1-2 authority:64",
+		8: "harden blinded2:33",
+		9: "hardened-attempt attempt:16 blinded:32 blinded2:33",
 	}
 	codes        = []string{"ok", "wait", "destroyed", "none", "conflict", "unauthorised", "unsupported", "busy"}
 	answerTables = map[string]string{
-		"attempt": "record:16 attempt:16 evaluated:32 proof:64 envelope:*1536",
-		"prove":   "past:past",
-		"status":  "record:16 registered:time last-success:time pending:0-2 pending-record:16 ripens:time past:past",
+		"attempt":          "record:16 attempt:16 evaluated:32 proof:64 envelope:*1536",
+		"hardened-attempt": "record:16 attempt:16 evaluated:32 proof:64 envelope:*1536 evaluated2:33",
+		"harden":           "evaluated2:33",
+		"prove":            "past:past",
+		"status":           "record:16 registered:time last-success:time pending:0-2 pending-record:16 ripens:time past:past",
 	}
 	pendings = []string{"none", "replacement", "deletion"}
 )
@@ -133,7 +137,7 @@ func refRequest(b []byte) (f fields, layer string) {
 
 // refAnswer decodes an answer, or names the layer that refuses it.
 func refAnswer(to string, b []byte) (f fields, layer string) {
-	if len(b) < 2 || len(b) > 1686 {
+	if len(b) < 2 || len(b) > 1719 {
 		return nil, "format"
 	}
 	if b[0] != 1 {
@@ -197,6 +201,10 @@ func describeRequest(r *vaultapi.Request) fields {
 		authority(b.Record, b.Authority)
 	case *vaultapi.AttemptBody:
 		f["attempt"], f["blinded"] = b.Attempt.String(), hex.EncodeToString(b.Blinded[:])
+	case *vaultapi.HardenBody:
+		f["blinded2"] = hex.EncodeToString(b.Blinded2[:])
+	case *vaultapi.HardenedAttemptBody:
+		f["attempt"], f["blinded"], f["blinded2"] = b.Attempt.String(), hex.EncodeToString(b.Blinded[:]), hex.EncodeToString(b.Blinded2[:])
 	case *vaultapi.ProveBody:
 		f["attempt"], f["proof-signature"], f["device"] = b.Attempt.String(), hex.EncodeToString(b.Signature[:]), hex.EncodeToString(b.Device[:])
 	case *vaultapi.DeleteBody:
@@ -215,8 +223,12 @@ func describeAnswer(to vaultapi.Type, a *vaultapi.Answer) fields {
 	}
 	switch b := a.Body.(type) {
 	case *vaultapi.Evaluation:
-		f["record"], f["attempt"], f["evaluated"] = b.Record.String(), b.Attempt.String(), hex.EncodeToString(b.Evaluated[:])
-		f["proof"], f["envelope"] = hex.EncodeToString(b.Proof[:]), hex.EncodeToString(b.Envelope)
+		describeEvaluation(f, b)
+	case *vaultapi.HardenedEvaluation:
+		describeEvaluation(f, &b.Evaluation)
+		f["evaluated2"] = hex.EncodeToString(b.Evaluated2[:])
+	case *vaultapi.Hardened:
+		f["evaluated2"] = hex.EncodeToString(b.Evaluated2[:])
 	case *vaultapi.History:
 		f["past"] = describePast(b.Past)
 	case *vaultapi.StatusReport:
@@ -227,6 +239,11 @@ func describeAnswer(to vaultapi.Type, a *vaultapi.Answer) fields {
 		f["when"] = fmt.Sprint(b.When)
 	}
 	return f
+}
+
+func describeEvaluation(f fields, e *vaultapi.Evaluation) {
+	f["record"], f["attempt"], f["evaluated"] = e.Record.String(), e.Attempt.String(), hex.EncodeToString(e.Evaluated[:])
+	f["proof"], f["envelope"] = hex.EncodeToString(e.Proof[:]), hex.EncodeToString(e.Envelope)
 }
 
 func describePast(past []vaultapi.Past) string {

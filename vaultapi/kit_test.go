@@ -26,6 +26,8 @@ func fill16(b byte) vaultapi.ID { return vaultapi.ID(bytes.Repeat([]byte{b}, 16)
 func fill32(b byte) [32]byte    { return [32]byte(bytes.Repeat([]byte{b}, 32)) }
 func fill64(b byte) [64]byte    { return [64]byte(bytes.Repeat([]byte{b}, 64)) }
 
+func point(b byte) [33]byte { return [33]byte(bytes.Repeat([]byte{b}, 33)) }
+
 func keyOf(b byte) ed25519.PrivateKey { return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{b}, 32)) }
 
 func secretOf(b byte) vaultapi.Secret {
@@ -56,6 +58,8 @@ func bodies() []vaultapi.Body {
 		&vaultapi.DeleteBody{Record: fill16(1), Authority: by(vaultapi.ByDevice)},
 		&vaultapi.StatusBody{},
 		&vaultapi.CancelBody{Record: fill16(9), Authority: by(vaultapi.ByDevice)},
+		&vaultapi.HardenBody{Blinded2: point(2)},
+		&vaultapi.HardenedAttemptBody{Attempt: fill16(5), Blinded: fill32(6), Blinded2: point(3)},
 	}
 }
 
@@ -89,6 +93,8 @@ func outcomes() []outcome {
 		ok(vaultapi.Status, &vaultapi.StatusReport{Record: fill16(1), Registered: now - 9, LastSuccess: now - 8, Past: past}),
 		ok(vaultapi.Status, &vaultapi.StatusReport{Record: fill16(1), Registered: now - 9, Pending: vaultapi.PendingReplacement, PendingRecord: fill16(2), Ripens: now + 9}),
 		ok(vaultapi.Status, &vaultapi.StatusReport{Record: fill16(1), Registered: now - 9, Pending: vaultapi.PendingDeletion, PendingRecord: fill16(1), Ripens: now + 9}),
+		ok(vaultapi.HardenedAttempt, &vaultapi.HardenedEvaluation{Evaluation: vaultapi.Evaluation{Record: fill16(1), Attempt: fill16(5), Envelope: []byte("envelope")}, Evaluated2: point(2)}),
+		{vaultapi.Harden, vaultapi.Answer{Time: now, Body: &vaultapi.Hardened{Evaluated2: point(3)}}},
 		{vaultapi.Attempt, vaultapi.Answer{Code: vaultapi.Wait, Left: 6, Limit: 10, Time: now, Next: now + 1}},
 		{vaultapi.Attempt, vaultapi.Answer{Code: vaultapi.Destroyed, Limit: 10, Time: now, Body: &vaultapi.Destruction{When: now - 1}}},
 		{vaultapi.Status, vaultapi.Answer{Code: vaultapi.None, Time: now}},

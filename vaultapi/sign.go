@@ -29,10 +29,11 @@ func ConfirmMessage(fleet [32]byte, account Account, live ID, proposal [32]byte)
 	return signed(Confirm, fleet, account, live, proposal[:])
 }
 
-// ProveMessage is what the unlock key signs: this attempt, with this blinded
-// element, and the device key that it enrols (zeros: none).
-func ProveMessage(fleet [32]byte, account Account, live, attempt ID, blinded, device [32]byte) []byte {
-	return signed(Prove, fleet, account, live, attempt[:], blinded[:], device[:])
+// ProveMessage is what the unlock key signs: this attempt, with this question, and
+// the device key that it enrols (zeros: none). The question is an Attempt's B, or
+// [HardenedAttemptBody.Question].
+func ProveMessage(fleet [32]byte, account Account, live, attempt ID, question, device [32]byte) []byte {
+	return signed(Prove, fleet, account, live, attempt[:], question[:], device[:])
 }
 
 // DeleteMessage is what a key of the live record signs to destroy it.

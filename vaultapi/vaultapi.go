@@ -42,10 +42,12 @@ const (
 	MaxName     = 255       // an issuer or a subject, at least 1
 	MaxTime     = 1<<43 - 1 // milliseconds: the year 2248, under 2^63 nanoseconds
 
+	PointSize = 33 // a point of P-256, SEC 1 compressed
+
 	// MaxRequest is a bound Propose with the longest token and envelope, MaxAnswer
-	// the answer to an Attempt with the longest envelope.
+	// the answer to a HardenedAttempt with the longest envelope.
 	MaxRequest = 2 + 2 + MaxToken + 1 + 96 + 16 + 1 + 3*32 + 2 + MaxEnvelope // 5848
-	MaxAnswer  = 20 + 16 + 16 + 32 + 64 + 2 + MaxEnvelope                    // 1686
+	MaxAnswer  = 20 + 16 + 16 + 32 + 64 + 2 + MaxEnvelope + PointSize        // 1719
 )
 
 var (
@@ -78,11 +80,19 @@ const (
 	Delete
 	Status
 	Cancel
+	Harden          // suite 2: a vault without it answers Unsupported
+	HardenedAttempt // the same
 )
 
-var typeNames = [...]string{Propose: "propose", Confirm: "confirm", Attempt: "attempt", Prove: "prove", Delete: "delete", Status: "status", Cancel: "cancel"}
+// LastType is the last known type: types are Propose to LastType.
+const LastType = HardenedAttempt
 
-func (t Type) known() bool { return Propose <= t && t <= Cancel }
+var typeNames = [...]string{
+	Propose: "propose", Confirm: "confirm", Attempt: "attempt", Prove: "prove", Delete: "delete", Status: "status", Cancel: "cancel",
+	Harden: "harden", HardenedAttempt: "hardened-attempt",
+}
+
+func (t Type) known() bool { return Propose <= t && t <= LastType }
 
 // String returns the type's name in lower case.
 func (t Type) String() string {

@@ -37,14 +37,14 @@ func TestOtherType(t *testing.T) {
 	if _, err := vaultapi.DecodeBody(0, nil); !errors.Is(err, vaultapi.ErrUnsupported) {
 		t.Errorf("body of type 0: %v", err)
 	}
-	if _, err := vaultapi.DecodeBody(8, nil); !errors.Is(err, vaultapi.ErrUnsupported) {
-		t.Errorf("body of type 8: %v", err)
+	if _, err := vaultapi.DecodeBody(10, nil); !errors.Is(err, vaultapi.ErrUnsupported) {
+		t.Errorf("body of type 10: %v", err)
 	}
 	for _, o := range outcomes() {
 		b := must(o.answer.Encode())
-		for to := vaultapi.Type(0); to < 9; to++ {
+		for to := vaultapi.Type(0); to <= vaultapi.LastType+1; to++ {
 			a, err := vaultapi.DecodeAnswer(to, b)
-			same := to == o.to || to > 0 && to < 8 && o.answer.Code != vaultapi.OK
+			same := to == o.to || to > 0 && to <= vaultapi.LastType && o.answer.Code != vaultapi.OK
 			if o.answer.Code == vaultapi.OK && o.answer.Body == nil {
 				same = to == vaultapi.Propose || to == vaultapi.Confirm || to == vaultapi.Delete || to == vaultapi.Cancel
 			}
@@ -66,7 +66,7 @@ func TestSizes(t *testing.T) {
 	if n := len(must(r.Encode())); n != vaultapi.MaxRequest || n > 7037 {
 		t.Errorf("longest request has %d bytes", n)
 	}
-	a := vaultapi.Answer{Body: &vaultapi.Evaluation{Envelope: body.Envelope}}
+	a := vaultapi.Answer{Body: &vaultapi.HardenedEvaluation{Evaluation: vaultapi.Evaluation{Envelope: body.Envelope}}}
 	if n := len(must(a.Encode())); n != vaultapi.MaxAnswer || n > 4046 {
 		t.Errorf("longest answer has %d bytes", n)
 	}
@@ -134,6 +134,7 @@ func TestEncodeAnswerRefuses(t *testing.T) {
 		"destroyed at the end":   {Code: vaultapi.Destroyed, Body: &vaultapi.Destruction{When: over}},
 		"no envelope":            {Body: &vaultapi.Evaluation{}},
 		"long envelope":          {Body: &vaultapi.Evaluation{Envelope: make([]byte, vaultapi.MaxEnvelope+1)}},
+		"hardened, no envelope":  {Body: &vaultapi.HardenedEvaluation{}},
 		"long history":           history(make([]vaultapi.Past, vaultapi.MaxHistory+1)...),
 		"history out of order":   history(vaultapi.Past{Time: 2}, vaultapi.Past{Time: 1}),
 		"history at the end":     history(vaultapi.Past{Time: over}),
@@ -267,7 +268,7 @@ func TestRegressionLimitWithoutCap(t *testing.T) {
 // Names are words of the specification, and unknown values say what they are.
 func TestNames(t *testing.T) {
 	for want, v := range map[string]fmt.Stringer{
-		"propose": vaultapi.Propose, "cancel": vaultapi.Cancel, "type 0": vaultapi.Type(0), "type 8": vaultapi.Type(8),
+		"propose": vaultapi.Propose, "cancel": vaultapi.Cancel, "hardened-attempt": vaultapi.HardenedAttempt, "type 0": vaultapi.Type(0), "type 10": vaultapi.Type(10),
 		"ok": vaultapi.OK, "busy": vaultapi.Busy, "code 8": vaultapi.Code(8),
 		"none": vaultapi.NoPending, "deletion": vaultapi.PendingDeletion, "pending kind 3": vaultapi.PendingKind(3),
 		"01010101010101010101010101010101": fill16(1),

@@ -21,7 +21,8 @@ var layers = map[string]error{
 // TestVectors runs vectors/vaultapi, whose names are listed in spec/vault-protocol.md §5.
 func TestVectors(t *testing.T) {
 	run := map[string]func(*testing.T, *vectors.Vector){
-		"decoded": vectorDecoded, "refused": vectorRefused, "account": vectorAccount, "digest": vectorDigest, "signed": vectorSigned,
+		"decoded": vectorDecoded, "refused": vectorRefused, "account": vectorAccount, "digest": vectorDigest, "question": vectorQuestion,
+		"signed": vectorSigned,
 	}
 	ran := map[string]bool{}
 	for _, v := range vectorFiles(t) {
@@ -49,7 +50,7 @@ func TestVectorsComplete(t *testing.T) {
 			seen[f.Name+" "+f.Value] = true
 		}
 	}
-	for typ := vaultapi.Propose; typ <= vaultapi.Cancel; typ++ {
+	for typ := vaultapi.Propose; typ <= vaultapi.LastType; typ++ {
 		for _, want := range []string{"name ", "to "} {
 			if !seen[want+typ.String()] {
 				t.Errorf("no vector says %q", want+typ.String())
@@ -85,7 +86,7 @@ func get(t *testing.T, v *vectors.Vector, name string) []byte {
 // vectorType is the request type that a vector's "to" or "name" line says.
 func vectorType(t *testing.T, v *vectors.Vector, name string) vaultapi.Type {
 	t.Helper()
-	for typ := vaultapi.Propose; typ <= vaultapi.Cancel; typ++ {
+	for typ := vaultapi.Propose; typ <= vaultapi.LastType; typ++ {
 		if typ.String() == field(t, v, name) {
 			return typ
 		}
@@ -200,6 +201,12 @@ func vectorDigest(t *testing.T, v *vectors.Vector) {
 	body := must(vaultapi.DecodeBody(vaultapi.Propose, v.Body))
 	digest := body.(*vaultapi.ProposeBody).Digest()
 	is(t, "digest", digest[:], get(t, v, "digest"))
+}
+
+func vectorQuestion(t *testing.T, v *vectors.Vector) {
+	body := must(vaultapi.DecodeBody(vaultapi.HardenedAttempt, v.Body))
+	question := body.(*vaultapi.HardenedAttemptBody).Question()
+	is(t, "question", question[:], get(t, v, "question"))
 }
 
 func vectorSigned(t *testing.T, v *vectors.Vector) {
