@@ -15,6 +15,12 @@ const maxTyped = 256
 // confirm has a person type want, after having read what stands above. With yes nothing is
 // asked; without a person to ask it is refused.
 func (a *app) confirm(yes bool, question, want string) error {
+	return a.confirmWith(yes, question, want, want)
+}
+
+// confirmWith is confirm with a description of what is to be typed, where that is to
+// be read elsewhere.
+func (a *app) confirmWith(yes bool, question, description, want string) error {
 	if yes {
 		return nil
 	}
@@ -22,7 +28,7 @@ func (a *app) confirm(yes bool, question, want string) error {
 	if a.in == nil {
 		return nobody
 	}
-	fmt.Fprintf(a.Err, "%s\ntype %s to go on: ", question, want)
+	fmt.Fprintf(a.Err, "%s\ntype %s to go on: ", question, description)
 	line, err := bufio.NewReader(io.LimitReader(a.in, maxTyped)).ReadString('\n')
 	if err != nil && err != io.EOF {
 		return fmt.Errorf("reading the answer: %w", err)

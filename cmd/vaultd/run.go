@@ -32,6 +32,7 @@ type options struct {
 	yes      bool
 	proposal proposal
 	to       uint
+	ceremony staging
 }
 
 const rootHelp = `vaultd is one replica of a Backup Key Vault. It keeps, sealed, what turns a
@@ -47,10 +48,10 @@ To begin:
 var program = command.Program[app, options]{
 	Name: "vaultd", Help: rootHelp, Exits: exits, Explain: explain, JSON: true, Flags: command.Columns,
 	Commands: slices.Concat([]command.Command[app, options]{
-		initCommand, joinCommand, serveCommand, statusCommand, transferCommand, drainCommand, replaceCommand, bundleCommand, checkpointCommand,
+		initCommand, ceremonyCommand, joinCommand, serveCommand, statusCommand, transferCommand, drainCommand, replaceCommand, bundleCommand, checkpointCommand,
 		keygenCommand, showCommand,
-	}, proposeCommands(), []command.Command[app, options]{signCommand, submitCommand}),
-	Groups:    map[string]string{"operator": operatorGroup, "operator propose": proposeGroup},
+	}, proposeCommands(), []command.Command[app, options]{signCommand, submitCommand, transcriptSignCommand, transcriptVerifyCommand}),
+	Groups:    map[string]string{"operator": operatorGroup, "operator propose": proposeGroup, "transcript": transcriptGroup},
 	Arguments: func(o *options, args []string) { o.args = args },
 }
 
