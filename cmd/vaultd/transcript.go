@@ -109,7 +109,7 @@ var transcriptVerifyCommand = command.Command[app, options]{
 it, and, with --bundle, that the fleet whose bundle it is is the one that was founded.
 Several copies can be given: their signatures are put together. Exits with 14 when
 something is missing or does not agree.`,
-	Example: `  vaultd transcript verify transcript.alice transcript.bob transcript.carol --bundle bundle`,
+	Example: `  vaultd transcript verify transcript.alice transcript.bob --bundle bundle`,
 	Flags: func(f *flag.FlagSet, o *options) {
 		f.StringVar(&o.inspect, "bundle", "", "`FILE` with a bundle of the fleet, as clients fetch it")
 		f.StringVar(&o.out, "out", "", "`FILE` to write the transcript with all signatures to")
