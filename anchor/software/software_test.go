@@ -35,6 +35,19 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+func TestDeviceConformance(t *testing.T) {
+	root, custodian := t.TempDir(), secret("the custodian's")
+	anchortest.RunDevice(t, func(t *testing.T, name string) anchor.Device {
+		dir := filepath.Join(root, name)
+		if err := software.Prepare(dir, custodian); err != nil && !errors.Is(err, anchor.ErrFounded) {
+			t.Fatal(err)
+		}
+		return must(software.OpenDevice(dir))
+	}, custodian)
+}
+
+func secret(text string) *anchor.Secret { return must(anchor.NewSecret([]byte(text))) }
+
 func state(n uint64) anchor.State { return anchor.State{Counter: n, Head: [32]byte{byte(n), 7}} }
 
 func keyOf(b byte) *anchor.Key { return anchor.KeyFromBytes([32]byte(bytes.Repeat([]byte{b}, 32))) }
@@ -177,9 +190,49 @@ func TestModes(t *testing.T) {
 
 // What it says of itself leaves no hope.
 func TestDescribe(t *testing.T) {
-	d := must(software.Open(t.TempDir())).Describe()
-	if !d.Insecure || !strings.HasPrefix(d.Protects, "nothing") {
-		t.Errorf("%+v", d)
+	dir := t.TempDir()
+	check(t, software.Prepare(dir, secret("s")))
+	for _, a := range []anchor.Anchor{must(software.Open(t.TempDir())), must(software.OpenDevice(dir))} {
+		if d := a.Describe(); !d.Insecure || !strings.HasPrefix(d.Protects, "nothing") {
+			t.Errorf("%+v", d)
+		}
+	}
+}
+
+// A device that was not made is not there; one that is there is not made again.
+func TestDeviceAbsent(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "device")
+	if _, err := software.OpenDevice(dir); !errors.Is(err, anchor.ErrAbsent) {
+		t.Errorf("opened nothing: %v", err)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("opening nothing left a folder")
+	}
+	check(t, software.Prepare(dir, secret("one")))
+	if err := software.Prepare(dir, secret("two")); !errors.Is(err, anchor.ErrFounded) {
+		t.Errorf("prepared twice: %v", err)
+	}
+	d := must(software.OpenDevice(dir))
+	defer d.Close()
+	if _, err := d.MakeFleetKey(t.Context(), secret("two")); !errors.Is(err, anchor.ErrCustodian) {
+		t.Errorf("the second custodian is let in: %v", err)
+	}
+}
+
+// Files of another form are no device.
+func TestDeviceMangled(t *testing.T) {
+	dir := t.TempDir()
+	check(t, software.Prepare(dir, secret("one")))
+	path := filepath.Join(dir, "device")
+	whole := must(os.ReadFile(path))
+	for n := range len(whole) + 1 {
+		bad := append(bytes.Clone(whole[:n]), 'x')
+		check(t, os.WriteFile(path, bad, 0o600))
+		if d, err := software.OpenDevice(dir); err == nil && n != len(whole)-1 {
+			t.Errorf("opened with %d bytes of its file", n)
+		} else if err == nil {
+			d.Close()
+		}
 	}
 }
 
