@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -29,8 +29,8 @@ func (a *app) confirmWith(yes bool, question, description, want string) error {
 		return nobody
 	}
 	fmt.Fprintf(a.Err, "%s\ntype %s to go on: ", question, description)
-	line, err := bufio.NewReader(io.LimitReader(a.in, maxTyped)).ReadString('\n')
-	if err != nil && err != io.EOF {
+	line, err := readLine(a.in)
+	if err != nil {
 		return fmt.Errorf("reading the answer: %w", err)
 	}
 	if line == "" {
@@ -41,4 +41,25 @@ func (a *app) confirmWith(yes bool, question, description, want string) error {
 		return command.Fail(command.Failed, "not confirmed; nothing was done", "")
 	}
 	return nil
+}
+
+// readLine reads no further than the line's end: what is typed ahead is for the next question.
+func readLine(in io.Reader) (string, error) {
+	var line []byte
+	var b [1]byte
+	for len(line) < maxTyped {
+		n, err := in.Read(b[:])
+		if n == 1 {
+			if line = append(line, b[0]); b[0] == '\n' {
+				break
+			}
+		}
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			return "", err
+		}
+	}
+	return string(line), nil
 }
