@@ -91,8 +91,9 @@ func AddBase(b [PointSize]byte) ([PointSize]byte, error) {
 }
 
 // Recover returns h·blinded from x1 = x(h·blinded), x2 = x(h·AddBase(blinded)) and
-// public = h·G. It refuses coordinates that no h with this public key gives:
-// a device with another key, or one that computes wrongly.
+// public = h·G. It refuses coordinates of two points that do not differ by public:
+// so a device with another key is found out, and one that computes wrongly. That
+// the first is the answer to blinded it cannot see.
 //
 // The two points with x1 are Z and -Z, and x(Z+H) = x(-Z+H) only if 2·Z or 2·H is
 // neutral, which in a group of odd order they are not: so x2 tells them apart.

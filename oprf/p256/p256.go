@@ -13,7 +13,7 @@
 // A TPM returns whole points. ECDH by PKCS#11 returns the x coordinate alone, and
 // a point is got back from two of them: x(h·B), and x(h·(B+G)) with [AddBase].
 // [Recover] finds the y that fits both and the fleet's public key, and refuses
-// answers that fit none, so that a device with another key is found out.
+// answers that fit neither, so that a device with another key is found out.
 //
 // # Secrets
 //
