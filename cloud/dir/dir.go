@@ -239,6 +239,8 @@ func (s *Store) Get(ctx context.Context, name string, offset, length int64) (io.
 	return r, nil
 }
 
+var errReplaced = fmt.Errorf("%w: it was replaced while being opened", cloud.ErrNotExist)
+
 // openObject opens the regular file called leaf. Looking before opening keeps
 // a pipe from blocking us for ever; comparing afterwards keeps a symbolic
 // link slipped in between from being followed.
@@ -248,6 +250,9 @@ func (s *Store) openObject(folder *os.Root, leaf string) (*os.File, int64, error
 		return nil, 0, err
 	}
 	file, err := folder.Open(leaf)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, 0, errReplaced // by links, and back, and again: the one that is there now is not followed
+	}
 	if err != nil {
 		return nil, 0, s.absent(err)
 	}
@@ -258,7 +263,7 @@ func (s *Store) openObject(folder *os.Root, leaf string) (*os.File, int64, error
 	}
 	if !os.SameFile(before, after) {
 		file.Close()
-		return nil, 0, fmt.Errorf("%w: it was replaced while being opened", cloud.ErrNotExist)
+		return nil, 0, errReplaced
 	}
 	return file, after.Size(), nil
 }
