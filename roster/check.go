@@ -66,11 +66,14 @@ func (m *Member) check() error {
 		return fmt.Errorf("member %d", m.Number)
 	case !isName(m.Name) || !isName(m.DataCenter):
 		return fmt.Errorf("member %d: names have 1 to %d of a-z, 0-9, dot and dash", m.Number, MaxName)
-	case len(m.Sealing) != SealingSize:
+	case len(m.Sealing) != SealingSize && !m.inDevice():
 		return fmt.Errorf("member %d: sealing key of %d bytes", m.Number, len(m.Sealing))
 	}
 	return checkAddress(m.Address)
 }
+
+// inDevice reports whether the machine's sealing key is in hardware.
+func (m *Member) inDevice() bool { return len(m.Sealing) == DeviceSealingSize }
 
 func (o *Policy) check() error {
 	switch {

@@ -1,8 +1,10 @@
 package roster
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"keepsake.example/internal/wire"
 )
@@ -10,9 +12,8 @@ import (
 const (
 	// MaxRoster is the longest encoding of a roster in bytes. One with every limit
 	// reached has under 400 KiB.
-	MaxRoster = 512 << 10
-	// rosterName begins it; its last byte is the version.
-	rosterName = "keepsake roster\x01"
+	MaxRoster  = 512 << 10
+	rosterName = "keepsake roster" // the version of the form follows
 )
 
 // ErrRoster is bytes that are not a roster in its one form.
@@ -33,8 +34,8 @@ func Decode(b []byte) (*Roster, error) {
 		return nil, fmt.Errorf("%w: %d bytes", ErrRoster, len(b))
 	}
 	r, w := new(Roster), wire.Read(b)
-	r.layout(w)
-	if !w.Done() {
+	form := r.layout(w)
+	if !w.Done() || form != r.Form() {
 		return nil, ErrRoster
 	}
 	if err := r.Check(); err != nil {
@@ -43,9 +44,25 @@ func Decode(b []byte) (*Roster, error) {
 	return r, nil
 }
 
-func (r *Roster) layout(w *wire.Codec) {
+// Form returns the lowest version of the program that reads the roster's encoding: 2
+// with a key of the second suite, or with a machine whose sealing key is in hardware,
+// else 1. So a roster of version 1 keeps its bytes.
+func (r *Roster) Form() uint8 {
+	if r.Hardened() || slices.ContainsFunc(r.Members, func(m Member) bool { return m.inDevice() }) {
+		return 2
+	}
+	return 1
+}
+
+// layout returns the version of the form.
+func (r *Roster) layout(w *wire.Codec) (form uint8) {
+	form = r.Form()
 	w.Constant(rosterName)
+	w.U8(&form)
 	w.Bytes(r.Fleet[:])
+	if form > 1 {
+		w.Bytes(r.Hardening[:])
+	}
 	w.U32(&r.Groups)
 	w.U64(&r.Serial)
 	w.Bytes(r.Last[:])
@@ -58,8 +75,9 @@ func (r *Roster) layout(w *wire.Codec) {
 	w.U32(&r.MinVersion)
 	r.Policy.layoutWire(w)
 	w.U64(&r.Highest)
-	wire.List(w, &r.Members, MaxMembers, func(m *Member) { m.layoutWire(w) })
+	wire.List(w, &r.Members, MaxMembers, func(m *Member) { m.layoutWire(w, form) })
 	wire.List(w, &r.Placement, MaxGroups-1, func(p *Place) { p.layoutWire(w) })
+	return form
 }
 
 func (o *Policy) layoutWire(w *wire.Codec) {
@@ -70,13 +88,18 @@ func (o *Policy) layoutWire(w *wire.Codec) {
 	w.Flag(&o.Insecure)
 }
 
-func (m *Member) layoutWire(w *wire.Codec) {
+func (m *Member) layoutWire(w *wire.Codec, form uint8) {
 	w.U64(&m.Number)
 	w.Flag(&m.Learner)
 	w.Text(&m.Name, 1, MaxName)
 	w.Text(&m.DataCenter, 1, MaxName)
 	w.Text(&m.Address, 1, MaxAddress)
 	w.Bytes(m.Identity[:])
+	if form > 1 {
+		w.Counted(&m.Sealing, SealingSize, DeviceSealingSize)
+		m.Sealing = bytes.Clone(m.Sealing)
+		return
+	}
 	if w.Reading() {
 		m.Sealing = make([]byte, SealingSize)
 	}

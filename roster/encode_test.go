@@ -161,7 +161,7 @@ func TestMangledRoster(t *testing.T) {
 // FuzzDecodeRoster fuzzes rosters in a short form, in which a sealing key is one byte
 // that is repeated: the fuzzer would lose itself in 1216 bytes of it.
 func FuzzDecodeRoster(f *testing.F) {
-	for _, r := range []*roster.Roster{founded(1), founded(3)} {
+	for _, r := range []*roster.Roster{founded(1), founded(3), hardened(1)} {
 		b := r.Encode()
 		for i := range r.Members {
 			b = bytes.Replace(b, r.Members[i].Sealing, []byte{0xee, byte(i)}, 1)

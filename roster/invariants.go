@@ -13,6 +13,8 @@ func (r *Roster) Check() error {
 		return refuse(OutOfRange, "", "%d groups, must be a power of two up to %d", r.Groups, MaxGroups)
 	case r.Serial == 0 && r.Last != [32]byte{}:
 		return refuse(OutOfRange, "", "a last change before the first")
+	case r.Hardened() && r.Hardening[0]&^1 != 2: // the rest the device compares
+		return refuse(OutOfRange, "", "a public key of the second suite that is not compressed")
 	case r.Highest > MaxNumber:
 		return refuse(OutOfRange, "", "a member number over %d", uint64(MaxNumber))
 	case len(r.Members) > MaxMembers:

@@ -34,6 +34,11 @@ const (
 	MaxAddress   = 90        // bytes of host:port
 	MaxReason    = 80        // bytes of what stands after "because: "
 	SealingSize  = 1216      // bytes of an HPKE public key, ML-KEM-768 and X25519
+	PointSize    = 33        // bytes of a point of P-256, SEC 1 compressed
+
+	// DeviceSealingSize is the size in bytes of an HPKE public key of ML-KEM-768 and
+	// P-256, whose P-256 half is in a machine's hardware.
+	DeviceSealingSize = 1249
 )
 
 // Member is a machine of the fleet. Its number is the same in every group, and no
@@ -44,7 +49,7 @@ type Member struct {
 	DataCenter string
 	Address    string   // host:port at which the others reach it, unique
 	Identity   [32]byte // Ed25519 public key of its links, unique
-	Sealing    []byte   // HPKE public key that the group secret is sealed to, SealingSize bytes
+	Sealing    []byte   // HPKE public key that the group secret is sealed to, SealingSize or DeviceSealingSize bytes
 	Learner    bool     // it has the log and no vote
 }
 
@@ -80,9 +85,12 @@ type Place struct {
 // Roster is who belongs to the fleet. Its zero value is none: a founder fills one
 // in and lets [Roster.Check] look at it.
 type Roster struct {
-	Fleet  [32]byte // the fleet id, spec/vault-protocol.md §7
-	Groups uint32   // how many, a power of two up to MaxGroups; as founded, for good
-	Serial uint64   // of the last change, from 0
+	Fleet [32]byte // the fleet id, spec/vault-protocol.md §7
+	// Hardening is H = h·G, the public key of the fleet's second suite
+	// (spec/vault-protocol.md §3.7); zeros for a fleet without; as founded, for good.
+	Hardening [PointSize]byte
+	Groups    uint32 // how many, a power of two up to MaxGroups; as founded, for good
+	Serial    uint64 // of the last change, from 0
 	// Last is the SHA-256 of the last change's text; zeros before the first.
 	Last       [32]byte
 	Operators  []Operator // by name
@@ -123,6 +131,9 @@ func (r *Roster) Member(number uint64) (Member, bool) {
 	}
 	return Member{}, false
 }
+
+// Hardened reports whether the fleet has a key of the second suite.
+func (r *Roster) Hardened() bool { return r.Hardening != [PointSize]byte{} }
 
 // Next returns a change of the next serial, for the caller to fill in.
 func (r *Roster) Next(kind Kind) *Change {

@@ -3,6 +3,7 @@ package roster
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -11,7 +12,10 @@ const MaxText = 4096
 
 const (
 	title = "keepsake fleet change v1"
-	// sealingLine is how many bytes of a sealing key a line shows: 32 lines of it.
+	// titleDevice begins a change that adds a machine whose sealing key is in hardware.
+	titleDevice = "keepsake fleet change v2"
+	// sealingLine is how many bytes of a sealing key a line shows: 32 lines of it, and a
+	// shorter one of a key in hardware.
 	sealingLine = 38
 )
 
@@ -50,7 +54,8 @@ func ParseChange(text string) (*Change, error) {
 // layout goes through the lines of a change in their one order, and writes each or
 // reads it, so that what is written and what is read cannot come apart.
 func (c *Change) layout(p *page) {
-	p.say(title)
+	device := c.addsDevice()
+	p.title(&device)
 	p.say("fleet %", &c.Fleet)
 	p.say("serial %", &c.Serial)
 	count := uint8(len(c.Operators))
@@ -59,7 +64,7 @@ func (c *Change) layout(p *page) {
 	switch c.Kind {
 	case Add:
 		if c.Group == 0 {
-			c.Member.layout(p)
+			c.Member.layout(p, device)
 		}
 	case SetAddress:
 		p.say("address %", &c.Member.Address)
@@ -70,6 +75,23 @@ func (c *Change) layout(p *page) {
 		for i := range c.Operators {
 			p.say("operator % %", &c.Operators[i].Name, &c.Operators[i].Key)
 		}
+	}
+	p.bad = p.bad || device != c.addsDevice()
+}
+
+// addsDevice reports whether the change adds a machine whose sealing key is in
+// hardware: only a program of version 2 reads that.
+func (c *Change) addsDevice() bool { return c.Kind == Add && c.Group == 0 && c.Member.inDevice() }
+
+// title is the first line.
+func (p *page) title(device *bool) {
+	switch {
+	case p.reading && p.next(titleDevice):
+		*device = true
+	case !p.reading && *device:
+		p.say(titleDevice)
+	default:
+		p.say(title)
 	}
 }
 
@@ -113,17 +135,24 @@ type action struct {
 	fields []any
 }
 
-func (m *Member) layout(p *page) {
+func (m *Member) layout(p *page, device bool) {
 	p.say("name %", &m.Name)
 	p.say("data-center %", &m.DataCenter)
 	p.say("address %", &m.Address)
 	p.say("identity %", &m.Identity)
 	if p.reading {
-		m.Sealing, m.Learner = make([]byte, SealingSize), true
+		m.Sealing, m.Learner = make([]byte, sealingSize(device)), true
 	}
-	for at := 0; at < SealingSize; at += sealingLine {
-		p.say("sealing %", m.Sealing[at:at+sealingLine])
+	for line := range slices.Chunk(m.Sealing, sealingLine) {
+		p.say("sealing %", line)
 	}
+}
+
+func sealingSize(device bool) int {
+	if device {
+		return DeviceSealingSize
+	}
+	return SealingSize
 }
 
 func (o *Policy) layout(p *page) {

@@ -153,7 +153,7 @@ func vectorRoster(t *testing.T, v *vectors.Vector) error {
 		t.Errorf("written as %x", r.Encode())
 	}
 	hasFields(t, v, map[string]any{
-		"serial": r.Serial, "members": len(r.Members), "operators": len(r.Operators), "quorum": r.Quorum, "highest": r.Highest,
+		"serial": r.Serial, "members": len(r.Members), "operators": len(r.Operators), "quorum": r.Quorum, "highest": r.Highest, "hardening": hex.EncodeToString(r.Hardening[:]),
 		"in-1": strings.Trim(strings.ReplaceAll(fmt.Sprint(numbers(r, 1)), " ", ","), "[]"),
 	})
 	return nil

@@ -75,11 +75,17 @@ type HardenedAttemptBody struct {
 	Blinded2 [PointSize]byte // B2; whether it is a point is for package p256 to say
 }
 
-// Question returns c, the hash of B and B2: what the vault remembers of the attempt,
+// Question returns c, a hash of B and B2: what the vault remembers of the attempt,
 // and what [ProveMessage] takes, in the place of an Attempt's B. The same attempt id
 // with another B or B2 is another question.
+//
+// Its highest bit is set, so that it is never the encoding of an element (RFC 9496,
+// §4.3.1). One hash in sixteen would be one, and an Attempt with that for its B would
+// pass for the repetition of this, and have a second element evaluated for nothing.
 func (a *HardenedAttemptBody) Question() [32]byte {
-	return sha256.Sum256(slices.Concat([]byte("keepsake hardened attempt"), []byte{Version}, a.Blinded[:], a.Blinded2[:]))
+	c := sha256.Sum256(slices.Concat([]byte("keepsake hardened attempt"), []byte{Version}, a.Blinded[:], a.Blinded2[:]))
+	c[31] |= 0x80
+	return c
 }
 
 // Authority is who allows a change: a signature by a key of the live record.

@@ -106,11 +106,14 @@ func (m *Machine) Apply(entry []byte, asked bool) (any, error) {
 		return nil, m.unread(entry, err)
 	}
 	defer Wipe(c)
+	if m.Needs(entry, false) == replica.Unknown {
+		return nil, m.unread(entry, nil)
+	}
 	if c.Kind == vault.Genesis && !m.founds(c) {
 		return nil, errOrder
 	}
 	c.Unasked = !asked
-	if c.Kind == vault.Restrict || m.elsewhere(c) {
+	if c.Kind == vault.Restrict || m.elsewhere(c) || m.unhardened(c) {
 		// The policy is the operators' (Change). And a proposer may have another idea of the
 		// groups: a record in two of them would have two counts of guesses.
 		return &vault.Effect{Answer: vaultapi.Answer{Code: vaultapi.Unsupported}}, nil
@@ -127,6 +130,13 @@ func (m *Machine) Apply(entry []byte, asked bool) (any, error) {
 
 func (m *Machine) elsewhere(c *vault.Command) bool {
 	return c.Kind == vault.Request && m.roster.Groups > 1 && Group(m.state.Name(c.Account), m.roster.Groups) != m.group
+}
+
+// unhardened reports whether a command is for a key of the second suite, which the fleet
+// does not have: nothing would evaluate what the attempt is spent for.
+func (m *Machine) unhardened(c *vault.Command) bool {
+	_, hardened := c.Body.(*vaultapi.HardenedAttemptBody)
+	return hardened && !m.roster.Hardened()
 }
 
 // found takes the first entry.
@@ -193,7 +203,7 @@ func (m *Machine) Change(signed []byte) (any, error) {
 	if m.roster == nil {
 		return nil, errOrder
 	}
-	if roster.Newer(signed) {
+	if m.Needs(signed, true) == replica.Unknown {
 		return nil, fmt.Errorf("%w (a change of the fleet)", replica.ErrNewer)
 	}
 	s, err := roster.DecodeSigned(signed)

@@ -42,7 +42,7 @@ func (p *picture) WriteTo(w io.Writer) (int64, error) {
 
 // Checkpoint takes a picture.
 func (m *Machine) Checkpoint() replica.Checkpoint {
-	head := append([]byte(label), m.next.version(), byte(m.group>>8), byte(m.group))
+	head := append([]byte(label), m.form(), byte(m.group>>8), byte(m.group))
 	head = m.next.append(head)
 	head = counted(head, m.roster.Encode())
 	head = binary.BigEndian.AppendUint16(head, uint16(len(m.welcomed)))
@@ -56,6 +56,9 @@ func (m *Machine) Checkpoint() replica.Checkpoint {
 	head = binary.BigEndian.AppendUint32(head, crc32.Checksum(head, castagnoli))
 	return &picture{head, m.state.Checkpoint()}
 }
+
+// form is the lowest version that can say what is in the state.
+func (m *Machine) form() byte { return max(m.roster.Form(), m.next.version()) }
 
 func counted(b, part []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(b, uint32(len(part))), part...)
@@ -84,7 +87,8 @@ func (m *Machine) Restore(r io.Reader) error {
 func (m *Machine) restoreHead(r io.Reader) (err error) {
 	sum := crc32.New(castagnoli)
 	head := io.TeeReader(r, sum)
-	if err := m.restoreTitle(head); err != nil {
+	form, err := m.restoreTitle(head)
+	if err != nil {
 		return err
 	}
 	encoded, err := part(head, maxRoster)
@@ -102,26 +106,26 @@ func (m *Machine) restoreHead(r io.Reader) (err error) {
 	}
 	want := sum.Sum32()
 	var tail [4]byte
-	if _, err := io.ReadFull(r, tail[:]); err != nil || binary.BigEndian.Uint32(tail[:]) != want {
+	if _, err := io.ReadFull(r, tail[:]); err != nil || form != m.form() || binary.BigEndian.Uint32(tail[:]) != want {
 		return errors.Join(errPicture, err)
 	}
 	return m.enough()
 }
 
-// restoreTitle reads whose picture it is, and of which version.
-func (m *Machine) restoreTitle(r io.Reader) error {
+// restoreTitle reads whose picture it is, and returns of which version.
+func (m *Machine) restoreTitle(r io.Reader) (form byte, err error) {
 	got := make([]byte, len(label)+3)
 	if _, err := io.ReadFull(r, got); err != nil || !bytes.HasPrefix(got, []byte(label)) {
-		return errors.Join(errPicture, err)
+		return 0, errors.Join(errPicture, err)
 	}
-	version := got[len(label)]
-	if version == 0 || uint32(binary.BigEndian.Uint16(got[len(label)+1:])) != m.group {
-		return errPicture
+	form = got[len(label)]
+	if form == 0 || uint32(binary.BigEndian.Uint16(got[len(label)+1:])) != m.group {
+		return 0, errPicture
 	}
-	if uint32(version) > m.version {
-		return fmt.Errorf("%w (a picture of version %d)", replica.ErrNewer, version)
+	if uint32(form) > m.version {
+		return 0, fmt.Errorf("%w (a picture of version %d)", replica.ErrNewer, form)
 	}
-	return m.next.read(r, version)
+	return form, m.next.read(r, form)
 }
 
 func readWelcomed(r io.Reader) (list []welcomed, err error) {

@@ -64,13 +64,13 @@ func (m *Machine) Needs(entry []byte, change bool) uint32 {
 	needs := uint32(replica.Unknown)
 	switch {
 	case change:
-		if !roster.Newer(entry) {
-			needs = 1
+		if v := roster.Version(entry); v != 0 {
+			needs = v
 		}
-	case bytes.HasPrefix(entry, []byte(welcomeLabel)), isCommand(entry):
+	case bytes.HasPrefix(entry, []byte(welcomeLabel)):
 		needs = 1
 	default:
-		needs = needsNext(entry)
+		needs = min(needsCommand(entry), needsNext(entry))
 	}
 	if needs > m.version {
 		return replica.Unknown
@@ -78,18 +78,21 @@ func (m *Machine) Needs(entry []byte, change bool) uint32 {
 	return needs
 }
 
-// isCommand reports, by the first bytes, whether an entry is a command of the vault
-// as version 1 has them.
-func isCommand(entry []byte) bool {
-	if len(entry) < 2 || entry[0] != 1 {
-		return false
+// needsCommand is Needs of a command of the vault, by its first bytes.
+func needsCommand(entry []byte) uint32 {
+	if len(entry) < 2 || entry[0] != 1 || vault.Kind(entry[1]) > vault.Restrict {
+		return replica.Unknown
 	}
-	switch kind := vault.Kind(entry[1]); kind {
-	case vault.Request:
-		return len(entry) <= typeAt || entry[typeAt] <= byte(vaultapi.Cancel)
-	default:
-		return kind <= vault.Restrict
+	if vault.Kind(entry[1]) != vault.Request || len(entry) <= typeAt {
+		return 1
 	}
+	switch t := vaultapi.Type(entry[typeAt]); {
+	case t <= vaultapi.Cancel:
+		return 1
+	case t == vaultapi.HardenedAttempt:
+		return 2
+	}
+	return replica.Unknown
 }
 
 // unread is why an entry cannot be applied that is no command: it is of a newer
