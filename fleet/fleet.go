@@ -3,13 +3,14 @@
 // seals to and of the policy that limits guesses. spec/vault-protocol.md §7 is
 // the exact format. In bytes:
 //
-//	16  "keepsake bundle", version 1
+//	16  "keepsake bundle", version 1 or 2
 //	 8  serial                            8  issued
 //	32  identity public key               1  number of channel keys
 //	 n × 1232  not before 8 | not after 8 | public key 1216
 //	 1  largest attempt limit m           1  number of waits, m − 1
 //	 (m−1) × 8  waits
 //	 8  cool-down                         8  grace                  1  flags
+//	33  fleet key, in version 2 and no other
 //	64  Ed25519 signature over a label, the version and all before
 //
 // The id comes with the application or from the operator, never from the relay.
@@ -31,11 +32,15 @@ import (
 	"fmt"
 	"strings"
 
+	"keepsake.example/oprf/p256"
 	"keepsake.example/sealed"
 )
 
-// Version is the version of the bundle, its sixteenth byte.
-const Version = 1
+// The version of the bundle is its sixteenth byte.
+const (
+	Version         = 1 // of a fleet without a fleet key
+	VersionHardened = 2 // of a fleet with one
+)
 
 // Limits, spec/vault-protocol.md §7.1.
 const (
@@ -110,7 +115,15 @@ type Bundle struct {
 	Identity ed25519.PublicKey
 	Keys     []ChannelKey // 1 to MaxKeys, no two alike
 	Policy   Policy
+
+	// FleetKey is H = h·G, the public half of the key that the fleet's hardware holds
+	// (spec/vault-protocol.md §3.7): a point of P-256, SEC 1 compressed. Zeros if the
+	// fleet has none.
+	FleetKey [p256.PointSize]byte
 }
+
+// Hardened reports whether the fleet has a key in its hardware.
+func (b *Bundle) Hardened() bool { return b.FleetKey != [p256.PointSize]byte{} }
 
 // Follows returns nil if the bundle may be used by a client that has seen a bundle
 // of this serial and digest, and ErrStale otherwise. A client that has seen none
@@ -157,6 +170,11 @@ func (b *Bundle) check() error {
 	}
 	if err := b.Policy.Check(); err != nil {
 		return fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	if b.Hardened() {
+		if err := p256.Check(b.FleetKey); err != nil {
+			return fmt.Errorf("%w: fleet key: %w", ErrFormat, err)
+		}
 	}
 	return nil
 }

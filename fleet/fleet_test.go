@@ -14,7 +14,12 @@ import (
 
 // spec §7.1: every truncation, a byte more, and every single changed byte is refused.
 func TestMangleBundle(t *testing.T) {
-	data := must(bundle().Sign(identity))
+	mangle(t, must(bundle().Sign(identity)))
+	mangle(t, must(hardened().Sign(identity)))
+}
+
+func mangle(t *testing.T, data []byte) {
+	t.Helper()
 	for n := range data {
 		if _, err := fleet.Open(data[:n], testID); !errors.Is(err, fleet.ErrFormat) {
 			t.Errorf("cut to %d bytes: %v", n, err)
@@ -36,7 +41,13 @@ func TestMangleBundle(t *testing.T) {
 // A bundle whose single bytes the fleet itself changed and signed is refused, or
 // is another bundle whose one form are those bytes.
 func TestMangleSigned(t *testing.T) {
-	data := must(bundle().Sign(identity))
+	tail := 1 + 1 + 9*8 + 8 + 8 + 1 // all behind the channel keys
+	mangleSigned(t, must(bundle().Sign(identity)), tail)
+	mangleSigned(t, must(hardened().Sign(identity)), tail+33)
+}
+
+func mangleSigned(t *testing.T, data []byte, tail int) {
+	t.Helper()
 	content := data[:len(data)-64]
 	change := func(i int, x byte) {
 		m := bytes.Clone(content)
@@ -46,7 +57,6 @@ func TestMangleSigned(t *testing.T) {
 			t.Errorf("byte %d as %#x has another form", i, x)
 		}
 	}
-	tail := 1 + 1 + 9*8 + 8 + 8 + 1 // all behind the channel keys
 	for i := range content {
 		change(i, content[i]^1<<(i%8))
 		if i >= len(content)-tail {
@@ -79,6 +89,7 @@ func TestSignRefuses(t *testing.T) {
 		"long grace":      func(b *fleet.Bundle) { b.Policy.Grace = fleet.MaxDuration + 1 },
 		"weak wait":       func(b *fleet.Bundle) { b.Policy.Waits[3]-- },
 		"weak cool-down":  func(b *fleet.Bundle) { b.Policy.CoolDown-- },
+		"no point":        func(b *fleet.Bundle) { b.FleetKey = [33]byte{4, 1} },
 	} {
 		b := bundle()
 		change(b)
@@ -139,6 +150,23 @@ func TestPolicy(t *testing.T) {
 	p.Waits[0] = 1
 	if fleet.DefaultPolicy().Waits[0] != 0 {
 		t.Error("the default can be changed")
+	}
+}
+
+// Without a fleet key the bundle is byte for byte what it was before there were any,
+// and one with a key differs in its version, the key and the signature alone.
+func TestFleetKeyChangesNothingElse(t *testing.T) {
+	plain, hard := must(bundle().Sign(identity)), must(hardened().Sign(identity))
+	end := len(plain) - 64
+	want := slices.Concat(plain[:15], []byte{2}, plain[16:end], generator[:])
+	if plain[15] != 1 || !bytes.Equal(hard[:len(hard)-64], want) {
+		t.Error("more than version and fleet key differ")
+	}
+	if b := must(fleet.Open(hard, testID)); b.FleetKey != generator || !b.Hardened() {
+		t.Errorf("opened with the fleet key %x", b.FleetKey)
+	}
+	if b := must(fleet.Open(plain, testID)); b.Hardened() {
+		t.Errorf("opened with the fleet key %x", b.FleetKey)
 	}
 }
 

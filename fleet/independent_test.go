@@ -3,9 +3,11 @@ package fleet_test
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,10 +50,15 @@ func (s *scan) number(size int) (n uint64) {
 func refOpen(data []byte, id []byte) (f fields, layer string) {
 	f = fields{}
 	s := &scan{rest: data}
-	sound := len(data) <= 65536 && string(s.take(16)) == "keepsake bundle\x01"
+	sound := len(data) <= 65536 && string(s.take(15)) == "keepsake bundle"
+	version := s.number(1)
+	sound = sound && (version == 1 || version == 2)
 	serial, issued, identity := s.number(8), s.number(8), s.take(32)
 	keysSound := f.keys(s)
 	policySound := f.policy(s)
+	if version == 2 {
+		policySound = f.fleetKey(s) && policySound
+	}
 	content := data[:len(data)-len(s.rest)]
 	signature := s.take(64)
 	if !sound || s.short || len(s.rest) > 0 {
@@ -111,6 +118,16 @@ func (f fields) policy(s *scan) bool {
 	return sound && coolDown <= most && grace <= most && flags <= 1 && (!weak || flags == 1)
 }
 
+// fleetKey: the curve's equation, and nothing of the package that computes on it.
+func (f fields) fleetKey(s *scan) bool {
+	sign, x := s.number(1), new(big.Int).SetBytes(s.take(32))
+	f["fleet-key"] = fmt.Sprintf("%02x%064x", sign, x)
+	p := elliptic.P256().Params()
+	y2 := new(big.Int).Exp(x, big.NewInt(3), p.P)
+	y2.Sub(y2, new(big.Int).Mul(big.NewInt(3), x)).Add(y2, p.B).Mod(y2, p.P)
+	return (sign == 2 || sign == 3) && x.Cmp(p.P) < 0 && big.Jacobi(y2, p.P) == 1
+}
+
 // describe writes what the package opened in the same form.
 func describe(b *fleet.Bundle) fields {
 	var keys, waits []string
@@ -125,10 +142,14 @@ func describe(b *fleet.Bundle) fields {
 	if b.Policy.Insecure {
 		insecure = "1"
 	}
-	return fields{
+	f := fields{
 		"serial": fmt.Sprint(b.Serial), "issued": fmt.Sprint(b.Issued), "identity": hex.EncodeToString(b.Identity),
 		"keys": strings.Join(keys, ","), "limit": fmt.Sprint(b.Policy.MaxAttempts), "waits": strings.Join(waits, ","),
 		"cool-down": fmt.Sprint(b.Policy.CoolDown), "grace": fmt.Sprint(b.Policy.Grace), "insecure": insecure,
 		"digest": hex.EncodeToString(digest[:]),
 	}
+	if b.Hardened() {
+		f["fleet-key"] = hex.EncodeToString(b.FleetKey[:])
+	}
+	return f
 }

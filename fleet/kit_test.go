@@ -49,6 +49,15 @@ func bundle() *fleet.Bundle {
 	}
 }
 
+// hardened is the bundle of a fleet with a key in its hardware: G, of the key 1.
+func hardened() *fleet.Bundle {
+	b := bundle()
+	b.FleetKey = generator
+	return b
+}
+
+var generator = [33]byte(unhex("036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"))
+
 func vectorFiles(t testing.TB) []*vectors.Vector {
 	t.Helper()
 	all, err := vectors.All("fleet")

@@ -8,16 +8,17 @@ import (
 	"fmt"
 	"slices"
 
+	"keepsake.example/oprf/p256"
 	"keepsake.example/sealed"
 )
 
 const (
-	magic          = "keepsake bundle\x01"
+	magic          = "keepsake bundle"
 	labelSignature = "keepsake bundle signature\x01"
 
-	frontSize = len(magic) + 8 + 8 + ed25519.PublicKeySize + 1 // to the number of keys
+	frontSize = len(magic) + 1 + 8 + 8 + ed25519.PublicKeySize + 1 // to the number of keys
 	keySize   = 8 + 8 + sealed.PublicKeySize
-	tailSize  = 8 + 8 + 1 + ed25519.SignatureSize // after the waits
+	tailSize  = 8 + 8 + 1 + ed25519.SignatureSize // after the waits, but for the fleet key
 
 	flagInsecure = 1
 )
@@ -44,7 +45,7 @@ func signed(content []byte) []byte { return slices.Concat([]byte(labelSignature)
 
 // content is all before the signature.
 func (b *Bundle) content() []byte {
-	out := binary.BigEndian.AppendUint64([]byte(magic), b.Serial)
+	out := binary.BigEndian.AppendUint64(append([]byte(magic), b.version()), b.Serial)
 	out = binary.BigEndian.AppendUint64(out, b.Issued)
 	out = append(append(out, b.Identity...), byte(len(b.Keys)))
 	for _, k := range b.Keys {
@@ -53,7 +54,19 @@ func (b *Bundle) content() []byte {
 		enc := k.Key.Bytes()
 		out = append(out, enc[:]...)
 	}
-	return b.Policy.append(out)
+	out = b.Policy.append(out)
+	if b.Hardened() {
+		out = append(out, b.FleetKey[:]...)
+	}
+	return out
+}
+
+// version: a fleet without a key in hardware has the bundle that it always had.
+func (b *Bundle) version() byte {
+	if b.Hardened() {
+		return VersionHardened
+	}
+	return Version
 }
 
 func (p *Policy) append(b []byte) []byte {
@@ -95,22 +108,31 @@ func Open(data []byte, fleet sealed.FleetID) (*Bundle, error) {
 	return b, nil
 }
 
-// rightSize reports whether the data is as long as its two counts say. The counts
-// are bytes, so that no sum overflows.
+// rightSize reports whether the data is as long as its version and its two counts
+// say. The counts are bytes, so that no sum overflows.
 func rightSize(data []byte) bool {
 	if len(data) < frontSize {
+		return false
+	}
+	tail := tailSize
+	switch data[len(magic)] {
+	case Version:
+	case VersionHardened:
+		tail += p256.PointSize
+	default:
 		return false
 	}
 	at := frontSize + int(data[frontSize-1])*keySize
 	if len(data) < at+2 {
 		return false
 	}
-	return len(data) == at+2+int(data[at+1])*8+tailSize
+	return len(data) == at+2+int(data[at+1])*8+tail
 }
 
 // read takes apart content of the right size.
 func (b *Bundle) read(content []byte, fleet sealed.FleetID) error {
 	r := reader(content[len(magic):])
+	version := r.u8()
 	b.Serial, b.Issued = r.u64(), r.u64()
 	r.take(ed25519.PublicKeySize)
 	n := int(r.u8())
@@ -134,6 +156,13 @@ func (b *Bundle) read(content []byte, fleet sealed.FleetID) error {
 	b.Policy.Insecure = flags == flagInsecure
 	if flags > flagInsecure {
 		return fmt.Errorf("%w: flags %#x", ErrFormat, flags)
+	}
+	if version != VersionHardened {
+		return nil
+	}
+	// Without a key the bundle would have a second form, of version 1.
+	if b.FleetKey = [p256.PointSize]byte(r.take(p256.PointSize)); !b.Hardened() {
+		return fmt.Errorf("%w: no fleet key", ErrFormat)
 	}
 	return nil
 }
