@@ -87,13 +87,13 @@ type gone struct {
 
 // try is one attempt that was counted.
 type try struct {
-	id      vaultapi.ID
-	blinded [32]byte
-	time    uint64 // milliseconds
-	who     [8]byte
-	other   bool     // it was another record's than the one that is there now
-	until   uint64   // when it is forgotten, milliseconds; 0: it is one since the last success
-	proof   [32]byte // SHA-256 of the Prove that was accepted for it; zeros for none
+	id       vaultapi.ID
+	question [32]byte // B; of a HardenedAttempt its Question, which no B is
+	time     uint64   // milliseconds
+	who      [8]byte
+	other    bool     // it was another record's than the one that is there now
+	until    uint64   // when it is forgotten, milliseconds; 0: it is one since the last success
+	proof    [32]byte // SHA-256 of the Prove that was accepted for it; zeros for none
 }
 
 func (a *account) hasRecord() bool { return a.phase == live || a.phase == spent }

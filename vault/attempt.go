@@ -9,6 +9,7 @@ import (
 	"math"
 
 	"keepsake.example/oprf"
+	"keepsake.example/oprf/p256"
 	"keepsake.example/vaultapi"
 )
 
@@ -29,7 +30,9 @@ func (t *turn) do() (*Effect, error) {
 	case *vaultapi.ConfirmBody:
 		return t.confirm(b), nil
 	case *vaultapi.AttemptBody:
-		return t.attempt(b)
+		return t.attempt(&asked{id: b.Attempt, blinded: b.Blinded, question: b.Blinded})
+	case *vaultapi.HardenedAttemptBody:
+		return t.attempt(&asked{id: b.Attempt, blinded: b.Blinded, question: b.Question(), point: &b.Blinded2})
 	case *vaultapi.ProveBody:
 		return t.prove(b), nil
 	case *vaultapi.DeleteBody:
@@ -67,21 +70,29 @@ func (t *turn) absent() *Effect {
 	return t.say(vaultapi.None, nil)
 }
 
+// asked is an Attempt or a HardenedAttempt. Both are one attempt.
+type asked struct {
+	id       vaultapi.ID
+	blinded  [32]byte                  // B
+	question [32]byte                  // what is kept of it
+	point    *[vaultapi.PointSize]byte // B2, for the shell's device to evaluate; nil for none
+}
+
 // attempt is spec/vault-protocol.md §11.2. There is one way to an evaluation of
 // an element that was not evaluated before, and it goes through spend.
-func (t *turn) attempt(b *vaultapi.AttemptBody) (*Effect, error) {
-	question, err := oprf.ParseBlinded(b.Blinded[:])
-	if err != nil {
+func (t *turn) attempt(b *asked) (*Effect, error) {
+	question, err := oprf.ParseBlinded(b.blinded[:])
+	if err != nil || b.point != nil && p256.Check(*b.point) != nil {
 		return t.say(vaultapi.Unsupported, nil), nil
 	}
 	if !t.hasRecord() {
 		return t.absent(), nil
 	}
-	seen := t.try(b.Attempt)
+	seen := t.try(b.id)
 	switch {
 	case t.phase == spent && seen != &t.tries[len(t.tries)-1]:
 		return t.absent(), nil
-	case seen != nil && (seen.other || seen.blinded != b.Blinded):
+	case seen != nil && (seen.other || seen.question != b.question):
 		return t.say(vaultapi.Conflict, nil), nil
 	case seen != nil:
 		return t.evaluate(b, question), nil
@@ -93,7 +104,7 @@ func (t *turn) attempt(b *vaultapi.AttemptBody) (*Effect, error) {
 
 // spend counts the attempt, and only then lets the question be evaluated: by the
 // shell, after the commit (rule 3), or, for the last attempt, here (rule 4).
-func (t *turn) spend(b *vaultapi.AttemptBody, question *oprf.Blinded) (*Effect, error) {
+func (t *turn) spend(b *asked, question *oprf.Blinded) (*Effect, error) {
 	if t.account.spent >= t.record.limit {
 		return nil, errors.New("a live record without an attempt left")
 	}
@@ -102,7 +113,7 @@ func (t *turn) spend(b *vaultapi.AttemptBody, question *oprf.Blinded) (*Effect, 
 		t.owed++
 	}
 	t.next = t.now + t.fleet.Policy.wait(t.owed)
-	t.tries = append(t.tries, try{id: b.Attempt, blinded: b.Blinded, time: t.now, who: t.by.Who})
+	t.tries = append(t.tries, try{id: b.id, question: b.question, time: t.now, who: t.by.Who})
 	t.trim()
 	if t.account.spent == t.record.limit {
 		if err := t.finish(question); err != nil {
@@ -114,14 +125,18 @@ func (t *turn) spend(b *vaultapi.AttemptBody, question *oprf.Blinded) (*Effect, 
 
 // evaluate answers an attempt that has been paid for. Z and its proof are of the
 // last attempt, or zeros for the shell to fill in.
-func (t *turn) evaluate(b *vaultapi.AttemptBody, question *oprf.Blinded) *Effect {
+func (t *turn) evaluate(b *asked, question *oprf.Blinded) *Effect {
 	if t.phase == live {
 		t.question = question
 	}
-	return t.say(vaultapi.OK, &vaultapi.Evaluation{
-		Record: t.record.id, Attempt: b.Attempt, Evaluated: t.last.evaluated, Proof: t.last.proof,
+	e := &vaultapi.Evaluation{
+		Record: t.record.id, Attempt: b.id, Evaluated: t.last.evaluated, Proof: t.last.proof,
 		Envelope: bytes.Clone(t.record.envelope),
-	})
+	}
+	if b.point != nil {
+		return t.say(vaultapi.OK, &vaultapi.HardenedEvaluation{Evaluation: *e})
+	}
+	return t.say(vaultapi.OK, e)
 }
 
 // grant adds what the shell evaluates with, once it is sure: it costs k·G.
@@ -169,7 +184,7 @@ func (t *turn) prove(b *vaultapi.ProveBody) *Effect {
 	case seen == nil || seen.other || seen.until != 0:
 		return t.say(vaultapi.Conflict, nil)
 	}
-	message := vaultapi.ProveMessage(t.fleet.ID, t.by.Account, t.record.id, b.Attempt, seen.blinded, b.Device)
+	message := vaultapi.ProveMessage(t.fleet.ID, t.by.Account, t.record.id, b.Attempt, seen.question, b.Device)
 	if !ed25519.Verify(t.record.unlock[:], message, b.Signature[:]) {
 		return t.say(vaultapi.Unauthorised, nil)
 	}

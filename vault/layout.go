@@ -83,7 +83,7 @@ func (p *pending) layout(w *wire.Codec) {
 
 func (t *try) layout(w *wire.Codec) {
 	w.Bytes(t.id[:])
-	w.Bytes(t.blinded[:])
+	w.Bytes(t.question[:])
 	w.U64(&t.time)
 	w.Bytes(t.who[:])
 	w.Flag(&t.other)

@@ -61,7 +61,8 @@ type Effect struct {
 	// Conflict for a channel key that was not taken.
 	Answer vaultapi.Answer
 	// Evaluate, unless nil, is for the shell to evaluate after the commit (rule 3),
-	// and to put into the Answer's body, a [vaultapi.Evaluation] with all the rest.
+	// and to put into the Answer's body, a [vaultapi.Evaluation] with all the rest. In a
+	// [vaultapi.HardenedEvaluation] the shell's device evaluates B2 besides, always.
 	Evaluate *Evaluation
 }
 
