@@ -195,7 +195,7 @@ func (n *Node) orphan() error {
 	}
 	n.notice()
 	rank := max(slices.Index(n.store.voters, n.base.member), 0)
-	n.elapsed, n.timeout = 0, 1+orphanTicks*rank
+	n.elapsed, n.timeout, n.hurried = 0, 1+orphanTicks*rank, true
 	return nil
 }
 

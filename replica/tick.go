@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,8 @@ import (
 const (
 	heartbeatTicks = 2
 	electionTicks  = 8  // without a leader's word until an election; at random up to twice that
+	againTicks     = 4  // from an election that brought no leader to the next: the answers of 120 ms away are here
+	hasty          = 3  // so many times; then as at first, since the way may be longer
 	readTicks      = 6  // until a question is asked again whose answer was lost
 	readPatience   = 40 // until a reading is given up
 	meetTicks      = 4  // between hellos to members that did not answer yet
@@ -23,8 +26,11 @@ const (
 // clockwork is what ticks drive.
 type clockwork struct {
 	ticks   uint64
-	elapsed int // ticks since the leader, or a candidate that was voted for, was heard
-	timeout int // of these, until this member stands itself
+	elapsed int  // ticks since the leader, or a candidate that was voted for, was heard
+	timeout int  // of these, until this member stands itself
+	hurried bool // it is shorter than it may be while somebody leads
+	stood   int  // how often this member stood since a leader spoke
+	yielded bool // it lets another go first: what it was granted counts for nothing
 }
 
 // Tick tells the node that a tick of time has passed. The work that follows is
@@ -66,7 +72,7 @@ func (n *Node) beat() error {
 		}
 		n.raft.Tick()
 		n.notice()
-		return nil
+		return n.relax()
 	}
 	n.elapsed++
 	if n.elapsed == electionTicks && n.lead != 0 {
@@ -79,6 +85,7 @@ func (n *Node) beat() error {
 	if n.elapsed < n.timeout {
 		return nil
 	}
+	n.stood, n.yielded = n.stood+1, false
 	if err := n.rewind(); err != nil {
 		return err
 	}
@@ -99,16 +106,53 @@ func (n *Node) rewind() error {
 	if _, err := io.ReadFull(n.c.Rand, b[:]); err != nil {
 		return fmt.Errorf("reading random bytes: %w", err)
 	}
-	n.elapsed, n.timeout = 0, electionTicks+int(b[0])%electionTicks
+	least := electionTicks
+	if n.hurried = n.stood > 0 && n.stood <= hasty; n.hurried {
+		least = againTicks
+	}
+	n.elapsed, n.timeout = 0, least+int(b[0])%electionTicks
 	return nil
 }
 
+// relax draws a delay for a group that has a leader in the place of one for a group that looks for it.
+func (n *Node) relax() error {
+	if n.stood = 0; !n.hurried {
+		return nil
+	}
+	return n.rewind()
+}
+
+// yield lets another go first that stands for the same term at the same time: the one
+// with more of the log, or else with the lower number. Two that were both told by all others that
+// they may stand would share the votes, and the term would have no leader.
+func (n *Node) yield(m *raftpb.Message, from uint64) {
+	s := n.raft.BasicStatus()
+	if m.GetType() != raftpb.MsgPreVote || s.RaftState != raft.StatePreCandidate || m.GetTerm() != s.HardState.GetTerm()+1 {
+		return
+	}
+	last := n.store.last()
+	term, err := n.store.Term(last)
+	if err != nil || !n.store.votes(from) {
+		return
+	}
+	if cmp.Or(cmp.Compare(m.GetLogTerm(), term), cmp.Compare(m.GetIndex(), last), cmp.Compare(n.base.member, from)) > 0 {
+		n.yielded = true
+	}
+}
+
+// waived says whether a message grants what this member does not want any more.
+func (n *Node) waived(m *raftpb.Message) bool {
+	return n.yielded && m.GetType() == raftpb.MsgPreVoteResp && !m.GetReject()
+}
+
 // calm waits for an election anew: the leader spoke.
-func (n *Node) calm(t raftpb.MessageType) {
+func (n *Node) calm(t raftpb.MessageType) error {
 	switch t {
 	case raftpb.MsgApp, raftpb.MsgHeartbeat, raftpb.MsgSnap:
 		n.elapsed = 0
+		return n.relax()
 	}
+	return nil
 }
 
 // notice looks whether raft follows somebody else now, or another term. Whoever waits for a

@@ -163,7 +163,7 @@ func (n *Node) takeRaft(r received) error {
 	if err := n.forgot(m); err != nil {
 		return err
 	}
-	if n.takenBack(r) {
+	if n.yield(m, r.from); n.takenBack(r) || n.waived(m) {
 		return nil
 	}
 	for _, let := range n.gate.pass(m, n.term, n.raft.BasicStatus().HardState.GetCommit()) {
@@ -179,7 +179,9 @@ func (n *Node) takeRaft(r received) error {
 	n.taken += entriesSize(m.GetEntries())
 	n.notice()
 	if r.from == n.lead && m.GetTerm() == n.term {
-		n.calm(m.GetType())
+		if err := n.calm(m.GetType()); err != nil {
+			return err
+		}
 		n.timeMu.Lock()
 		n.hours.told(r.from, m.GetTerm(), r.m.told)
 		n.timeMu.Unlock()

@@ -3,6 +3,7 @@ package outage_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"syscall"
 	"testing"
@@ -55,10 +56,33 @@ var outages = []outage{
 	{"one after the other starts anew", rolling},
 }
 
-// told prints how long service was away.
-func told(t *testing.T, l *load, since time.Time) {
+// told prints how long service was away, and how much of that passed until one of those
+// that are left led.
+func told(t *testing.T, l *load, since time.Time, left ...int) {
 	t.Helper()
-	t.Logf("the first answer to an attempt made after it: %v after it", l.back(t, since).Round(time.Millisecond))
+	led := make(chan time.Duration, 1)
+	go func() { led <- l.s.leads(since, left) }()
+	back := l.back(t, since).Round(time.Millisecond)
+	if len(left) == 0 {
+		t.Logf("the first answer to an attempt made after it: %v after it", back)
+		return
+	}
+	t.Logf("the first answer to an attempt made after it: %v after it; a leader: %v after it", back, (<-led).Round(time.Millisecond))
+}
+
+var leads = regexp.MustCompile(`(?m)^vaultd_group_leads.* 1$`)
+
+// leads waits until somebody leads, and gives the time that passed.
+func (s *system) leads(since time.Time, among []int) time.Duration {
+	for time.Since(since) < patience {
+		for _, n := range among { // /status would ask those that are lost
+			if _, body := s.vaults[n-1].look("/metrics"); leads.Match(body) {
+				return time.Since(since)
+			}
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return patience
 }
 
 func nothing(t *testing.T, _ *system, l *load) {
@@ -71,7 +95,7 @@ func nothing(t *testing.T, _ *system, l *load) {
 func leaderKilled(t *testing.T, s *system, l *load) {
 	n := s.leader(t, everywhere...)
 	s.vaults[n-1].kill(t)
-	told(t, l, time.Now())
+	told(t, l, time.Now(), others(n)...)
 	s.leader(t, others(n)...)
 	s.vaults[n-1].run(t)
 }
@@ -93,7 +117,7 @@ func twoKilled(t *testing.T, s *system, l *load) {
 	m := 1 + n%5
 	s.vaults[n-1].kill(t)
 	s.vaults[m-1].kill(t)
-	told(t, l, time.Now())
+	told(t, l, time.Now(), others(n, m)...)
 	s.vaults[m-1].run(t)
 	s.vaults[n-1].run(t)
 }
@@ -126,7 +150,7 @@ func cableCut(t *testing.T, s *system, l *load) {
 	n := s.leader(t, everywhere...)
 	s.sites[n-1].unplug(t)
 	since := time.Now()
-	told(t, l, since)
+	told(t, l, since, others(n)...)
 	s.leader(t, others(n)...)
 	s.sites[n-1].plug(t)
 }
@@ -135,7 +159,7 @@ func parted(t *testing.T, s *system, l *load) {
 	n := s.leader(t, everywhere...)
 	few := []int{n, 1 + (n+1)%5} // not both sites that have a chatd
 	s.wide.part(few, others(few...))
-	told(t, l, time.Now())
+	told(t, l, time.Now(), others(few...)...)
 	s.leader(t, others(few...)...)
 	s.wide.heal()
 }
@@ -143,7 +167,7 @@ func parted(t *testing.T, s *system, l *load) {
 func deaf(t *testing.T, s *system, l *load) {
 	n := s.leader(t, everywhere...)
 	s.wide.deafen(others(n), n)
-	told(t, l, time.Now())
+	told(t, l, time.Now(), others(n)...)
 	s.leader(t, others(n)...)
 	s.wide.heal()
 }
@@ -153,7 +177,7 @@ func asleep(t *testing.T, s *system, l *load) {
 	n := s.leader(t, everywhere...)
 	s.vaults[n-1].signal(t, syscall.SIGSTOP)
 	since := time.Now()
-	told(t, l, since)
+	told(t, l, since, others(n)...)
 	s.leader(t, others(n)...)
 	time.Sleep(time.Until(since.Add(5 * time.Second)))
 	s.vaults[n-1].signal(t, syscall.SIGCONT)
