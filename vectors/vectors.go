@@ -29,7 +29,7 @@ import (
 
 // FS holds the vector files, one sub-folder for each document of spec/.
 //
-//go:embed backup fleet key oprf p256 password replica roster sealed vault vaultapi
+//go:embed backup fleet key ledger oprf p256 password replica roster sealed vault vaultapi
 var FS embed.FS
 
 // MaxFile is the longest vector file in bytes, MaxHeader the longest header.
