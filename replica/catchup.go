@@ -117,7 +117,7 @@ func (n *Node) install() {
 	meta := n.held.GetSnapshot().GetMetadata()
 	b := base{
 		member: n.base.member, index: meta.GetIndex(), term: meta.GetTerm(),
-		secret: n.secret, voters: meta.GetConfState().GetVoters(),
+		secret: copyKey(n.secret), voters: meta.GetConfState().GetVoters(),
 	}
 	m, err := newMaking(n.disk, n.c.Rand, b)
 	if err != nil {

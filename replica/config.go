@@ -23,7 +23,11 @@ type Config struct {
 	// Clock reads this member's clock, in milliseconds since 1970. Nil: the
 	// host's date.
 	Clock func() uint64
-	Tick  time.Duration // of a Replica: default 50 ms
+	// OpenSecret opens the box with a secret of the group that was sealed to this member,
+	// which the replica wipes (spec/replication.md §18). It may take long, and runs in the
+	// background. Nil: the secret never changes.
+	OpenSecret func(info, box []byte) (*[32]byte, error)
+	Tick       time.Duration // of a Replica: default 50 ms
 	// Version is the highest version that the whole program reads and writes: what members
 	// tell each other, entries, pictures. The other members are told. Default 1.
 	Version uint32

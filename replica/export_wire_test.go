@@ -116,3 +116,35 @@ func (m *Meeting) Seal(count uint64, hello bool) []byte {
 	}
 	return out
 }
+
+// OpensUnder says whether a message on the wire opens, or is a hello that is believed, under a
+// secret: what somebody can try who has it and heard everything.
+func OpensUnder(secret [32]byte, message []byte) bool {
+	h, err := readHeader(message)
+	if err != nil {
+		return false
+	}
+	s, err := newSessions(bytes.NewReader(make([]byte, 64)), h.to, anchor.KeyFromBytes(secret))
+	if err != nil {
+		panic(err)
+	}
+	if h.kind == wireHello {
+		return bytes.Equal(s.sign(bytes.Clone(message[:helloHead])), message)
+	}
+	key, err := s.cipherOf(h.from, h.to, h.boot, bootID(message[wireHead:]))
+	if err != nil {
+		panic(err)
+	}
+	head := message[:sealedHead]
+	_, err = key.Open(nil, counterNonce(be.Uint64(head[sealedHead-8:])), message[sealedHead:], head)
+	return err == nil
+}
+
+// HelloUnder is a hello with a question, in a member's name, under a secret.
+func HelloUnder(secret [32]byte, from, to uint64) []byte {
+	s, err := newSessions(bytes.NewReader(bytes.Repeat([]byte{9}, 64)), from, anchor.KeyFromBytes(secret))
+	if err != nil {
+		panic(err)
+	}
+	return s.greet(to, bootID{8}, bootID{})
+}

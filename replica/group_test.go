@@ -23,6 +23,8 @@ type group struct {
 	c               func(*replica.Config) // nil, or what is special
 	may             error                 // why a member may halt
 	versions        map[uint64]uint32     // of members, if not 1
+	listen          func(packet)          // nil, or who hears everything
+	locks           *locksmith            // nil, or who opens the boxes of new secrets
 
 	acknowledged, unknown map[string]bool
 	count                 int
@@ -65,6 +67,9 @@ func (g *group) config(s *seat) replica.Config {
 	}
 	if v := g.versions[s.number]; v != 0 {
 		c.Version, c.NewMachine = v, func() replica.Machine { return &toy{version: v} }
+	}
+	if g.locks != nil {
+		c.NewMachine, c.OpenSecret = newSafe, g.locks.opener(s.number)
 	}
 	if g.c != nil {
 		g.c(&c)
@@ -167,6 +172,9 @@ func (g *group) deliver() {
 		g.random.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] })
 	}
 	for _, p := range due {
+		if g.listen != nil {
+			g.listen(p)
+		}
 		s := g.seats[p.to]
 		if s == nil || s.node == nil || s.err != nil || g.cut != nil && g.cut(p.from, p.to) {
 			continue
@@ -338,6 +346,9 @@ func (g *group) agree() {
 // toyOf finds the toy in a machine.
 func toyOf(m replica.Machine) (*toy, bool) {
 	if n, ok := m.(*noting); ok {
+		return &n.toy, true
+	}
+	if n, ok := m.(*safe); ok {
 		return &n.toy, true
 	}
 	t, ok := m.(*toy)

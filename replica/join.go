@@ -37,9 +37,3 @@ type nothing struct{}
 
 func (nothing) WriteTo(io.Writer) (int64, error) { return 0, nil }
 func (nothing) Release()                         {}
-
-// Secret calls f with the group's secret, which f must neither change nor keep: a
-// newcomer is given it.
-func (n *Node) Secret(f func(secret []byte)) {
-	n.secret.Use(func(secret *[anchor.KeySize]byte) { f(secret[:]) })
-}

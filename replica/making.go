@@ -128,6 +128,7 @@ func (m *making) finish(prev chain, b batch) (chain, error) {
 
 // release ends a making that was finished, or that failed.
 func (m *making) release() {
+	m.base.secret.Wipe()
 	if m.picture != nil {
 		m.picture.Release()
 	}

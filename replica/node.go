@@ -42,7 +42,8 @@ type Node struct {
 	broken  bool // the machine stopped in the middle of a change
 	vacant  bool // there is no state yet
 
-	secret *anchor.Key // of the group
+	secret *anchor.Key // of the group: the one for checkpoints
+	rekeying
 	proposals
 	readings
 	checkpoints
@@ -151,9 +152,11 @@ func (n *Node) prepare() (err error) {
 	if err := n.prepareProposals(); err != nil {
 		return err
 	}
-	var secret *anchor.Key
-	n.secret.Use(func(b *[anchor.KeySize]byte) { secret = anchor.KeyFromBytes(*b) })
-	if n.sessions, err = newSessions(n.c.Rand, n.base.member, secret); err != nil {
+	s, err := newSessions(n.c.Rand, n.base.member, copyKey(n.secret))
+	if err != nil {
+		return err
+	}
+	if n.sessions, err = newSecrets(s); err != nil {
 		return err
 	}
 	n.gate, n.hours, n.heard = newGate(n.base.member), newHours(), make(map[uint64]uint64)
@@ -200,6 +203,9 @@ func (n *Node) step() error {
 	}
 	n.offerPicture()
 	n.install()
+	if err := n.rekey(); err != nil {
+		return err
+	}
 	n.consider()
 	if err := n.transfers.poll(); err != nil {
 		n.lastErr = err

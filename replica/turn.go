@@ -41,7 +41,7 @@ func (n *Node) consider() {
 	n.wanted, n.tried = nil, n.log.size
 	term, err := n.store.Term(n.applied)
 	if err == nil {
-		b := base{member: n.base.member, index: n.applied, term: term, secret: n.secret, voters: n.store.voters}
+		b := base{member: n.base.member, index: n.applied, term: term, secret: copyKey(n.secret), voters: n.store.voters}
 		n.making, err = newMaking(n.disk, n.c.Rand, b)
 	}
 	if err != nil {

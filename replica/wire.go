@@ -17,7 +17,7 @@ const (
 
 // wires is what a node knows of the other members.
 type wires struct {
-	sessions *sessions
+	sessions *secrets
 	gate     *gate
 	heard    map[uint64]uint64 // tick at which a member was last heard
 	versions map[uint64]uint32 // that a member told last
@@ -53,6 +53,9 @@ func (n *Node) Receive(message []byte) {
 	}
 	if err != nil {
 		n.dropped++
+		if errors.Is(err, errForged) && message[1] == wireHello {
+			n.strangers++
+		}
 		return
 	}
 	if o.plain == nil {
@@ -97,11 +100,11 @@ func (n *Node) meet() error {
 			if to == n.base.member {
 				continue
 			}
-			hello, err := n.sessions.meet(to)
+			hellos, err := n.sessions.meet(to)
 			if err != nil && !errors.Is(err, errCrowd) {
 				return err
 			}
-			if hello != nil {
+			for _, hello := range hellos {
 				n.dispatch(to, hello)
 			}
 		}

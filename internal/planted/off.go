@@ -11,4 +11,6 @@ const (
 	OwnClock          = false // the leader's clock counts, not the quorum's
 	LeaseRead         = false // reads trust the leader's clock, not a quorum (raft's ReadOnlyLeaseBased)
 	OpenWindow        = false // a sealed message is accepted more than once
+	KeepSecret        = false // the group secret before the present one is never dropped
+	BoxForLeavers     = false // a new group secret is sealed to members that were removed, too
 )

@@ -11,4 +11,6 @@ var (
 	OwnClock          bool // the leader's clock counts, not the quorum's
 	LeaseRead         bool // reads trust the leader's clock, not a quorum (raft's ReadOnlyLeaseBased)
 	OpenWindow        bool // a sealed message is accepted more than once
+	KeepSecret        bool // the group secret before the present one is never dropped
+	BoxForLeavers     bool // a new group secret is sealed to members that were removed, too
 )

@@ -1,0 +1,211 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+
+	"keepsake.example/anchor"
+	"keepsake.example/internal/planted"
+)
+
+// Rekeyed is a Machine whose group replaces its secret (spec/replication.md §18). The
+// secret itself is never in the state: what is there is sealed to each member.
+type Rekeyed interface {
+	// Rekeying returns which secret the group agreed on last, and the box of a member.
+	// It is asked at every step, and must be quick.
+	Rekeying(member uint64) Rekeying
+	// Superseded says whether a check is of a secret before the present one.
+	Superseded(check [32]byte) bool
+}
+
+// Rekeying is a secret that a group agreed on.
+type Rekeying struct {
+	Generation uint64   // 0: the one that the group was made with, and nothing else is known
+	Check      [32]byte // CheckOf the secret's Claim
+	Info, Box  []byte   // for Config.OpenSecret; no Box: none for this member
+}
+
+const (
+	turnTicks  = 600   // the secret before is good no longer than that, when a majority has the new one
+	spoolTicks = 12000 // and at the leader no longer than that, while a member fetches a picture
+	retryTicks = 200   // until a box that did not open is tried again
+)
+
+var (
+	errNoBox = errors.New("replica: the group has another secret, and there is none for this member: remove it, and add the machine under a new number")
+	errCheck = errors.New("replica: the secret in the box is not the one that the group agreed on")
+	// ErrSecret is a member that has not the group's present secret, or not yet.
+	ErrSecret = errors.New("replica: this member does not have the group's present secret yet")
+)
+
+// rekeying is how a node goes over to another secret.
+type rekeying struct {
+	turned    uint64 // tick at which the node went over
+	opening   bool
+	retry     uint64 // tick before which no box is opened
+	problem   error  // of the last box
+	strangers uint64 // hellos under secrets that this member does not have
+}
+
+// rekey goes over to the secret that the state has agreed on, and drops the one before
+// when it serves nobody any more.
+func (n *Node) rekey() error {
+	m, ok := n.machine.(Rekeyed)
+	if !ok || n.store.empty() || n.opening {
+		return nil
+	}
+	r, s := m.Rekeying(n.self), n.sessions
+	switch {
+	case r.Generation == 0:
+	case r.Check == s.check:
+		n.problem, s.confirmed = nil, true
+	case m.Superseded(s.check) && n.ticks >= n.retry:
+		n.unbox(r)
+	}
+	return n.retire()
+}
+
+// unbox opens the box beside the node: the key can be in hardware.
+func (n *Node) unbox(r Rekeying) {
+	n.opening = true
+	var secret *[anchor.KeySize]byte
+	n.background(func() (err error) {
+		if n.c.OpenSecret == nil || len(r.Box) == 0 {
+			return errNoBox
+		}
+		secret, err = n.c.OpenSecret(r.Info, r.Box)
+		return err
+	}, func(err error) error { return n.unboxed(r, secret, err) })
+}
+
+// unboxed goes on with a box that was opened. One that does not open halts nobody.
+func (n *Node) unboxed(r Rekeying, secret *[anchor.KeySize]byte, err error) error {
+	n.opening, n.retry = false, n.ticks+retryTicks
+	if secret == nil {
+		n.problem = fmt.Errorf("opening the box of secret %d: %w", r.Generation, errors.Join(err, errCheck))
+		return nil
+	}
+	defer clear(secret[:])
+	next, err := n.sessionsUnder(secret)
+	if err != nil {
+		return err
+	}
+	switch check, err := checkOfKey(next.secret); {
+	case err != nil:
+		return err
+	case check != r.Check:
+		next.wipe()
+		n.problem = errCheck
+		return nil
+	}
+	n.retry, n.turned = n.ticks, n.ticks
+	return n.sessions.turn(next, true)
+}
+
+func (n *Node) sessionsUnder(secret *[anchor.KeySize]byte) (*sessions, error) {
+	return newSessions(n.c.Rand, n.self, anchor.KeyFromBytes(*secret))
+}
+
+// retire drops the secret before, and makes a checkpoint that has only the new one.
+func (n *Node) retire() error {
+	s := n.sessions
+	if s.before == nil || !s.confirmed || !n.over() || planted.KeepSecret {
+		return nil
+	}
+	s.end()
+	n.secret.Wipe()
+	n.secret = copyKey(s.now.secret)
+	n.Checkpoint(func(error) {})
+	return nil
+}
+
+// over says whether the secret before serves nobody any more, or has served long enough.
+func (n *Node) over() bool {
+	s, voters := n.sessions, len(n.store.voters)
+	of := s.met(n.store.voters)
+	if of == voters && s.met(n.store.learners) == len(n.store.learners) {
+		return true
+	}
+	since := n.ticks - n.turned
+	if len(n.transfers.readers) > 0 && since < spoolTicks {
+		return false
+	}
+	return since >= turnTicks && of > voters/2
+}
+
+// SecretStatus is how a member stands with the group's secret.
+type SecretStatus struct {
+	Generation uint64 // of the group's secret, as this member's state has it; 0: the first
+	// Behind: this member does not have it, or not yet. Turning: it takes messages under the
+	// one before, too.
+	Behind, Turning bool
+	Problem         error  // why its box did not open; nil when it did
+	Strangers       uint64 // hellos under secrets that this member does not have
+}
+
+func (n *Node) secretStatus() SecretStatus {
+	s := SecretStatus{Behind: n.behind(), Turning: n.sessions.before != nil, Problem: n.problem, Strangers: n.strangers}
+	if m, ok := n.machine.(Rekeyed); ok && !n.store.empty() {
+		s.Generation = m.Rekeying(n.self).Generation
+	}
+	return s
+}
+
+// behind says whether the group agreed on a secret that this member does not have.
+func (n *Node) behind() bool {
+	m, ok := n.machine.(Rekeyed)
+	if !ok || n.store.empty() {
+		return false
+	}
+	r := m.Rekeying(n.self)
+	return r.Generation > 0 && r.Check != n.sessions.check
+}
+
+// AdoptSecret takes a secret that others say is the group's present one: this member slept
+// while it was changed, and hears nobody. It is kept in memory only, beside the one
+// before, until the state says the same. A member without state takes none (ErrEmpty).
+func (n *Node) AdoptSecret(secret *[32]byte) error {
+	switch {
+	case n.closed || n.halted != nil:
+		return ErrClosed
+	case n.store.empty():
+		return ErrEmpty
+	}
+	next, err := n.sessionsUnder(secret)
+	if err != nil {
+		return err
+	}
+	if check, err := checkOfKey(next.secret); err != nil || check == n.sessions.check {
+		next.wipe()
+		return err
+	}
+	n.turned = n.ticks
+	return n.sessions.turn(next, false)
+}
+
+// Secret calls f with the group's secret, which f must neither change nor keep: a
+// newcomer is given it.
+func (n *Node) Secret(f func(secret []byte)) { useKey(n.sessions.now.secret, f) }
+
+// SecretFor calls f with the newest of the group's secrets that another member is known
+// to have.
+func (n *Node) SecretFor(member uint64, f func(secret []byte)) {
+	all := n.sessions.of(member)
+	useKey(all[len(all)-1], f)
+}
+
+// SecretsOf calls f with each secret that another member may use, the newest first, until f
+// says that it is the right one.
+func (n *Node) SecretsOf(member uint64, f func(secret []byte) (right bool)) {
+	for _, k := range n.sessions.of(member) {
+		right := false
+		useKey(k, func(secret []byte) { right = f(secret) })
+		if right {
+			return
+		}
+	}
+}
+
+func useKey(k *anchor.Key, f func(secret []byte)) {
+	k.Use(func(secret *[anchor.KeySize]byte) { f(secret[:]) })
+}
