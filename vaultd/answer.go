@@ -131,7 +131,7 @@ func (s *Server) conduct(ctx context.Context, g *group, c *vault.Command) (*vaul
 	if err != nil {
 		return nil, err
 	}
-	return s.door.Conclude(effect, c.Body)
+	return s.door.Conclude(ctx, effect, c.Body)
 }
 
 // groupOf is the group that keeps an account's record.

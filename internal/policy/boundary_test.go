@@ -90,7 +90,7 @@ var rules = []policy.Rule{
 	{Dir: "roster", Std: append([]string{"encoding/hex", "net/netip"}, pure...), Local: []string{"internal/wire"}, Tests: []string{"vectors/..."}, Why: "who belongs to a fleet and who may change that: decided inside the state machine, like the vault"},
 	{Dir: "ceremony", Why: "a record and its signatures, read on its own by those who check it"},
 	{Dir: "peer", Never: []string{"vault", "replica", "roster"}, Why: "links carry what they cannot read"},
-	{Dir: "vaultd/door", Local: []string{"oprf", "vault", "vaultapi"}, Never: outsideVault, Why: "decides requests without I/O, for vaultd and for the simulator"},
+	{Dir: "vaultd/door", Local: []string{"oprf", "oprf/p256", "vault", "vaultapi"}, Never: outsideVault, Why: "decides requests without I/O, for vaultd and for the simulator"},
 	{Dir: "vaultd/machine", Local: []string{"replica", "roster", "vault", "vaultapi"}, Tests: []string{"oprf"}, Never: outsideVault, Why: "what a replica of the vault drives: the records and who keeps them"},
 	{
 		Dir:      "vaultd",

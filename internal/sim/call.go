@@ -128,7 +128,7 @@ func (c *call) check(e *vault.Effect, attempt *vaultapi.AttemptBody, body *vault
 			return
 		}
 	}
-	a, err := p.door.Conclude(e, c.request.body)
+	a, err := p.door.Conclude(context.Background(), e, c.request.body)
 	if err != nil {
 		c.host.fail(honestZ, "concluding: %v", err)
 	} else if z := a.Body.(*vaultapi.Evaluation); z.Evaluated != p.answer(s, element) {

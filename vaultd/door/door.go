@@ -20,6 +20,12 @@
 // answered alike. Each proposal carries fresh random bytes. They make the proof of a
 // last attempt, and the second of two commits uses none: the state repeats the
 // answer of the first.
+//
+// # The device
+//
+// A fleet may hold a second key in its machines' hardware (the second suite). What is asked of that
+// is asked after the commit too, by an [Evaluator], and once for each attempt however it
+// ended. Its answer is not in the state: a repetition is evaluated again.
 package door
 
 import (
@@ -29,6 +35,7 @@ import (
 	"io"
 
 	"keepsake.example/oprf"
+	"keepsake.example/oprf/p256"
 	"keepsake.example/vault"
 	"keepsake.example/vaultapi"
 )
@@ -47,8 +54,14 @@ type Group interface {
 	Time() uint64
 }
 
-// Door decides commands and makes answers. Safe for concurrent use if Rand and
-// Retry are; the fields must not change meanwhile.
+// Evaluator evaluates under the fleet's key of the second suite: h·B, in a device
+// that the key does not leave. It may take some hundred milliseconds.
+type Evaluator interface {
+	Evaluate(ctx context.Context, blinded [vaultapi.PointSize]byte) ([vaultapi.PointSize]byte, error)
+}
+
+// Door decides commands and makes answers. Safe for concurrent use if Rand, Retry
+// and Device are; the fields must not change meanwhile.
 type Door struct {
 	// Rand is the source of the random bytes of commands and evaluations.
 	Rand io.Reader
@@ -56,6 +69,8 @@ type Door struct {
 	// with err, and waits as long as is right. An error of its own ends the
 	// command. Nil repeats nothing.
 	Retry func(ctx context.Context, n int, err error) error
+	// Device holds the fleet's key of the second suite; nil in a fleet without.
+	Device Evaluator
 
 	nobody *nobody
 }
@@ -151,24 +166,89 @@ func (d *Door) propose(ctx context.Context, g Group, c *vault.Command) (*vault.E
 // pays for it (rule 3). A refused attempt costs an evaluation all the same, under
 // a key that belongs to nobody, so that it takes as long as one that was not (§12).
 // After an error the client is told busy. It uses the effect up.
-func (d *Door) Conclude(e *vault.Effect, body vaultapi.Body) (*vaultapi.Answer, error) {
+func (d *Door) Conclude(ctx context.Context, e *vault.Effect, body vaultapi.Body) (*vaultapi.Answer, error) {
 	a := e.Answer
-	attempt, isAttempt := body.(*vaultapi.AttemptBody)
+	question, point := questions(body)
 	switch {
 	case e.Evaluate != nil:
 		defer e.Evaluate.Key.Wipe()
 		if err := d.fill(&a, e.Evaluate); err != nil {
 			return nil, err
 		}
-	case isAttempt:
-		d.nobody.evaluate(d.Rand, attempt.Blinded)
+	case question != nil:
+		d.nobody.evaluate(d.Rand, *question)
+	}
+	if point != nil {
+		if err := d.harden(ctx, &a, *point); err != nil {
+			return nil, err
+		}
 	}
 	return &a, nil
+}
+
+// questions are what an attempt asks: B, and B2 of a hardened one.
+func questions(body vaultapi.Body) (question *[32]byte, point *[vaultapi.PointSize]byte) {
+	switch b := body.(type) {
+	case *vaultapi.AttemptBody:
+		return &b.Blinded, nil
+	case *vaultapi.HardenedAttemptBody:
+		return &b.Blinded, &b.Blinded2
+	}
+	return nil, nil
+}
+
+// harden puts h·B2 into an answer that has room for it. For any other the device is
+// asked all the same, and nobody is told what it said.
+func (d *Door) harden(ctx context.Context, a *vaultapi.Answer, point [vaultapi.PointSize]byte) (err error) {
+	body, paid := a.Body.(*vaultapi.HardenedEvaluation)
+	if paid {
+		body.Evaluated2, err = d.ask(ctx, point)
+		return err
+	}
+	if p256.Check(point) != nil {
+		point = d.nobody.point
+	}
+	d.ask(ctx, point) // what the answer says does not depend on it
+	return nil
+}
+
+var errDevice = errors.New("door: the device has no answer, or one that cannot be")
+
+// ask asks the device. A point that is none, or the question again, is a fault: the
+// client would take it for a lying vault.
+func (d *Door) ask(ctx context.Context, point [vaultapi.PointSize]byte) (evaluated [vaultapi.PointSize]byte, err error) {
+	if d.Device == nil {
+		return evaluated, errDevice
+	}
+	if evaluated, err = d.Device.Evaluate(ctx, point); err != nil {
+		return evaluated, fmt.Errorf("evaluating in the device: %w", err)
+	}
+	if evaluated == point || p256.Check(evaluated) != nil {
+		return evaluated, errDevice
+	}
+	return evaluated, nil
+}
+
+// Harden answers a Harden at a time, milliseconds. Nothing is committed, and it is about
+// no record. How often an account may ask is for the caller to bound: with what a
+// vault has in memory and on disk, this is what guesses are made with.
+func (d *Door) Harden(ctx context.Context, b *vaultapi.HardenBody, now uint64) (*vaultapi.Answer, error) {
+	if p256.Check(b.Blinded2) != nil {
+		return &vaultapi.Answer{Code: vaultapi.Unsupported, Time: now}, nil
+	}
+	evaluated, err := d.ask(ctx, b.Blinded2)
+	if err != nil {
+		return nil, err
+	}
+	return &vaultapi.Answer{Time: now, Body: &vaultapi.Hardened{Evaluated2: evaluated}}, nil
 }
 
 // fill evaluates, and puts Z and its proof into the answer.
 func (d *Door) fill(a *vaultapi.Answer, e *vault.Evaluation) error {
 	body, ok := a.Body.(*vaultapi.Evaluation)
+	if hardened, isHardened := a.Body.(*vaultapi.HardenedEvaluation); isHardened {
+		body, ok = &hardened.Evaluation, true
+	}
 	if !ok {
 		return errors.New("door: internal error: an evaluation for an answer that has no room for it")
 	}
@@ -184,6 +264,7 @@ func (d *Door) fill(a *vaultapi.Answer, e *vault.Evaluation) error {
 type nobody struct {
 	key   *oprf.PrivateKey
 	other *oprf.Blinded // evaluated when the question is none
+	point [vaultapi.PointSize]byte
 }
 
 func newNobody(random io.Reader) (*nobody, error) {
@@ -195,7 +276,12 @@ func newNobody(random io.Reader) (*nobody, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a question to nobody: %w", err)
 	}
-	return &nobody{key, b.Blinded()}, nil
+	point, err := p256.Blind(random, nil)
+	if err != nil {
+		return nil, fmt.Errorf("making a question to nobody's device: %w", err)
+	}
+	defer point.Wipe()
+	return &nobody{key, b.Blinded(), point.Blinded()}, nil
 }
 
 func (n *nobody) evaluate(random io.Reader, question [32]byte) {

@@ -115,7 +115,7 @@ func execute(t *testing.T, d *door.Door, g *group, body vaultapi.Body, want vaul
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := d.Conclude(e, body)
+	a, err := d.Conclude(t.Context(), e, body)
 	if err != nil || a.Code != want {
 		t.Fatalf("answered %+v, %v, want %v", a, err, want)
 	}
@@ -305,7 +305,7 @@ func TestKeysAreWiped(t *testing.T) {
 	register(t, d, g, 10)
 	q := newGuess(1)
 	e := must(d.Execute(t.Context(), g, command(q.body)))
-	must(d.Conclude(e, q.body))
+	must(d.Conclude(t.Context(), e, q.body))
 	defer func() {
 		if recover() == nil {
 			t.Error("a key is left after its evaluation")
@@ -321,7 +321,7 @@ func TestConcludeRefuses(t *testing.T) {
 	q := newGuess(1)
 	e := must(d.Execute(t.Context(), g, command(q.body)))
 	e.Answer.Body = nil
-	if a, err := d.Conclude(e, q.body); err == nil {
+	if a, err := d.Conclude(t.Context(), e, q.body); err == nil {
 		t.Errorf("concluded %+v", a)
 	}
 }
