@@ -70,7 +70,8 @@ func (b *Blinding) Blinded() [PointSize]byte { return b.open().blinded }
 // is no point with [ErrPoint] and the question itself, also with the other sign,
 // with [ErrDishonest]. It may be called again. The caller wipes the output.
 //
-// Nothing proves that the answer was made with the fleet's key.
+// It does not tell whether the answer was made with the fleet's key: see
+// [Blinding.Challenge].
 func (b *Blinding) Finalize(evaluated [PointSize]byte) ([OutputSize]byte, error) {
 	held := b.open()
 	z, err := decode(evaluated)
@@ -80,7 +81,7 @@ func (b *Blinding) Finalize(evaluated [PointSize]byte) ([OutputSize]byte, error)
 	// Keys 1 and -1: no fleet has them, and a liar knows the output they give for
 	// every input without knowing anything.
 	if bytes.Equal(evaluated[1:], held.blinded[1:]) {
-		return [OutputSize]byte{}, ErrDishonest
+		return [OutputSize]byte{}, fmt.Errorf("p256: the answer is the question: %w", ErrDishonest)
 	}
 	inverse := invert(&held.blind)
 	defer clear(inverse[:])

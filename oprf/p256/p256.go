@@ -5,8 +5,8 @@
 // The client hides its input behind a random scalar ([Blind]), a device multiplies
 // what it sees by the fleet key, and the client takes the scalar away again
 // ([Blinding.Finalize]). There is no proof: a device cannot make one
-// (doc/decisions/0038). What a lying device does to a client is in
-// spec/threat-model.md.
+// (doc/decisions/0038). Where a client must know that the answer was made with the
+// fleet's key it asks twice ([Blinding.Challenge]).
 //
 // # Devices that give only x
 //
@@ -17,7 +17,7 @@
 //
 // # Secrets
 //
-// [Blinding] prints as a fixed word and is wiped by its Wipe. The time of [Blind],
+// [Blinding] and [Challenge] print as a fixed word and are wiped by their Wipe. The time of [Blind],
 // [Blinding.Finalize] and [Evaluate] depends on the lengths of what is secret and
 // not on its value, as filippo.io/nistec and filippo.io/bigmod promise. Refusals
 // are not secret. What those packages leave on the stack is not wiped. Nothing
@@ -40,9 +40,9 @@ var (
 	// ErrPoint is what is not the compressed encoding of a point of P-256, or is its
 	// neutral element.
 	ErrPoint = errors.New("p256: not a point of P-256")
-	// ErrDishonest: the answer is the question, which would make the output a
-	// function of the input alone, without any key.
-	ErrDishonest = errors.New("p256: the answer is the question")
+	// ErrDishonest means that the vault lied, or its device is broken: its answer is
+	// the client's own question, or was not made with the fleet's key.
+	ErrDishonest = errors.New("the answer of the fleet's device is not honest")
 )
 
 var (
