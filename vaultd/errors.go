@@ -48,3 +48,7 @@ type VersionError = machine.VersionError
 // ErrRemoved is why New refuses, or a Server halts: a machine that operators removed from the fleet.
 var ErrRemoved = errors.New("vaultd: the operators removed this machine from the fleet: it has no part in it any more; " +
 	"destroy its disk and its anchor, or empty both and let it join as a new member")
+
+// ErrFleetKey is a machine without the key of its fleet's second suite in its device: it
+// could not answer those who need it (spec/vault-protocol.md).
+var ErrFleetKey = errors.New("vaultd: the fleet's key is not in this machine's device")

@@ -22,7 +22,10 @@ import (
 type Founding struct {
 	Dir    string        // for the replica; nothing may be there
 	Anchor anchor.Anchor // empty; the caller closes it
-	Policy fleet.Policy  // must say insecure with an anchor that is; for good
+	// Device is the hardware that Anchor is a ledger of, nil for none. If it holds a fleet
+	// key, the fleet is hardened with it, for good: every machine needs the key.
+	Device anchor.Device
+	Policy fleet.Policy // must say insecure with an anchor that is; for good
 	// Self is the card of this machine, the first member. With Policy.Insecure it may
 	// be empty: the fleet is then this machine alone, for good, and has keys that
 	// nobody holds; for development.
@@ -62,7 +65,7 @@ func Found(ctx context.Context, f Founding) (sealed.FleetID, []byte, error) {
 	if err != nil {
 		return none, nil, err
 	}
-	r, err := f.roster(genesis.Fleet)
+	r, err := f.roster(ctx, genesis.Fleet)
 	if err != nil {
 		return none, nil, err
 	}
@@ -135,12 +138,16 @@ func (f *Founding) genesis(now uint64) *vault.Command {
 }
 
 // roster is the fleet of this machine alone.
-func (f *Founding) roster(id [32]byte) (*roster.Roster, error) {
+func (f *Founding) roster(ctx context.Context, id [32]byte) (*roster.Roster, error) {
 	self := f.Self.Member(first)
 	self.Learner = false
+	public, err := fleetKeyOf(ctx, f.Device)
+	if err != nil {
+		return nil, err
+	}
 	r := &roster.Roster{
 		Fleet: id, Groups: f.Groups, Operators: f.Operators, Quorum: f.Quorum, Tolerate: f.Tolerate,
-		Policy: roster.Policy(f.Policy), Members: []roster.Member{self}, Highest: first,
+		Policy: roster.Policy(f.Policy), Members: []roster.Member{self}, Highest: first, Hardening: public,
 	}
 	if err := r.Check(); err != nil {
 		return nil, fmt.Errorf("founding: %w", err)

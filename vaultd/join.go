@@ -25,6 +25,7 @@ import (
 type Joining struct {
 	Dir    string        // for the replica; nothing may be there
 	Anchor anchor.Anchor // empty; the caller closes it
+	Device anchor.Device // the hardware that Anchor is a ledger of; nil for none
 	Fleet  sealed.FleetID
 	// Roster is what a member answers to GET /roster after the change that adds this
 	// machine was accepted: the fleet's identity key signed it, whoever brought it.
@@ -49,7 +50,7 @@ func Join(ctx context.Context, j Joining) (uint64, error) {
 	}
 	self, err := findSelf(r, j.Keys)
 	if err == nil {
-		err = j.check(r)
+		err = j.check(ctx, r)
 	}
 	if err != nil {
 		return 0, errors.Join(err, j.Peers.Close())
@@ -79,14 +80,14 @@ func Join(ctx context.Context, j Joining) (uint64, error) {
 }
 
 // check refuses, before the number is used up, what New would refuse afterwards.
-func (j *Joining) check(r *roster.Roster) error {
+func (j *Joining) check(ctx context.Context, r *roster.Roster) error {
 	if r.MinVersion > Version {
 		return &VersionError{Least: r.MinVersion, Has: Version}
 	}
 	if d := j.Anchor.Describe(); d.Insecure && !r.Policy.Insecure {
 		return fmt.Errorf("%w: the fleet's bundle does not say insecure, as one with the anchor %q must", ErrInsecure, d.Name)
 	}
-	return nil
+	return checkFleetKey(ctx, j.Device, r)
 }
 
 // findSelf finds this machine's number by its identity key.

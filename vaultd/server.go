@@ -112,6 +112,9 @@ func (s *Server) start(ctx context.Context, root *group) error {
 	if err := s.config.accept(vault.Policy(r.Policy)); err != nil {
 		return err
 	}
+	if err := checkFleetKey(ctx, s.config.Device, r); err != nil {
+		return err
+	}
 	if err := s.startClock(root, r); err != nil {
 		return err
 	}
