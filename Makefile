@@ -13,8 +13,9 @@ TOOL     := go tool -modfile=tools/go.mod
 RACE      = CGO_ENABLED=1 go test -race -timeout 20m -skip '$(UNRACED)'
 # Tests that take minutes under the race detector and run no goroutines that other tests do not run: kills of child
 # processes, memory bounds (which the detector itself would exceed), byte by byte mangling, a second decoder, fuzz seeds;
-# and the scripts of the command, which start it some hundred times: the goroutines are those of client and backup.
-UNRACED  := ^(TestKilled|TestManyTinyFiles|TestHuge|TestMangle|TestRestoreWithEachObjectMangled|TestIndependent|TestScripts|Fuzz)
+# and the scripts of the command, which start it some hundred times: the goroutines are those of client and backup;
+# and the planted bugs, each in a world of one thread.
+UNRACED  := ^(TestPlantedBugsAreFound|TestKilled|TestManyTinyFiles|TestHuge|TestMangle|TestRestoreWithEachObjectMangled|TestIndependent|TestScripts|Fuzz)
 
 # What the tests use of the system: a keyring, a message bus for it, disks in files, cables between networks.
 define NEED_FOR_TESTS
