@@ -75,7 +75,8 @@ var rules = []policy.Rule{
 	{Dir: "oprf/p256", External: []string{"filippo.io/nistec", "filippo.io/bigmod"}, Tests: []string{"vectors/..."}, Why: "one protocol, read on its own"},
 	{Dir: "anchor/ledger", Local: []string{"anchor", "internal/durable"}, Tests: []string{"anchor/software", "vectors/..."}, Why: "spreads one counter over groups and knows nothing of what they count"},
 	{Dir: "anchor/software", Local: []string{"anchor", "internal/durable", "oprf/p256"}, Why: "the counter knows nothing of what it guards"},
-	{Dir: "anchor/tpm", Planned: true, Local: []string{"anchor", "internal/durable", "oprf/p256"}, External: []string{"github.com/google/go-tpm/..."}, Why: "the counter knows nothing of what it guards"},
+	{Dir: "anchor/tpm", Local: []string{"anchor", "internal/durable", "internal/wire"}, External: []string{"github.com/google/go-tpm/..."}, Tests: []string{"anchor/tpm/swtpm", "oprf/p256"}, Why: "the counter knows nothing of what it guards"},
+	{Dir: "anchor/tpm/swtpm", Why: "starts a program, and knows nothing of what asks it"},
 	{Dir: "anchor/pkcs11", Planned: true, Local: []string{"anchor", "internal/durable", "oprf/p256"}, External: []string{"github.com/miekg/pkcs11"}, Why: "the counter knows nothing of what it guards"},
 	{Dir: "anchor/anchortest", Local: []string{"anchor", "oprf/p256"}, Why: "the counter knows nothing of what it guards"},
 	{
@@ -91,7 +92,7 @@ var rules = []policy.Rule{
 	{Dir: "ceremony", Why: "a record and its signatures, read on its own by those who check it"},
 	{Dir: "peer", Never: []string{"vault", "replica", "roster"}, Why: "links carry what they cannot read"},
 	{Dir: "vaultd/door", Local: []string{"oprf", "oprf/p256", "vault", "vaultapi"}, Never: outsideVault, Why: "decides requests without I/O, for vaultd and for the simulator"},
-	{Dir: "vaultd/machine", Local: []string{"replica", "roster", "vault", "vaultapi"}, Tests: []string{"oprf"}, Never: outsideVault, Why: "what a replica of the vault drives: the records and who keeps them"},
+	{Dir: "vaultd/machine", Local: []string{"internal/planted", "replica", "roster", "vault", "vaultapi"}, Tests: []string{"oprf"}, Never: outsideVault, Why: "what a replica of the vault drives: the records and who keeps them"},
 	{
 		Dir:      "vaultd",
 		Local:    []string{"anchor", "fleet", "oprf", "oprf/p256", "peer", "replica", "roster", "sealed", "token", "vault", "vaultapi", "vaultd/door", "vaultd/machine"},
