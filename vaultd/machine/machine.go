@@ -46,6 +46,7 @@ type Machine struct {
 	changes [][]byte // accepted, encoded, oldest first
 	// welcomed are the members that the group's secret was given to, by number.
 	welcomed []welcomed
+	secret   secret
 	changed  func()
 	expires  uint64 // when the next channel key expires, ms; 0 for none
 	serial   uint64 // of the bundle, when changed was called last
@@ -97,6 +98,9 @@ func (m *Machine) Apply(entry []byte, asked bool) (any, error) {
 	}
 	if w, ok := m.welcome(entry); ok {
 		return w, nil
+	}
+	if k, ok := m.rekey(entry); ok {
+		return k, nil
 	}
 	c, err := vault.DecodeCommand(entry)
 	if err != nil {

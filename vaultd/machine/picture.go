@@ -43,7 +43,7 @@ func (p *picture) WriteTo(w io.Writer) (int64, error) {
 // Checkpoint takes a picture.
 func (m *Machine) Checkpoint() replica.Checkpoint {
 	head := append([]byte(label), m.form(), byte(m.group>>8), byte(m.group))
-	head = m.next.append(head)
+	head = m.next.append(m.secret.append(head, m.form()))
 	head = counted(head, m.roster.Encode())
 	head = binary.BigEndian.AppendUint16(head, uint16(len(m.welcomed)))
 	for _, w := range m.welcomed {
@@ -58,7 +58,7 @@ func (m *Machine) Checkpoint() replica.Checkpoint {
 }
 
 // form is the lowest version that can say what is in the state.
-func (m *Machine) form() byte { return max(m.roster.Form(), m.next.version()) }
+func (m *Machine) form() byte { return max(m.roster.Form(), m.next.version(), m.secret.version()) }
 
 func counted(b, part []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(b, uint32(len(part))), part...)
@@ -106,7 +106,7 @@ func (m *Machine) restoreHead(r io.Reader) (err error) {
 	}
 	want := sum.Sum32()
 	var tail [4]byte
-	if _, err := io.ReadFull(r, tail[:]); err != nil || form != m.form() || binary.BigEndian.Uint32(tail[:]) != want {
+	if _, err := io.ReadFull(r, tail[:]); err != nil || form != m.form() || !m.settled() || binary.BigEndian.Uint32(tail[:]) != want {
 		return errors.Join(errPicture, err)
 	}
 	return m.enough()
@@ -124,6 +124,9 @@ func (m *Machine) restoreTitle(r io.Reader) (form byte, err error) {
 	}
 	if uint32(form) > m.version {
 		return 0, fmt.Errorf("%w (a picture of version %d)", replica.ErrNewer, form)
+	}
+	if err := m.secret.read(r, form); err != nil {
+		return 0, err
 	}
 	return form, m.next.read(r, form)
 }

@@ -69,6 +69,8 @@ func (m *Machine) Needs(entry []byte, change bool) uint32 {
 		}
 	case bytes.HasPrefix(entry, []byte(welcomeLabel)):
 		needs = 1
+	case isRekey(entry):
+		needs = 2
 	default:
 		needs = min(needsCommand(entry), needsNext(entry))
 	}
