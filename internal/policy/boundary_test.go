@@ -77,7 +77,8 @@ var rules = []policy.Rule{
 	{Dir: "anchor/software", Local: []string{"anchor", "internal/durable", "oprf/p256"}, Why: "the counter knows nothing of what it guards"},
 	{Dir: "anchor/tpm", Local: []string{"anchor", "internal/durable", "internal/wire"}, External: []string{"github.com/google/go-tpm/..."}, Tests: []string{"anchor/tpm/swtpm", "oprf/p256"}, Why: "the counter knows nothing of what it guards"},
 	{Dir: "anchor/tpm/swtpm", Why: "starts a program, and knows nothing of what asks it"},
-	{Dir: "anchor/pkcs11", Planned: true, Local: []string{"anchor", "internal/durable", "oprf/p256"}, External: []string{"github.com/miekg/pkcs11"}, Why: "the counter knows nothing of what it guards"},
+	{Dir: "anchor/pkcs11", Local: []string{"anchor", "internal/durable", "oprf/p256"}, External: []string{"github.com/miekg/pkcs11"}, Tests: []string{"anchor/pkcs11/softhsm"}, Why: "the counter knows nothing of what it guards"},
+	{Dir: "anchor/pkcs11/softhsm", Local: []string{"anchor", "anchor/pkcs11", "internal/durable"}, Why: "makes throw-away tokens for tests and rehearsals"},
 	{Dir: "anchor/anchortest", Local: []string{"anchor", "oprf/p256"}, Why: "the counter knows nothing of what it guards"},
 	{
 		Dir:      "replica",
