@@ -11,6 +11,7 @@ import (
 
 	"keepsake.example/key"
 	"keepsake.example/oprf"
+	"keepsake.example/oprf/p256"
 	"keepsake.example/vaultapi"
 )
 
@@ -20,6 +21,7 @@ const SeedSize = 32
 const (
 	infoAttempt = "keepsake attempt id"
 	infoBlind   = "keepsake attempt blind"
+	infoBlind2  = "keepsake attempt blind 2"
 )
 
 // Seed stands for one attempt. It is kept on the disk before the first request of
@@ -56,6 +58,7 @@ type Question struct {
 	at       Place
 	id       vaultapi.ID
 	blinding *oprf.Blinding
+	second   *p256.Blinding // of suite 2; nil for a fleet without a key in hardware
 }
 
 // Ask makes the attempt of a seed. The attempt id follows from the seed alone and
@@ -75,16 +78,56 @@ func Ask(seed *Seed, p *Password, at Place) (*Question, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Question{at, vaultapi.ID(id), b}, nil
+	q := &Question{at: at, id: vaultapi.ID(id), blinding: b}
+	if at.hardened() {
+		if q.second, err = askHardened(seed, p, at); err != nil {
+			b.Wipe()
+			return nil, err
+		}
+	}
+	return q, nil
 }
 
-// Body is what to send.
-func (q *Question) Body() *vaultapi.AttemptBody {
-	return &vaultapi.AttemptBody{Attempt: q.id, Blinded: q.blinding.Blinded().Bytes()}
+func askHardened(seed *Seed, p *Password, at Place) (*p256.Blinding, error) {
+	blind, err := hkdf.Expand(sha256.New, seed.open()[:], infoBlind2, 48)
+	if err != nil {
+		return nil, fmt.Errorf("password: deriving the attempt: %w", err)
+	}
+	defer clear(blind)
+	return blindHardened(bytes.NewReader(blind), p, at)
+}
+
+// Body is what to send: an AttemptBody, or a HardenedAttemptBody where the fleet has
+// a key in its hardware.
+func (q *Question) Body() vaultapi.Body {
+	if q.second == nil {
+		return &vaultapi.AttemptBody{Attempt: q.id, Blinded: q.blinding.Blinded().Bytes()}
+	}
+	return q.hardenedBody()
+}
+
+func (q *Question) hardenedBody() *vaultapi.HardenedAttemptBody {
+	return &vaultapi.HardenedAttemptBody{Attempt: q.id, Blinded: q.blinding.Blinded().Bytes(), Blinded2: q.second.Blinded()}
+}
+
+// Attempt is the id of the attempt.
+func (q *Question) Attempt() vaultapi.ID { return q.id }
+
+// Asked is what stands for the question in [vaultapi.ProveMessage].
+func (q *Question) Asked() [32]byte {
+	if q.second == nil {
+		return q.blinding.Blinded().Bytes()
+	}
+	return q.hardenedBody().Question()
 }
 
 // Wipe overwrites what is secret of the question.
-func (q *Question) Wipe() { q.blinding.Wipe() }
+func (q *Question) Wipe() {
+	q.blinding.Wipe()
+	if q.second != nil {
+		q.second.Wipe()
+	}
+}
 
 // Recovered is what the right password gives.
 type Recovered struct {
@@ -99,13 +142,40 @@ func (r *Recovered) Wipe() {
 	r.Unlock.Wipe()
 }
 
-// Open has K from the vault's answer. The error is [ErrWrongPassword],
-// [ErrDishonest] or [ErrUnsupported]. It may be called again.
+// Open has K from the vault's answer to the body: an Evaluation, or a
+// HardenedEvaluation. The error is [ErrWrongPassword], [ErrDishonest],
+// [ErrUnsupported] or [ErrFleetKey]. It may be called again.
 //
 // An answer whose proof holds and whose envelope does not open is a wrong
 // password: an envelope of another account or record, or one changed on the
-// vault's disk, cannot be told from it.
-func (q *Question) Open(answer *vaultapi.Evaluation) (*Recovered, error) {
+// vault's disk, cannot be told from it; nor can the answer of a device with another
+// key than the fleet's.
+func (q *Question) Open(answer vaultapi.AnswerBody) (*Recovered, error) {
+	switch a := answer.(type) {
+	case *vaultapi.Evaluation:
+		if q.second == nil {
+			return q.open(a, nil)
+		}
+	case *vaultapi.HardenedEvaluation:
+		if q.second != nil {
+			return q.openHardened(a)
+		}
+	}
+	return nil, dishonest("the answer is to another request")
+}
+
+func (q *Question) openHardened(answer *vaultapi.HardenedEvaluation) (*Recovered, error) {
+	y2, err := q.second.Finalize(answer.Evaluated2)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDishonest, err)
+	}
+	defer clear(y2[:])
+	return q.open(&answer.Evaluation, &y2)
+}
+
+// open: an envelope of suite 1 opens without y2, also in a fleet with a key in
+// hardware, for who cannot open it cannot have made it.
+func (q *Question) open(answer *vaultapi.Evaluation, y2 *[p256.OutputSize]byte) (*Recovered, error) {
 	if subtle.ConstantTimeCompare(answer.Attempt[:], q.id[:]) != 1 {
 		return nil, dishonest("the answer is to another attempt")
 	}
@@ -118,7 +188,7 @@ func (q *Question) Open(answer *vaultapi.Evaluation) (*Recovered, error) {
 		return nil, err
 	}
 	defer y.Wipe()
-	derived, err := derive(y, e, e.header(), q.at.Account, answer.Record, 1)
+	derived, err := derive(y, y2, e, q.at.Account, answer.Record)
 	if err != nil {
 		return nil, err
 	}
@@ -148,6 +218,9 @@ func (q *Question) envelope(b []byte) (*Envelope, error) {
 	}
 	if err := e.Params.Check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDishonest, err)
+	}
+	if e.hardened() && e.FleetKey != q.at.FleetKey {
+		return nil, ErrFleetKey
 	}
 	return e, nil
 }

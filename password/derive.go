@@ -9,6 +9,7 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"keepsake.example/oprf"
+	"keepsake.example/oprf/p256"
 	"keepsake.example/sealed"
 	"keepsake.example/vaultapi"
 )
@@ -19,7 +20,7 @@ const (
 	labelVaultSet = "keepsake vault set"
 	labelEnvelope = "keepsake envelope"
 
-	version = 1
+	version = 1 // of what the labels stand for
 )
 
 // Params are the costs of Argon2id (RFC 9106, version 0x13).
@@ -55,7 +56,12 @@ func (p Params) Check() error {
 type Place struct {
 	Fleet   sealed.FleetID
 	Account vaultapi.Account
+	// FleetKey is the one of the fleet's bundle; zeros if that has none. It decides
+	// what a client asks and registers: suite 2 exactly where there is one.
+	FleetKey [p256.PointSize]byte
 }
+
+func (at Place) hardened() bool { return at.FleetKey != [p256.PointSize]byte{} }
 
 // vaultSet names the set of fleets that share a key, and how many of them it takes.
 func vaultSet(t uint8, vaults []Vault) [32]byte {
@@ -80,16 +86,26 @@ type keys struct {
 
 func (k *keys) wipe() { *k = keys{} }
 
-// derive has the keys from the OPRF's output: steps 3 and 4 of §9.1. header is the
-// envelope's; index is the vault's, from 1.
-func derive(y *oprf.Output, e *Envelope, header []byte, account vaultapi.Account, record vaultapi.ID, index uint8) (*keys, error) {
+// derive has the keys of vault 1 from the outputs of the oblivious functions: steps 3
+// and 4 of §9.1. y2 is used, and needed, for an envelope of suite 2 (§9.5).
+func derive(y1 *oprf.Output, y2 *[p256.OutputSize]byte, e *Envelope, account vaultapi.Account, record vaultapi.ID) (*keys, error) {
 	s := salt(account, vaultSet(e.T, e.Vaults))
 	var rwd []byte
-	y.Use(func(output *[oprf.OutputSize]byte) {
-		rwd = argon2.IDKey(output[:], s[:], e.Params.Passes, e.Params.MemoryKiB, e.Params.Threads, 32)
+	var err error
+	y1.Use(func(y *[oprf.OutputSize]byte) {
+		if e.hardened() {
+			if y, err = mix(y, y2, Place{Account: account, FleetKey: e.FleetKey}); err != nil {
+				return
+			}
+			defer clear(y[:])
+		}
+		rwd = argon2.IDKey(y[:], s[:], e.Params.Passes, e.Params.MemoryKiB, e.Params.Threads, 32)
 	})
+	if err != nil {
+		return nil, err
+	}
 	defer clear(rwd)
-	return expand(rwd, header, account, record, index)
+	return expand(rwd, e.header(), account, record, 1)
 }
 
 func expand(rwd, header []byte, account vaultapi.Account, record vaultapi.ID, index uint8) (*keys, error) {

@@ -9,6 +9,7 @@ import (
 
 	"keepsake.example/key"
 	"keepsake.example/oprf"
+	"keepsake.example/oprf/p256"
 	"keepsake.example/sealed"
 	"keepsake.example/vaultapi"
 )
@@ -19,7 +20,12 @@ const MaxVaults = 16
 const (
 	kdfArgon2id = 1
 
+	envelopeVersion  = 1
+	envelopeHardened = 2 // with a suite and the fleet key of it
+	suiteHardened    = 2
+
 	fixedHeader = 1 + 1 + 4 + 4 + 1 + 1 + 1
+	suiteSize   = 1 + p256.PointSize
 	vaultSize   = sealed.FleetIDSize + oprf.ElementSize
 	tailSize    = key.Size + sha256.Size
 )
@@ -37,6 +43,9 @@ type Envelope struct {
 	Params Params
 	T      uint8
 	Vaults []Vault // 1 to MaxVaults, of fleets that differ
+	// FleetKey is the one that the second output of suite 2 was made with; zeros for
+	// suite 1. Suite 2 is for one vault only.
+	FleetKey [p256.PointSize]byte
 
 	wrapped [key.Size]byte
 	tag     [sha256.Size]byte
@@ -49,9 +58,37 @@ func DecodeEnvelope(b []byte) (*Envelope, error) {
 	switch {
 	case len(b) < fixedHeader+vaultSize+tailSize || len(b) > fixedHeader+MaxVaults*vaultSize+tailSize:
 		return nil, fmt.Errorf("%w: length", ErrEnvelope)
-	case b[0] != version || b[1] != kdfArgon2id:
+	case b[0] != envelopeVersion && b[0] != envelopeHardened || b[1] != kdfArgon2id:
 		return nil, ErrUnsupported
 	}
+	if b[0] == envelopeHardened {
+		return decodeHardened(b)
+	}
+	return decodePlain(b)
+}
+
+// decodeHardened reads version 2: what version 1 is, with suite and fleet key between
+// the header and K XOR pad.
+func decodeHardened(b []byte) (*Envelope, error) {
+	const at = fixedHeader + vaultSize
+	if len(b) != at+suiteSize+tailSize || b[11] != 1 || b[12] != 1 {
+		return nil, fmt.Errorf("%w: length, threshold or number of vaults", ErrEnvelope)
+	}
+	if b[at] != suiteHardened {
+		return nil, ErrUnsupported
+	}
+	e, err := decodePlain(slices.Concat(b[:at], b[at+suiteSize:]))
+	if err != nil {
+		return nil, err
+	}
+	e.FleetKey = [p256.PointSize]byte(b[at+1:])
+	if err := p256.Check(e.FleetKey); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrEnvelope, err)
+	}
+	return e, nil
+}
+
+func decodePlain(b []byte) (*Envelope, error) {
 	e := &Envelope{
 		Params: Params{binary.BigEndian.Uint32(b[2:]), binary.BigEndian.Uint32(b[6:]), b[10]},
 		T:      b[11],
@@ -89,14 +126,20 @@ func (e *Envelope) Encode() []byte {
 	return slices.Concat(e.header(), e.wrapped[:], e.tag[:])
 }
 
+func (e *Envelope) hardened() bool { return e.FleetKey != [p256.PointSize]byte{} }
+
 func (e *Envelope) header() []byte {
-	b := []byte{version, kdfArgon2id}
+	b := []byte{envelopeVersion, kdfArgon2id}
 	b = binary.BigEndian.AppendUint32(b, e.Params.MemoryKiB)
 	b = binary.BigEndian.AppendUint32(b, e.Params.Passes)
 	b = append(b, e.Params.Threads, e.T, uint8(len(e.Vaults))) // at most MaxVaults
 	for _, v := range e.Vaults {
 		public := v.Public.Bytes()
 		b = append(append(b, v.Fleet[:]...), public[:]...)
+	}
+	if e.hardened() {
+		b[0] = envelopeHardened
+		b = append(append(b, suiteHardened), e.FleetKey[:]...)
 	}
 	return b
 }

@@ -6,6 +6,7 @@ import (
 
 	"keepsake.example/key"
 	"keepsake.example/oprf"
+	"keepsake.example/oprf/p256"
 	"keepsake.example/password"
 	"keepsake.example/sealed"
 	"keepsake.example/vaultapi"
@@ -70,8 +71,42 @@ func answer(k *oprf.PrivateKey, record vaultapi.ID, envelope []byte, q *vaultapi
 	return &vaultapi.Evaluation{Record: record, Attempt: q.Attempt, Evaluated: z.Bytes(), Proof: proof.Bytes(), Envelope: envelope}
 }
 
+func attemptOf(q *password.Question) *vaultapi.AttemptBody { return q.Body().(*vaultapi.AttemptBody) }
+
 func honest(r *password.Registration, q *password.Question) *vaultapi.Evaluation {
-	return answer(vaultKey(r), r.Body.Record, r.Body.Envelope, q.Body())
+	return answer(vaultKey(r), r.Body.Record, r.Body.Envelope, attemptOf(q))
+}
+
+// A fleet with a key in hardware: h, and the same place.
+var (
+	fleetKey = fill(0x68)
+	hard     = password.Place{Fleet: home.Fleet, Account: home.Account, FleetKey: must(p256.Public(&fleetKey))}
+)
+
+func device(b [p256.PointSize]byte) [p256.PointSize]byte { return must(p256.Evaluate(&fleetKey, b)) }
+
+func harden(seed byte, p *password.Password, at password.Place) *password.Hardened {
+	return hardenWith(&fleetKey, seed, p, at)
+}
+
+func hardenWith(k *[32]byte, seed byte, p *password.Password, at password.Place) *password.Hardened {
+	h := must(password.Harden(&reader{seed: seed}, p, at))
+	defer h.Wipe()
+	var answers [2]*vaultapi.Hardened
+	for i, b := range h.Bodies() {
+		answers[i] = &vaultapi.Hardened{Evaluated2: must(p256.Evaluate(k, b.Blinded2))}
+	}
+	return must(h.Finish(answers))
+}
+
+func registerHard(seed byte, p *password.Password, at password.Place) *password.Registration {
+	return must(password.Register(&reader{seed: seed}, p, kept, at, password.Options{Params: cheap, Limit: 10, Device: fill(1), Hardened: harden(seed, p, at)}))
+}
+
+func honestHard(r *password.Registration, q *password.Question) *vaultapi.HardenedEvaluation {
+	b := q.Body().(*vaultapi.HardenedAttemptBody)
+	e := answer(vaultKey(r), r.Body.Record, r.Body.Envelope, &vaultapi.AttemptBody{Attempt: b.Attempt, Blinded: b.Blinded})
+	return &vaultapi.HardenedEvaluation{Evaluation: *e, Evaluated2: device(b.Blinded2)}
 }
 
 func isKept(t *testing.T, r *password.Recovered, err error) {

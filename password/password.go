@@ -5,6 +5,10 @@
 //	password → OpaqueString → OPRF (package oprf) → Argon2id → HKDF → pad, mac key, unlock key
 //	envelope = header ‖ K XOR pad ‖ HMAC(mac key, header ‖ account ‖ record id ‖ K XOR pad)
 //
+// Where the fleet has a key in its hardware there is a second function (package
+// oprf/p256), and both outputs are mixed before Argon2id: suite 2, §9.5. [Harden] asks
+// for it once more when a password is set.
+//
 // [Prepare] makes a [Password] of what was typed, [Judge] says whether it is good
 // enough to be set. [Register] makes the record that a vault keeps, without
 // asking anybody: the client draws the vault's key itself. [Ask] makes the one
@@ -53,6 +57,10 @@ var (
 	// ErrUnsupported is an envelope that a newer version of this program made:
 	// another version or KDF, or more than one vault.
 	ErrUnsupported = errors.New("password: made by a newer version of keepsake")
+	// ErrFleetKey is a record that was made with another key in the fleet's hardware
+	// than the fleet's bundle names, or a bundle that names none any more. It says
+	// nothing of the password.
+	ErrFleetKey = errors.New("password: the fleet's hardware key is not the one that the key was put behind")
 	// ErrEnvelope is an envelope that nobody's encoder made.
 	ErrEnvelope = errors.New("password: not an envelope")
 	// ErrParams are Argon2id parameters under the floor or over the ceiling.

@@ -38,7 +38,7 @@ func TestWrongPasswordIsNothingElse(t *testing.T) {
 // attempt, another password the same one with another question.
 func TestAskFollowsFromSeed(t *testing.T) {
 	p, other := prepare("one password"), prepare("another one")
-	first, again, second, mixed := ask(1, p, home).Body(), ask(1, p, home).Body(), ask(2, p, home).Body(), ask(1, other, home).Body()
+	first, again, second, mixed := attemptOf(ask(1, p, home)), attemptOf(ask(1, p, home)), attemptOf(ask(2, p, home)), attemptOf(ask(1, other, home))
 	if *first != *again {
 		t.Error("the same seed and password make another attempt")
 	}
@@ -59,7 +59,7 @@ func dishonestAnswers(reg *password.Registration, q *password.Question) map[stri
 		f(e)
 		all[name] = e
 	}
-	change("reflected", func(e *vaultapi.Evaluation) { e.Evaluated = q.Body().Blinded })
+	change("reflected", func(e *vaultapi.Evaluation) { e.Evaluated = attemptOf(q).Blinded })
 	change("proof", func(e *vaultapi.Evaluation) { e.Proof[0] ^= 1 })
 	change("proof not reduced", func(e *vaultapi.Evaluation) { e.Proof[63] = 0xff })
 	change("proof of another question", func(e *vaultapi.Evaluation) {
@@ -146,7 +146,7 @@ func TestNoEnvelopeOpensUnderTwoPasswords(t *testing.T) {
 		opened := 0
 		for _, p := range []*password.Password{first, second} {
 			q := ask(2, p, home)
-			if _, err := q.Open(answer(vaultKey(a), a.Body.Record, envelope, q.Body())); err == nil {
+			if _, err := q.Open(answer(vaultKey(a), a.Body.Record, envelope, attemptOf(q))); err == nil {
 				opened++
 			} else if !errors.Is(err, password.ErrWrongPassword) {
 				t.Errorf("mix %d: %v", i, err)
@@ -275,13 +275,8 @@ func TestVerifier(t *testing.T) {
 
 // decoders are the decoders of the package; what each accepts is encoded again.
 var decoders = map[string]func([]byte) ([]byte, error){
-	"envelope": func(b []byte) ([]byte, error) {
-		e, err := password.DecodeEnvelope(b)
-		if err != nil {
-			return nil, err
-		}
-		return e.Encode(), nil
-	},
+	"envelope": decodeEnvelope,
+	"hardened": decodeEnvelope,
 	"verifier": func(b []byte) ([]byte, error) {
 		v, err := password.DecodeVerifier(b)
 		if err != nil {
@@ -291,10 +286,19 @@ var decoders = map[string]func([]byte) ([]byte, error){
 	},
 }
 
+func decodeEnvelope(b []byte) ([]byte, error) {
+	e, err := password.DecodeEnvelope(b)
+	if err != nil {
+		return nil, err
+	}
+	return e.Encode(), nil
+}
+
 func samples() map[string][]byte {
 	p := prepare("p")
 	return map[string][]byte{
 		"envelope": register(1, p, home).Body.Envelope,
+		"hardened": registerHard(1, p, hard).Body.Envelope,
 		"verifier": must(password.NewVerifier(&reader{}, p, cheap)).Encode(),
 	}
 }
@@ -363,7 +367,10 @@ func fuzz(f *testing.F, name string) {
 	})
 }
 
-func FuzzEnvelope(f *testing.F) { fuzz(f, "envelope") }
+func FuzzEnvelope(f *testing.F) {
+	f.Add(samples()["hardened"])
+	fuzz(f, "envelope")
+}
 func FuzzVerifier(f *testing.F) { fuzz(f, "verifier") }
 
 // FuzzPrepareAndJudge: preparing is idempotent, and judging never panics.

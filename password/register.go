@@ -2,11 +2,13 @@ package password
 
 import (
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"io"
 
 	"keepsake.example/key"
 	"keepsake.example/oprf"
+	"keepsake.example/oprf/p256"
 	"keepsake.example/vaultapi"
 )
 
@@ -45,6 +47,9 @@ type Options struct {
 	Params Params // the zero value stands for DefaultParams
 	Limit  uint8  // wrong passwords until the record is destroyed, 1 to vaultapi.MaxAttempts
 	Device [ed25519.PublicKeySize]byte
+	// Hardened is what the fleet's hardware said of the password, for a Place with a
+	// fleet key; nil for one without.
+	Hardened *Hardened
 }
 
 // Registration is a new record: what to propose to the vault, and the key that its
@@ -63,7 +68,8 @@ func (r *Registration) Wipe() {
 // Register makes a record that gives K to whoever has p and the vault's answer. It
 // reads 80 bytes: record id, then the vault's key. The same bytes, password and
 // choices make the same record. Nobody is asked: the client draws the vault's key,
-// and so costs itself no attempt.
+// and so costs itself no attempt. Where the fleet has a key in its hardware that was
+// asked before, by [Harden].
 func Register(random io.Reader, p *Password, k *key.Key, at Place, o Options) (*Registration, error) {
 	if o.Params == (Params{}) {
 		o.Params = DefaultParams
@@ -74,6 +80,9 @@ func Register(random io.Reader, p *Password, k *key.Key, at Place, o Options) (*
 	if o.Limit < 1 || o.Limit > vaultapi.MaxAttempts {
 		return nil, fmt.Errorf("password: a limit of %d attempts", o.Limit)
 	}
+	if h := o.Hardened; at.hardened() != (h != nil) || h != nil && h.at != at {
+		return nil, errors.New("password: not hardened for this place")
+	}
 	body := &vaultapi.ProposeBody{Limit: o.Limit, Device: o.Device}
 	if _, err := io.ReadFull(random, body.Record[:]); err != nil {
 		return nil, fmt.Errorf("password: reading %d random bytes: %w", len(body.Record), err)
@@ -83,7 +92,7 @@ func Register(random io.Reader, p *Password, k *key.Key, at Place, o Options) (*
 		return nil, err
 	}
 	defer vaultKey.Wipe()
-	unlock, envelope, err := wrap(vaultKey, p, k, at, body.Record, o.Params)
+	unlock, envelope, err := wrap(vaultKey, p, k, at, body.Record, o)
 	if err != nil {
 		return nil, err
 	}
@@ -92,14 +101,18 @@ func Register(random io.Reader, p *Password, k *key.Key, at Place, o Options) (*
 	return &Registration{body, unlock}, nil
 }
 
-func wrap(vaultKey *oprf.PrivateKey, p *Password, k *key.Key, at Place, record vaultapi.ID, params Params) (*UnlockKey, *Envelope, error) {
+func wrap(vaultKey *oprf.PrivateKey, p *Password, k *key.Key, at Place, record vaultapi.ID, o Options) (*UnlockKey, *Envelope, error) {
 	y, err := vaultKey.Output(*p.open())
 	if err != nil {
 		return nil, nil, err
 	}
 	defer y.Wipe()
-	e := &Envelope{Params: params, T: 1, Vaults: []Vault{{at.Fleet, vaultKey.Public()}}}
-	derived, err := derive(y, e, e.header(), at.Account, record, 1)
+	e := &Envelope{Params: o.Params, T: 1, Vaults: []Vault{{at.Fleet, vaultKey.Public()}}, FleetKey: at.FleetKey}
+	var y2 *[p256.OutputSize]byte
+	if o.Hardened != nil {
+		y2 = o.Hardened.open()
+	}
+	derived, err := derive(y, y2, e, at.Account, record)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -28,6 +28,7 @@ func TestVectors(t *testing.T) {
 	run := map[string]func(*testing.T, *vectors.Vector){
 		"derived": vectorDerived, "prepared": vectorPrepared, "unusable": vectorUnusable, "asked": vectorAsked,
 		"opened": vectorOpened, "wrong password": vectorOpened, "dishonest": vectorOpened, "unsupported": vectorOpened,
+		"fleet key": vectorOpened,
 	}
 	ran := map[string]int{}
 	for _, v := range must(vectors.All("password")) {
@@ -84,6 +85,10 @@ func vectorDerived(t *testing.T, v *vectors.Vector) {
 		fleet: bytesOf(t, v, "fleet"), account: bytesOf(t, v, "account"), record: bytesOf(t, v, "record"),
 		memory: uint32(number(t, v, "memory-kib")), passes: uint32(number(t, v, "passes")), threads: byte(number(t, v, "threads")),
 	}
+	place := placeOf(t, v)
+	if _, suite2 := v.Get("hardware-key"); suite2 {
+		r.hardwareKey = bytesOf(t, v, "hardware-key")
+	}
 	r.compute()
 	for _, step := range r.steps() {
 		if got := bytesOf(t, v, step.name); !bytes.Equal(got, step.value) {
@@ -93,7 +98,11 @@ func vectorDerived(t *testing.T, v *vectors.Vector) {
 	// A scalar is its own 64 bytes before they are reduced.
 	random := bytes.NewReader(slices.Concat(r.record, r.vaultKey, make([]byte, 32)))
 	o := password.Options{Params: password.Params{MemoryKiB: r.memory, Passes: r.passes, Threads: r.threads}, Limit: 10, Device: fill(1)}
-	reg, err := password.Register(random, preparedOf(t, v), key.FromBytes([32]byte(r.backupKey)), placeOf(t, v), o)
+	if r.hardwareKey != nil {
+		place.FleetKey = [33]byte(bytesOf(t, v, "fleet-key"))
+		o.Hardened = hardenWith((*[32]byte)(r.hardwareKey), 1, preparedOf(t, v), place)
+	}
+	reg, err := password.Register(random, preparedOf(t, v), key.FromBytes([32]byte(r.backupKey)), place, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,10 +120,14 @@ type step struct {
 }
 
 func (r *reference) steps() []step {
-	return []step{
+	all := []step{
 		{"vault-public", r.public}, {"output", r.output}, {"salt", r.salt}, {"rwd", r.rwd}, {"context", r.context}, {"pad", r.pad},
 		{"mac-key", r.macKey}, {"unlock-seed", r.unlock}, {"envelope", r.envelope},
 	}
+	if r.hardwareKey != nil {
+		all = append(all, step{"fleet-key", r.fleetKey}, step{"output-2", r.output2}, step{"mixed", r.mixed})
+	}
+	return all
 }
 
 func vectorPrepared(t *testing.T, v *vectors.Vector) {
@@ -136,21 +149,41 @@ func vectorUnusable(t *testing.T, v *vectors.Vector) {
 }
 
 func vectorAsked(t *testing.T, v *vectors.Vector) {
-	body := must(password.Ask(password.SeedFromBytes([32]byte(bytesOf(t, v, "seed"))), preparedOf(t, v), home)).Body()
-	if !bytes.Equal(body.Attempt[:], bytesOf(t, v, "attempt")) || !bytes.Equal(body.Blinded[:], bytesOf(t, v, "blinded")) {
-		t.Errorf("attempt %x, blinded %x", body.Attempt, body.Blinded)
+	at := home
+	if _, suite2 := v.Get("fleet-key"); suite2 {
+		at.FleetKey = [33]byte(bytesOf(t, v, "fleet-key"))
+	}
+	q := must(password.Ask(password.SeedFromBytes([32]byte(bytesOf(t, v, "seed"))), preparedOf(t, v), at))
+	switch body := q.Body().(type) {
+	case *vaultapi.AttemptBody:
+		if !bytes.Equal(body.Attempt[:], bytesOf(t, v, "attempt")) || !bytes.Equal(body.Blinded[:], bytesOf(t, v, "blinded")) {
+			t.Errorf("attempt %x, blinded %x", body.Attempt, body.Blinded)
+		}
+	case *vaultapi.HardenedAttemptBody:
+		if !bytes.Equal(body.Attempt[:], bytesOf(t, v, "attempt")) || !bytes.Equal(body.Blinded[:], bytesOf(t, v, "blinded")) || !bytes.Equal(body.Blinded2[:], bytesOf(t, v, "blinded-2")) {
+			t.Errorf("attempt %x, blinded %x, %x", body.Attempt, body.Blinded, body.Blinded2)
+		}
 	}
 }
 
 // vectorOpened opens an answer, with the outcome that expect says.
 func vectorOpened(t *testing.T, v *vectors.Vector) {
-	q := must(password.Ask(password.SeedFromBytes([32]byte(bytesOf(t, v, "seed"))), preparedOf(t, v), placeOf(t, v)))
-	r, err := q.Open(&vaultapi.Evaluation{
+	at := placeOf(t, v)
+	answer := &vaultapi.HardenedEvaluation{Evaluation: vaultapi.Evaluation{
 		Record: vaultapi.ID(bytesOf(t, v, "record")), Attempt: vaultapi.ID(bytesOf(t, v, "attempt")),
 		Evaluated: [32]byte(bytesOf(t, v, "evaluated")), Proof: [64]byte(bytesOf(t, v, "proof")), Envelope: v.Body,
-	})
+	}}
+	var body vaultapi.AnswerBody = &answer.Evaluation
+	if _, suite2 := v.Get("evaluated-2"); suite2 {
+		at.FleetKey = [33]byte(bytesOf(t, v, "fleet-key"))
+		answer.Evaluated2 = [33]byte(bytesOf(t, v, "evaluated-2"))
+		body = answer
+	}
+	q := must(password.Ask(password.SeedFromBytes([32]byte(bytesOf(t, v, "seed"))), preparedOf(t, v), at))
+	r, err := q.Open(body)
 	want := map[string]error{
 		"opened": nil, "wrong password": password.ErrWrongPassword, "dishonest": password.ErrDishonest, "unsupported": password.ErrUnsupported,
+		"fleet key": password.ErrFleetKey,
 	}[field(t, v, "expect")]
 	if !errors.Is(err, want) || (err == nil) != (want == nil) {
 		t.Fatalf("%v, want %v", err, want)
@@ -173,6 +206,7 @@ func writeVectors(t *testing.T) {
 	writeDerived(write)
 	writePrepared(write)
 	writeAnswers(write)
+	writeHardened(write)
 }
 
 func fields(pairs ...any) (all []vectors.Field) {
@@ -235,7 +269,7 @@ func writePrepared(write func(string, *vectors.Vector)) {
 		write(name, v)
 	}
 	seed := fill(0x5d)
-	body := ask(0x5d, prepare("blue sofa on a tuesday"), home).Body()
+	body := attemptOf(ask(0x5d, prepare("blue sofa on a tuesday"), home))
 	write("asked", &vectors.Vector{Fields: fields("comment", "the attempt of a seed", "expect", "asked", "seed", seed[:],
 		"password", []byte("blue sofa on a tuesday"), "attempt", body.Attempt[:], "blinded", body.Blinded[:])})
 }
@@ -272,7 +306,7 @@ func writeAnswers(write func(string, *vectors.Vector)) {
 		one("dishonest-"+string(bytes.ReplaceAll([]byte(name), []byte(" "), []byte("-"))), name, "dishonest", right, home, e)
 	}
 	for name, change := range map[string]func(b []byte) []byte{
-		"version": func(b []byte) []byte { b[0] = 2; return b },
+		"version": func(b []byte) []byte { b[0] = 3; return b },
 		"kdf":     func(b []byte) []byte { b[1] = 2; return b },
 		"2-of-2":  func(b []byte) []byte { return secondVault(b) },
 	} {
