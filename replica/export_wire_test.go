@@ -31,6 +31,8 @@ func MessageFields(plain []byte, from, to uint64) (fields map[string]string, aga
 		f["change"], f["entry"] = fmt.Sprint(flag(m.forward.change)), fmt.Sprintf("%x", m.forward.entry)
 	case m.refused != nil:
 		f["sequence"] = fmt.Sprint(m.refused.sequence)
+	case m.because != nil:
+		f["sequence"], f["reason"] = fmt.Sprint(m.because.sequence), fmt.Sprint(m.because.reason)
 	case m.request != nil:
 		f["id"], f["chunk"] = fmt.Sprintf("%x", m.request.id), fmt.Sprint(m.request.index)
 	case m.chunk != nil:

@@ -60,6 +60,34 @@ func TestForwardIsLost(t *testing.T) {
 	g.settled()
 }
 
+// Whoever forwards a proposal hears why the leader refuses it, where that says what to do: to wait,
+// or that it is pointless.
+func TestForwarderHearsWhy(t *testing.T) {
+	g := newGroup(t, 5)
+	g.c = func(c *replica.Config) { c.MaxQueue = 1 }
+	grow(g, 3)
+	g.lead(1)
+	heard := map[uint64]error{}
+	for _, n := range []uint64{2, 3} { // the leader's queue has room for one
+		g.seats[n].node.Propose([]byte("two at a time"), func(_ any, err error) { heard[n] = err })
+	}
+	g.tick(3)
+	if err := errors.Join(heard[2], heard[3]); len(heard) != 2 || heard[2] == heard[3] || !errors.Is(err, replica.ErrFull) || errors.Is(err, replica.ErrNotLeader) {
+		t.Errorf("a full leader: %v", heard)
+	}
+	g.cut = apart(1) // what it proposes now stays under way
+	g.seats[1].node.Change([]byte("add 4"), func(any, error) {})
+	g.step()
+	g.cut = nil
+	pending := error(nil)
+	g.seats[2].node.Change([]byte("add 5"), func(_ any, err error) { pending = err })
+	g.tick(1)
+	if !errors.Is(pending, replica.ErrPending) {
+		t.Errorf("a second change: %v", pending)
+	}
+	g.settled()
+}
+
 // What an earlier life of a member proposed answers nobody in the present one.
 func TestEarlierLife(t *testing.T) {
 	g := newGroup(t, 3)

@@ -32,6 +32,7 @@ type peerMessage struct {
 	refused *refused
 	request *chunkRequest
 	chunk   *chunk
+	because *because
 }
 
 // forward asks the leader to propose an entry for a member that is none.
@@ -43,6 +44,27 @@ type forward struct {
 
 // refused tells that a forwarded entry certainly was not proposed.
 type refused struct{ sequence uint64 }
+
+// because tells, before the refusal itself, why it is refused. It is a kind of its own since
+// members that do not know it drop it, and read the refusal as ever.
+type because struct {
+	sequence uint64
+	reason   byte
+}
+
+// reasons are what a leader gives; the others are not worth more than that it does not
+// propose it.
+var reasons = map[byte]error{1: ErrFull, 2: ErrVersion, 3: ErrPending, 4: ErrSize}
+
+// reasonOf is 0 for an error that is not told.
+func reasonOf(err error) byte {
+	for reason, e := range reasons {
+		if errors.Is(err, e) {
+			return reason
+		}
+	}
+	return 0
+}
 
 // A chunkRequest asks for one chunk of a picture. An index after the last chunk
 // asks for nothing, and says that the sender is still there.
@@ -64,13 +86,14 @@ const (
 	kindRefused
 	kindRequest
 	kindChunk
+	kindBecause
 )
 
 var errMessage = errors.New("no peer message")
 
 // kind returns 0 unless the message has exactly one content.
 func (m *peerMessage) kind() (kind byte) {
-	for i, there := range []bool{m.raft != nil, m.forward != nil, m.refused != nil, m.request != nil, m.chunk != nil} {
+	for i, there := range []bool{m.raft != nil, m.forward != nil, m.refused != nil, m.request != nil, m.chunk != nil, m.because != nil} {
 		if there && kind != 0 {
 			return 0
 		} else if there {
@@ -92,6 +115,8 @@ func (m *peerMessage) check() error {
 		}
 	case m.forward != nil && (len(m.forward.entry) == 0 || len(m.forward.entry) > maxEntry):
 		return fmt.Errorf("%w: forwards %d bytes", errMessage, len(m.forward.entry))
+	case m.because != nil && reasons[m.because.reason] == nil:
+		return fmt.Errorf("%w: reason %d", errMessage, m.because.reason)
 	case m.chunk != nil && (len(m.chunk.data) == 0 || len(m.chunk.data) > chunkSize):
 		return fmt.Errorf("%w: chunk of %d bytes", errMessage, len(m.chunk.data))
 	}
@@ -110,6 +135,8 @@ func (m *peerMessage) size() int {
 		return messageHead + forwardHead + len(m.forward.entry)
 	case kindRefused:
 		return messageHead + 8
+	case kindBecause:
+		return messageHead + 9
 	case kindRequest:
 		return messageHead + chunkHead
 	default:
@@ -132,6 +159,8 @@ func (m *peerMessage) append(to []byte) []byte {
 		return append(append(to, flag(m.forward.change)), m.forward.entry...)
 	case kindRefused:
 		return be.AppendUint64(to, m.refused.sequence)
+	case kindBecause:
+		return append(be.AppendUint64(to, m.because.sequence), m.because.reason)
 	case kindRequest:
 		return be.AppendUint64(append(to, m.request.id[:]...), m.request.index)
 	default:
@@ -168,6 +197,8 @@ func decodeMessage(b []byte, from, to uint64) (*peerMessage, error) {
 		m.request, err = decodeRequest(b)
 	case kindChunk:
 		m.chunk, err = decodeChunk(b)
+	case kindBecause:
+		m.because, err = decodeBecause(b)
 	default:
 		err = fmt.Errorf("%w: kind %d", errMessage, kind)
 	}
@@ -189,6 +220,13 @@ func decodeRefused(b []byte) (*refused, error) {
 		return nil, fmt.Errorf("%w: refusal of %d bytes", errMessage, len(b))
 	}
 	return &refused{be.Uint64(b)}, nil
+}
+
+func decodeBecause(b []byte) (*because, error) {
+	if len(b) != 9 || reasons[b[8]] == nil {
+		return nil, fmt.Errorf("%w: reason of %d bytes", errMessage, len(b))
+	}
+	return &because{be.Uint64(b), b[8]}, nil
 }
 
 func decodeRequest(b []byte) (*chunkRequest, error) {

@@ -57,6 +57,7 @@ func samples() map[string]*peerMessage {
 		"forward":        {reading: 4, forward: &forward{origin: 2, sequence: 77, entry: []byte("guess")}},
 		"forward change": {reading: 4, forward: &forward{origin: 2, sequence: 78, change: true, entry: []byte("signed")}},
 		"refused":        {refused: &refused{sequence: 77}},
+		"because":        {because: &because{sequence: 77, reason: 2}},
 		"chunk request":  {request: &chunkRequest{id: [16]byte{7}, index: 12}},
 		"chunk":          {chunk: &chunk{id: [16]byte{7}, index: 12, data: []byte("a part of a picture")}},
 	}

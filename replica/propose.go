@@ -202,15 +202,21 @@ func (n *Node) takeForward(from uint64, f *forward) error {
 	p := &proposal{change: f.change, sequence: f.sequence, foreign: true}
 	p.done = func(_ any, err error) {
 		if err != nil && !n.closed && n.halted == nil {
-			_, n.halted = n.send(from, &peerMessage{refused: &refused{f.sequence}})
+			n.halted = n.refuse(from, f.sequence, err)
 		}
 	}
 	switch {
 	case f.origin != from || !n.store.member(from):
 		n.dropped++
 		return nil
-	case len(f.entry) > n.c.MaxEntry, len(n.queue) >= n.c.MaxQueue, n.lead != n.base.member:
+	case n.lead != n.base.member:
 		n.answer(p, nil, ErrNotLeader)
+		return nil
+	case len(f.entry) > n.c.MaxEntry:
+		n.answer(p, nil, ErrSize)
+		return nil
+	case len(n.queue) >= n.c.MaxQueue:
+		n.answer(p, nil, ErrFull)
 		return nil
 	}
 	p.data = withOrigin(from, f.sequence, f.entry)
@@ -218,10 +224,22 @@ func (n *Node) takeForward(from uint64, f *forward) error {
 	return nil
 }
 
+// refuse tells another member that its proposal certainly was not made, and first, where
+// it can do something about it, why.
+func (n *Node) refuse(to, sequence uint64, err error) error {
+	if reason := reasonOf(err); reason != 0 {
+		if _, err := n.send(to, &peerMessage{because: &because{sequence, reason}}); err != nil {
+			return err
+		}
+	}
+	_, err = n.send(to, &peerMessage{refused: &refused{sequence}})
+	return err
+}
+
 // takeRefused hears that a proposal certainly was not made.
-func (n *Node) takeRefused(r *refused) {
-	if p := n.waiting[r.sequence]; p != nil && p.lead != n.base.member {
-		n.forget(p, ErrNotLeader)
+func (n *Node) takeRefused(sequence uint64, why error) {
+	if p := n.waiting[sequence]; p != nil && p.lead != n.base.member {
+		n.forget(p, why)
 	}
 }
 

@@ -92,7 +92,7 @@ func TestFormsWaitForEverybody(t *testing.T) {
 	if err := g.tell(1, "v2 early"); !errors.Is(err, replica.ErrVersion) {
 		t.Errorf("at a new leader beside an old member: %v", err)
 	}
-	if err := g.tell(2, "v2 early"); !errors.Is(err, replica.ErrNotLeader) {
+	if err := g.tell(2, "v2 early"); !errors.Is(err, replica.ErrVersion) {
 		t.Errorf("forwarded to it: %v", err)
 	}
 	g.lead(3)

@@ -143,7 +143,9 @@ func (n *Node) take(r received) error {
 	case r.m.forward != nil:
 		return n.takeForward(r.from, r.m.forward)
 	case r.m.refused != nil:
-		n.takeRefused(r.m.refused)
+		n.takeRefused(r.m.refused.sequence, ErrNotLeader)
+	case r.m.because != nil:
+		n.takeRefused(r.m.because.sequence, reasons[r.m.because.reason])
 	case r.m.request != nil:
 		return n.takeRequest(r.from, r.m.request)
 	case r.m.chunk != nil:

@@ -73,6 +73,11 @@ func refMessage(plain []byte, from uint64) (map[string]string, error) {
 			r.refuse(len(r.left) == 0 || len(r.left) > 1<<18)
 			r.hex("data", len(r.left))
 		}
+	case 6:
+		r.number("sequence")
+		reason := r.u8()
+		r.refuse(reason < 1 || reason > 4)
+		r.fields["reason"] = fmt.Sprint(reason)
 	default:
 		r.failed = true
 	}
