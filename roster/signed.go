@@ -2,6 +2,7 @@ package roster
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -37,15 +38,24 @@ type Signed struct {
 }
 
 // Sign signs a text, which must be a change in its one form, ErrText: nobody signs
-// what the state machine reads otherwise than it was shown.
-func Sign(text string, key ed25519.PrivateKey) (Signature, error) {
-	var s Signature
+// what the state machine reads otherwise than it was shown. The key is Ed25519, in memory or
+// on a token.
+func Sign(text string, key crypto.Signer) (Signature, error) {
 	if _, err := ParseChange(text); err != nil {
-		return s, fmt.Errorf("signing: %w", err)
+		return Signature{}, fmt.Errorf("signing: %w", err)
 	}
-	copy(s.Key[:], key.Public().(ed25519.PublicKey))
-	copy(s.Signature[:], ed25519.Sign(key, message(text)))
-	return s, nil
+	public, ok := key.Public().(ed25519.PublicKey)
+	if !ok {
+		return Signature{}, fmt.Errorf("signing: a key of type %T, not Ed25519", key.Public())
+	}
+	signature, err := key.Sign(nil, message(text), crypto.Hash(0))
+	if err != nil {
+		return Signature{}, fmt.Errorf("signing: %w", err)
+	}
+	if len(signature) != ed25519.SignatureSize {
+		return Signature{}, fmt.Errorf("signing: a signature of %d bytes", len(signature))
+	}
+	return Signature{[32]byte(public), [64]byte(signature)}, nil
 }
 
 func message(text string) []byte { return []byte(labelSignature + text) }

@@ -2,8 +2,13 @@ package roster_test
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -116,6 +121,30 @@ func TestSignRefuses(t *testing.T) {
 			t.Errorf("%q is signed: %v, %v", bad, s, err)
 		}
 	}
+}
+
+// A key that is no Ed25519 key, and one that does not answer, as on a token that was taken out.
+func TestSignWithBadKeys(t *testing.T) {
+	text := must(remove4().Text())
+	other := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	for name, key := range map[string]crypto.Signer{"another kind": other, "no answer": token{keyOf("alice"), nil}, "a short one": token{keyOf("alice"), make([]byte, 63)}} {
+		if s, err := roster.Sign(text, key); s != (roster.Signature{}) || err == nil {
+			t.Errorf("%s: %v, %v", name, s, err)
+		}
+	}
+}
+
+// A token is a key that answers always the same, or not at all.
+type token struct {
+	ed25519.PrivateKey
+	answer []byte
+}
+
+func (t token) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	if t.answer == nil {
+		return nil, errors.New("taken out")
+	}
+	return t.answer, nil
 }
 
 func TestAddSignature(t *testing.T) {
