@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"container/heap"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -54,32 +53,54 @@ type event struct {
 	do    func()
 }
 
+// agenda is a heap: what comes first stands first. Not container/heap, which boxes each event.
 type agenda []event
 
-func (a agenda) Len() int { return len(a) }
-func (a agenda) Less(i, j int) bool {
-	return a[i].at < a[j].at || a[i].at == a[j].at && a[i].count < a[j].count
+func (e *event) before(o *event) bool { return e.at < o.at || e.at == o.at && e.count < o.count }
+
+func (a *agenda) push(e event) {
+	*a = append(*a, e)
+	h := *a
+	at := len(h) - 1
+	for at > 0 && e.before(&h[(at-1)/2]) {
+		h[at] = h[(at-1)/2]
+		at = (at - 1) / 2
+	}
+	h[at] = e
 }
-func (a agenda) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
-func (a *agenda) Push(x any)   { *a = append(*a, x.(event)) }
-func (a *agenda) Pop() any {
-	last := len(*a) - 1
-	e := (*a)[last]
-	(*a)[last] = event{}
-	*a = (*a)[:last]
-	return e
+
+func (a *agenda) pop() event {
+	h := *a
+	first, e := h[0], h[len(h)-1]
+	h[len(h)-1] = event{}
+	h = h[:len(h)-1]
+	*a = h
+	at := 0
+	for child := 1; child < len(h); child = 2*at + 1 {
+		if child+1 < len(h) && h[child+1].before(&h[child]) {
+			child++
+		}
+		if !h[child].before(&e) {
+			break
+		}
+		h[at], at = h[child], child
+	}
+	if len(h) > 0 {
+		h[at] = e
+	}
+	return first
 }
 
 // after lets something happen later.
 func (w *world) after(d int64, do func()) {
 	w.count++
-	heap.Push(&w.agenda, event{w.now + max(d, 0), w.count, do})
+	w.agenda.push(event{w.now + max(d, 0), w.count, do})
 }
 
 // run lets happen what is due until then, or until the first breach.
 func (w *world) run(until int64) {
 	for len(w.agenda) > 0 && w.agenda[0].at <= until && w.failed == nil {
-		e := heap.Pop(&w.agenda).(event)
+		e := w.agenda.pop()
 		w.now = max(w.now, e.at)
 		e.do()
 	}
