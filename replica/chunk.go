@@ -15,6 +15,7 @@ const (
 	checkpointHeader = len(checkpointMagic) + keyIDSize + saltSize
 	chunkSize        = 256 << 10 // of plaintext, in every chunk but the last
 	maxChunks        = 1 << 32
+	firstRoom        = 8 << 10 // of a writer's buffer: many groups are small
 )
 
 // A checkpointHead begins a checkpoint.
@@ -118,7 +119,7 @@ func newChunkWriter(to io.Writer, random io.Reader, e *epoch) (*chunkWriter, err
 	if _, err := to.Write(c.head); err != nil {
 		return nil, err
 	}
-	return &chunkWriter{to: to, cipher: c, buf: make([]byte, 0, chunkSize+tagSize)}, nil
+	return &chunkWriter{to: to, cipher: c, buf: make([]byte, 0, firstRoom)}, nil
 }
 
 // Write keeps a whole chunk back until more comes: only finish knows the last.
@@ -131,10 +132,24 @@ func (w *chunkWriter) Write(p []byte) (int, error) {
 			}
 		}
 		n := min(len(p), chunkSize-len(w.buf))
+		w.grow(n)
 		w.buf = append(w.buf, p[:n]...)
 		p = p[n:]
 	}
 	return total, nil
+}
+
+// grow makes room for n more bytes of the chunk and its tag. What held them before is
+// cleared: append would leave plaintext behind.
+func (w *chunkWriter) grow(n int) {
+	need := len(w.buf) + n + tagSize
+	if need <= cap(w.buf) {
+		return
+	}
+	more := make([]byte, len(w.buf), max(need, min(4*cap(w.buf), chunkSize+tagSize)))
+	copy(more, w.buf)
+	clear(w.buf)
+	w.buf = more
 }
 
 func (w *chunkWriter) flush(last bool) error {
@@ -169,7 +184,7 @@ func newChunkReader(from io.ReaderAt, size int64, e *epoch, h checkpointHead) (*
 	if err != nil {
 		return nil, err
 	}
-	return &chunkReader{from: from, size: size, at: int64(checkpointHeader), cipher: c, buf: make([]byte, chunkSize+tagSize)}, nil
+	return &chunkReader{from: from, size: size, at: int64(checkpointHeader), cipher: c, buf: make([]byte, min(chunkSize+tagSize, max(size-int64(checkpointHeader), 0)))}, nil
 }
 
 func (r *chunkReader) Read(p []byte) (int, error) {
