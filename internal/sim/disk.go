@@ -52,11 +52,38 @@ type disk struct {
 	synced       int              // batches that it synced
 }
 
-// file is one file; its synced bytes and the writes since.
+// file is one file; its synced bytes and the writes since. What is shared with an image, or
+// between the two, is copied before it is written to.
 type file struct {
-	data    []byte
-	synced  []byte
-	pending []write
+	data         []byte
+	synced       []byte
+	pending      []write
+	sharedData   bool
+	sharedSynced bool
+}
+
+// sealedFile is a file that holds these bytes, which others hold too.
+func sealedFile(b []byte) *file {
+	return &file{data: b, synced: b, sharedData: true, sharedSynced: true}
+}
+
+// writable returns the bytes to write to.
+func (f *file) writable() []byte {
+	if f.sharedData {
+		f.data, f.sharedData = slices.Clone(f.data), false
+	}
+	return f.data
+}
+
+// sync lets the synced bytes follow.
+func (f *file) sync() {
+	if f.sharedSynced && len(f.pending) > 0 {
+		f.synced, f.sharedSynced = slices.Clone(f.synced), false
+	}
+	for _, w := range f.pending {
+		copy(f.synced[w.at:], w.data)
+	}
+	f.pending = nil
 }
 
 type write struct {
@@ -74,7 +101,8 @@ type image map[string][]byte
 func (d *disk) image() image {
 	i := make(image, len(d.now))
 	for name, f := range d.now {
-		i[name] = slices.Clone(f.data)
+		f.sharedData = true
+		i[name] = f.data[:len(f.data):len(f.data)]
 	}
 	return i
 }
@@ -83,7 +111,7 @@ func (d *disk) image() image {
 func (d *disk) load(i image) {
 	d.now = make(map[string]*file, len(i))
 	for name, b := range i {
-		d.now[name] = &file{data: slices.Clone(b), synced: slices.Clone(b)}
+		d.now[name] = sealedFile(b)
 	}
 	d.durable = maps.Clone(d.now)
 }
@@ -103,8 +131,7 @@ func (d *disk) cut(w *world) {
 	}
 	d.now = make(map[string]*file, len(names))
 	for _, name := range sorted(names) {
-		data := names[name].cut(w)
-		d.now[name] = &file{data: data, synced: slices.Clone(data)}
+		d.now[name] = sealedFile(names[name].cut(w))
 	}
 	d.durable = maps.Clone(d.now)
 }
@@ -116,6 +143,10 @@ func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m))
 // part, in sectors.
 func (f *file) cut(w *world) []byte {
 	const sector = 512
+	if len(f.pending) == 0 {
+		f.sharedSynced = true
+		return f.synced
+	}
 	data := slices.Clone(f.synced)
 	for _, p := range f.pending {
 		how := w.random.IntN(3)
@@ -191,7 +222,8 @@ func (d *draft) Write(p []byte) (int, error) {
 func (d *draft) Sync() error {
 	err := d.d.use()
 	if err == nil {
-		d.file.synced = slices.Clone(d.file.data)
+		f := d.file
+		f.synced, f.sharedData, f.sharedSynced = f.data[:len(f.data):len(f.data)], true, true
 	}
 	return err
 }
@@ -259,7 +291,7 @@ func (o opened) WriteAt(p []byte, at int64) (int, error) {
 	was := o.d.gone
 	err := o.d.use()
 	if err == nil || errors.Is(err, errPower) && !was {
-		copy(o.file.data[at:], p)
+		copy(o.file.writable()[at:], p)
 		o.file.pending = append(o.file.pending, write{at, slices.Clone(p)})
 	}
 	return len(p), err
@@ -270,10 +302,7 @@ func (o opened) Sync() error {
 		return err
 	}
 	o.d.synced++
-	for _, w := range o.file.pending {
-		copy(o.file.synced[w.at:], w.data)
-	}
-	o.file.pending = nil
+	o.file.sync()
 	return nil
 }
 
