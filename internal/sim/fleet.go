@@ -221,13 +221,7 @@ func (f *fleet) sign(c *roster.Change, by ...ed25519.PrivateKey) []byte {
 	if err != nil {
 		panic("sim: internal error: a change without a text: " + err.Error())
 	}
-	s := &roster.Signed{Text: text}
-	for _, k := range by {
-		if err := s.Add(must(roster.Sign(text, k))); err != nil {
-			panic("sim: internal error: " + err.Error())
-		}
-	}
-	return must(s.Encode(), nil)
+	return slices.Clone(f.pool.sign(text, by))
 }
 
 // order has two operators sign a change and gives it to some member.
@@ -252,7 +246,7 @@ func (f *fleet) intrude() {
 	}
 	by := []ed25519.PrivateKey{pick(f.world, f.keys)}
 	if f.chance(0.5) {
-		by = []ed25519.PrivateKey{signer("stranger", 1), signer("stranger", 2), by[0]}
+		by = append(slices.Clone(f.pool.strangers), by[0])
 	}
 	signed := f.sign(c, by...)
 	f.note("intrude", uint64(c.Kind), c.Member.Number, sum(signed))

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"keepsake.example/oprf"
+	"keepsake.example/roster"
 	"keepsake.example/vaultapi"
 	"keepsake.example/vaultd/door"
 )
@@ -22,6 +23,7 @@ const (
 	poolElements = 48
 	poolSecrets  = 24
 	poolAccounts = 3
+	poolSigned   = 1 << 14
 )
 
 type pool struct {
@@ -30,12 +32,14 @@ type pool struct {
 	secrets   []*secret
 	accounts  []vaultapi.Account
 	operators []ed25519.PrivateKey
+	strangers []ed25519.PrivateKey
 	identity  ed25519.PrivateKey
 	fleet     [32]byte
 
 	answers map[[2]int][32]byte // by secret and element: Z
 	byKey   map[[32]byte]int    // k·G to the index of the secret
 	door    *door.Door
+	signed  map[string][]byte // changes as they travel, by who signed and the text
 }
 
 // secret is what a person who set a password has: k and two keys. Records of many
@@ -51,7 +55,7 @@ var thePool = sync.OnceValue(newPool)
 
 func newPool() *pool {
 	random := rand.NewChaCha8([32]byte{1})
-	p := &pool{answers: map[[2]int][32]byte{}, byKey: map[[32]byte]int{}}
+	p := &pool{answers: map[[2]int][32]byte{}, byKey: map[[32]byte]int{}, signed: map[string][]byte{}}
 	for i := range poolElements {
 		b := must(oprf.Blind(random, fmt.Append(nil, "password", i))).Blinded()
 		p.questions, p.elements = append(p.questions, b), append(p.elements, b.Bytes())
@@ -67,6 +71,9 @@ func newPool() *pool {
 	}
 	for i := range 3 {
 		p.operators = append(p.operators, signer("operator", i))
+	}
+	for i := range 2 {
+		p.strangers = append(p.strangers, signer("stranger", i+1))
 	}
 	p.door = must(door.New(random))
 	p.door.Rand, p.door.Retry = cryptorand.Reader, retry
@@ -88,6 +95,28 @@ func (p *pool) answer(secret, element int) [32]byte {
 		p.answers[at] = z
 	}
 	return z
+}
+
+// sign makes a change as it travels. Fleets of many runs change in the same ways.
+func (p *pool) sign(text string, by []ed25519.PrivateKey) []byte {
+	name := []byte(text)
+	for _, k := range by {
+		name = append(name, public(k)[:]...)
+	}
+	if b, ok := p.signed[string(name)]; ok {
+		return b
+	}
+	s := &roster.Signed{Text: text}
+	for _, k := range by {
+		if err := s.Add(must(roster.Sign(text, k))); err != nil {
+			panic("sim: internal error: " + err.Error())
+		}
+	}
+	if len(p.signed) == poolSigned {
+		clear(p.signed)
+	}
+	p.signed[string(name)] = s.Encode()
+	return p.signed[string(name)]
 }
 
 // signer makes a key of a name.
