@@ -31,7 +31,6 @@ type Status struct {
 	Dropped         uint64         // messages that were not taken: not for this member, replayed, edited, or no room for them
 	Queued          int            // proposals and reads that wait
 	Anchor          anchor.Description
-	Secret          SecretStatus
 	Halted          error // why the replica halted; nil otherwise
 }
 
@@ -49,6 +48,9 @@ type MemberStatus struct {
 	Forgot uint64
 }
 
+// Dropped returns Status's Dropped alone: for those who ask at every message.
+func (n *Node) Dropped() uint64 { return n.dropped }
+
 // Status returns a picture of the node.
 func (n *Node) Status() Status {
 	s := n.raft.BasicStatus()
@@ -58,7 +60,7 @@ func (n *Node) Status() Status {
 		Batch: n.log.chain.number, LogBytes: n.log.size,
 		Checkpoint: n.base.index, CheckpointError: n.lastErr,
 		Members: n.members(), QuorumTime: n.Time(), Dropped: n.dropped, Queued: len(n.queue) + len(n.readers),
-		Anchor: n.c.Anchor.Describe(), Halted: n.halted, Secret: n.secretStatus(),
+		Anchor: n.c.Anchor.Describe(), Halted: n.halted,
 	}
 	return status
 }

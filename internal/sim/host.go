@@ -46,6 +46,7 @@ type node interface {
 	TransferLeadership(to uint64)
 	Time() uint64
 	Status() replica.Status
+	Dropped() uint64
 	Secret(f func(secret []byte))
 	Checkpoint(done func(error))
 }

@@ -119,10 +119,10 @@ func (n *network) deliver(p *packet) {
 			h.touch()
 			return
 		}
-		before := h.node.Status().Dropped
+		before := h.node.Dropped()
 		h.node.Receive(slices.Clone(p.bytes))
 		again := p.edited || slices.Contains(p.taken, uint64(h.boot)) && !isHello(p.bytes)
-		took := h.node.Status().Dropped == before
+		took := h.node.Dropped() == before
 		if again && took {
 			n.fail(sealedOnce, "member %d took a message of %d that was edited or had been taken before", h.number, p.from)
 		}
