@@ -2,29 +2,25 @@ package sim_test
 
 import (
 	"bufio"
+	"context"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
+	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/cryptotest"
-	"time"
-
-	"golang.org/x/term"
 
 	"keepsake.example/internal/sim"
 )
 
 var (
-	seeds  = flag.Int("seeds", 250, "how many seeds TestSeeds runs")
-	first  = flag.Uint64("first", 1, "the first of them")
-	stride = flag.Uint64("stride", 1, "from one seed to the next")
-	jobs   = flag.Int("jobs", 1, "in how many processes")
-	trace  = flag.String("trace", "", "file for the trace of a seed that fails")
+	seeds = flag.Int("seeds", 250, "how many seeds TestSeeds runs")
+	first = flag.Uint64("first", 1, "the first of them")
+	jobs  = flag.Int("jobs", 1, "in how many processes")
+	trace = flag.String("trace", "", "file for the trace of a seed that fails")
 )
 
 // options are those of one seed in this test.
@@ -33,24 +29,41 @@ func options(t *testing.T, seed uint64) sim.Options {
 }
 
 // TestSeeds runs seeds, each a fleet of its own with faults of its own. `make sim`
-// runs any number of them.
+// runs any number of them; a signal ends it between two seeds, and it says how to go on.
 func TestSeeds(t *testing.T) {
-	if *jobs > 1 {
-		inProcesses(t)
+	if os.Getenv(childEnv) != "" {
+		serve(t)
 		return
 	}
-	p := newProgress(uint64(*seeds))
-	for i := range uint64(*seeds) {
-		seed := *first + i**stride
+	stop, done := signal.NotifyContext(t.Context(), os.Interrupt, syscall.SIGTERM)
+	defer done()
+	w := newWork(*first, uint64(*seeds))
+	context.AfterFunc(stop, w.stop)
+	if *jobs > 1 {
+		inProcesses(t, w)
+	} else {
+		for b, ok := w.take(); ok; b, ok = w.take() {
+			if !runBlock(t, b, w.progress) {
+				w.stop()
+				break
+			}
+			w.finish(b)
+		}
+	}
+	w.end()
+}
+
+// runBlock runs some seeds, and tells after each how many passed; false at a failure.
+func runBlock(t *testing.T, b block, tell func(done, undecided uint64)) bool {
+	for seed := b.first; seed < b.first+b.count; seed++ {
 		r := sim.Run(options(t, seed))
 		if r.Failure != nil {
-			p.end()
 			report(t, seed, r)
-			return
+			return false
 		}
-		p.add(1, uint64(r.Undecided))
+		tell(1, uint64(r.Undecided))
 	}
-	p.end()
+	return true
 }
 
 // report says which seed failed, how to replay it, and keeps its trace.
@@ -72,98 +85,6 @@ func report(t *testing.T, seed uint64, r sim.Result) {
 		t.Errorf("seed %d does not replay exactly", seed)
 	}
 	t.Errorf("seed %d: %v\nreplay: make sim SEEDS=1 FIRST=%d\ntrace: %s", seed, r.Failure, seed, name)
-}
-
-// inProcesses shares the seeds between processes: the randomness of package crypto
-// is one for a process.
-func inProcesses(t *testing.T) {
-	p := newProgress(uint64(*seeds))
-	defer p.end()
-	failed := make(chan string, *jobs)
-	for i := range *jobs {
-		n := (*seeds - i + *jobs - 1) / *jobs
-		c := exec.Command(os.Args[0], "-test.run=^TestSeeds$", "-test.timeout=0", "-seeds="+strconv.Itoa(n),
-			"-first="+strconv.FormatUint(*first+uint64(i)**stride, 10), "-stride="+strconv.FormatUint(uint64(*jobs)**stride, 10), "-trace="+*trace)
-		c.Env = append(os.Environ(), "SIM_CHILD=1")
-		out, err := c.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
-		go func() {
-			text := p.follow(out)
-			if err := c.Wait(); err == nil {
-				text = ""
-			}
-			failed <- text
-		}()
-	}
-	for range *jobs {
-		if text := <-failed; text != "" {
-			t.Error(text)
-		}
-	}
-}
-
-// progress counts seeds, and tells a terminal how it goes.
-type progress struct {
-	total           uint64
-	done, undecided atomic.Uint64
-	began           time.Time
-	last            time.Time
-	terminal, child bool
-}
-
-func newProgress(total uint64) *progress {
-	return &progress{total: total, began: time.Now(), terminal: term.IsTerminal(int(os.Stderr.Fd())), child: os.Getenv("SIM_CHILD") != ""}
-}
-
-func (p *progress) add(n, undecided uint64) {
-	done := p.done.Add(n)
-	p.undecided.Add(undecided)
-	if time.Since(p.last) < time.Second {
-		return
-	}
-	p.last = time.Now()
-	switch {
-	case p.child:
-		fmt.Printf("progress %d %d\n", done, p.undecided.Load())
-	case p.terminal:
-		rate := float64(done) / time.Since(p.began).Seconds()
-		left := time.Duration(float64(p.total-done) / rate * float64(time.Second)).Round(time.Second)
-		fmt.Fprintf(os.Stderr, "\r%d of %d seeds, %.1f/s, %v left   ", done, p.total, rate, left)
-	}
-}
-
-func (p *progress) end() {
-	done, took := p.done.Load(), time.Since(p.began)
-	switch {
-	case p.child:
-		fmt.Printf("progress %d %d\n", done, p.undecided.Load())
-	default:
-		if p.terminal {
-			fmt.Fprintln(os.Stderr)
-		}
-		fmt.Printf("%d seeds in %v, %.1f/s; %d histories that porcupine had no time for\n", done, took.Round(time.Millisecond), float64(done)/took.Seconds(), p.undecided.Load())
-	}
-}
-
-// follow adds what a child process tells, and returns the rest of what it said.
-func (p *progress) follow(r interface{ Read([]byte) (int, error) }) string {
-	var rest strings.Builder
-	var seen, undecided uint64
-	for s := bufio.NewScanner(r); s.Scan(); {
-		var a, b uint64
-		if n, _ := fmt.Sscanf(s.Text(), "progress %d %d", &a, &b); n != 2 {
-			fmt.Fprintln(&rest, s.Text())
-			continue
-		}
-		p.add(a-seen, b-undecided)
-		seen, undecided = a, b
-	}
-	return rest.String()
 }
 
 // The same seed gives the same run, byte for byte: what replays a failure. Maps are
