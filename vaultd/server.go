@@ -66,8 +66,16 @@ type Server struct {
 // with the replica's own errors, a disk that is damaged, or older than its anchor;
 // with ErrInsecure, what was not accepted by name; and, where it is the only voter,
 // a host whose date cannot be. With other members it returns before it has heard
-// of them: ready is what Status says.
+// of them: ready is what Status says. An error closes c.Peers, too.
 func New(ctx context.Context, c Config) (*Server, error) {
+	s, err := newServer(ctx, c)
+	if err != nil && c.Peers != nil {
+		c.Peers.Close() // if the links have it, they did
+	}
+	return s, err
+}
+
+func newServer(ctx context.Context, c Config) (*Server, error) {
 	c, err := c.filled()
 	if err != nil {
 		return nil, err
