@@ -102,7 +102,7 @@ func (s *Server) decide(ctx context.Context, message []byte) (*vaultapi.Answer, 
 		return s.refusal(vaultapi.Busy), nil
 	}
 	defer s.ofAccount.leave(c.Account)
-	a, err := s.carryOut(ctx, c)
+	a, err := s.suite(ctx, c)
 	switch {
 	case errors.Is(err, ErrNoQuorum):
 		return nil, err
@@ -110,6 +110,30 @@ func (s *Server) decide(ctx context.Context, message []byte) (*vaultapi.Answer, 
 		return s.refusal(vaultapi.Busy), nil
 	}
 	return a, nil
+}
+
+// suite tells the requests of the second suite from all others: a fleet without a key in
+// its devices knows none of them, and a Harden is about no record.
+func (s *Server) suite(ctx context.Context, c *vault.Command) (*vaultapi.Answer, error) {
+	harden, isHarden := c.Body.(*vaultapi.HardenBody)
+	switch {
+	case (isHarden || isHardened(c)) && !s.known.Load().Hardened():
+		return s.refusal(vaultapi.Unsupported), nil
+	case !isHarden:
+		return s.carryOut(ctx, c)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Commit)
+	defer cancel()
+	if err := s.device.admit(ctx, s.device.hardens, c.Account); err != nil {
+		return nil, err
+	}
+	defer s.device.leave()
+	return s.door.Harden(ctx, harden, s.now())
+}
+
+func isHardened(c *vault.Command) bool {
+	_, ok := c.Body.(*vaultapi.HardenedAttemptBody)
+	return ok
 }
 
 // carryOut has a command decided by the group that its account belongs to, here or
@@ -125,9 +149,25 @@ func (s *Server) carryOut(ctx context.Context, c *vault.Command) (*vaultapi.Answ
 	return s.forward(ctx, number, c)
 }
 
-// conduct decides a command in a group of this machine, and makes the answer.
+// conduct decides a command in a group of this machine, and makes the answer. An
+// attempt that the device could not serve in time is not spent.
 func (s *Server) conduct(ctx context.Context, g *group, c *vault.Command) (*vaultapi.Answer, error) {
+	if isHardened(c) {
+		if s.device == nil {
+			return s.refusal(vaultapi.Unsupported), nil // asked by a member of another fleet's roster
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.limits.Commit)
+		defer cancel()
+		if err := s.device.admit(ctx, s.device.attempts, c.Account); err != nil {
+			return nil, err
+		}
+		defer s.device.leave()
+	}
 	effect, err := s.execute(ctx, g, c)
+	if errors.Is(err, replica.ErrVersion) {
+		return s.refusal(vaultapi.Unsupported), nil // not every member reads it yet; nothing was spent
+	}
 	if err != nil {
 		return nil, err
 	}

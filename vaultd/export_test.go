@@ -86,3 +86,6 @@ var WipeCommand = machine.Wipe
 
 // SetVersion makes a server of another version of the program.
 func SetVersion(c *Config, version uint32) { c.version = version }
+
+// QuantumFor is the quantum of a vault with a device that takes so long.
+var QuantumFor = quantumFor

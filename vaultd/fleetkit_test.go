@@ -91,7 +91,7 @@ func newFleet(t testing.TB, n int, groups uint32, change ...func(*machine)) *fle
 	m := f.newMachine(1)
 	id, _, err := vaultd.Found(t.Context(), vaultd.Founding{
 		Dir: m.config.Dir, Anchor: m.anchor, Policy: f.policy, Self: m.card(), Operators: operators, Quorum: 2,
-		Groups: groups, GroupAnchor: m.groupAnchor, Clock: m.clock,
+		Groups: groups, GroupAnchor: m.groupAnchor, Clock: m.clock, Device: m.config.Device,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -197,6 +197,7 @@ func (f *fleetOf) join(number uint64) *machine {
 	defer cancel()
 	self, err := vaultd.Join(ctx, vaultd.Joining{
 		Dir: m.config.Dir, Anchor: m.anchor, Fleet: f.fleet, Roster: must(f.asked.server.Roster()), Keys: m.keys, Peers: m.listen(),
+		Device: m.config.Device,
 	})
 	if err != nil || self != number {
 		f.t.Fatalf("joined as %d: %v", self, err)

@@ -61,11 +61,11 @@ func Found(ctx context.Context, f Founding) (sealed.FleetID, []byte, error) {
 	genesis, key := f.genesis(now), addKey(now, f.KeyValidity)
 	defer machine.Wipe(genesis)
 	defer machine.Wipe(key)
-	bundle, err := firstBundle(genesis, key)
+	r, err := f.roster(ctx, genesis.Fleet)
 	if err != nil {
 		return none, nil, err
 	}
-	r, err := f.roster(ctx, genesis.Fleet)
+	bundle, err := firstBundle(r, genesis, key)
 	if err != nil {
 		return none, nil, err
 	}
@@ -187,7 +187,7 @@ func (f *Founding) createOther(ctx context.Context, number uint32, r *roster.Ros
 // firstBundle is what the new fleet's bundle will be, found by applying the two
 // commands to a state of its own: before anything is written, so that a fleet
 // that could not sign is not founded.
-func firstBundle(commands ...*vault.Command) ([]byte, error) {
+func firstBundle(r *roster.Roster, commands ...*vault.Command) ([]byte, error) {
 	state := vault.New()
 	for _, c := range commands {
 		if _, err := state.Apply(c); err != nil {
@@ -196,7 +196,7 @@ func firstBundle(commands ...*vault.Command) ([]byte, error) {
 	}
 	view := state.Fleet()
 	defer view.Wipe()
-	var keys keyring
+	keys := keyring{hardening: r.Hardening}
 	defer keys.wipe()
 	if err := keys.refresh(view); err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"keepsake.example/anchor"
 	"keepsake.example/fleet"
 	"keepsake.example/sealed"
 	"keepsake.example/vault"
@@ -19,6 +20,8 @@ type keyring struct {
 	bundle []byte
 	serial uint64
 	newest uint64 // not after of the key that is valid longest, ms
+	// hardening is H, for the bundle; zeros for a fleet without. Set before all else.
+	hardening [anchor.PointSize]byte
 }
 
 type channelKey struct {
@@ -55,7 +58,7 @@ func (k *keyring) refresh(view *vault.FleetView) error {
 	}
 	bundle, serial := k.signed()
 	if serial != view.Serial {
-		if bundle, err = sign(view, public); err != nil {
+		if bundle, err = sign(view, public, k.hardening); err != nil {
 			return err
 		}
 	}
@@ -127,12 +130,12 @@ func (k *keyring) wipe() {
 
 // sign makes the bundle. Everything in it follows from the state, so that one
 // serial never stands for two bundles, whichever replica signs and how often.
-func sign(view *vault.FleetView, keys []fleet.ChannelKey) ([]byte, error) {
+func sign(view *vault.FleetView, keys []fleet.ChannelKey, hardening [anchor.PointSize]byte) ([]byte, error) {
 	identity := ed25519.NewKeyFromSeed(view.IdentitySeed[:])
 	defer clear(identity)
 	b := &fleet.Bundle{
 		Serial: view.Serial, Issued: view.Changed, Keys: keys,
-		Identity: identity.Public().(ed25519.PublicKey), Policy: fleet.Policy(view.Policy),
+		Identity: identity.Public().(ed25519.PublicKey), Policy: fleet.Policy(view.Policy), FleetKey: hardening,
 	}
 	signed, err := b.Sign(identity)
 	if err != nil {

@@ -151,15 +151,24 @@ func testPolicy() fleet.Policy {
 // newWorld founds a fleet and serves it over loopback TLS; change, if any, changes its configuration.
 func newWorld(t testing.TB, change ...func(*vaultd.Config)) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), clock: newClock(), signer: newSigner(), log: new(bytes.Buffer)}
+	return foundWorld(t, newClock(), nil, change...)
+}
+
+// foundWorld is newWorld on a clock, with a device or none.
+func foundWorld(t testing.TB, clock *clock, device anchor.Device, change ...func(*vaultd.Config)) *world {
+	t.Helper()
+	w := &world{t: t, dir: t.TempDir(), clock: clock, signer: newSigner(), log: new(bytes.Buffer)}
 	w.openAnchor()
-	id, _, err := vaultd.Found(t.Context(), vaultd.Founding{Dir: w.state(), Anchor: w.anchor, Policy: testPolicy(), Clock: w.clock})
+	id, bundle, err := vaultd.Found(t.Context(), vaultd.Founding{Dir: w.state(), Anchor: w.anchor, Policy: testPolicy(), Clock: w.clock, Device: device})
 	if err != nil {
 		t.Fatal(err)
 	}
+	if b := must(fleet.Open(bundle, id)); b.Hardened() != (device != nil) {
+		t.Errorf("the first bundle has the fleet key %x", b.FleetKey)
+	}
 	w.fleet = id
 	w.config = vaultd.Config{
-		Dir: w.state(), Tokens: verifier(t, w.signer), Limits: vaultd.DefaultLimits(), AcceptInsecureAnchor: true, Clock: w.clock,
+		Dir: w.state(), Tokens: verifier(t, w.signer), Limits: vaultd.DefaultLimits(), AcceptInsecureAnchor: true, Clock: w.clock, Device: device,
 		Log: slog.New(slog.NewJSONHandler(&lockedWriter{w: w.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, f := range change {

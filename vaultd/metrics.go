@@ -24,6 +24,10 @@ type metrics struct {
 	busy     prometheus.Counter
 	seconds  prometheus.Histogram
 	commit   prometheus.Histogram
+	// Of a fleet with a key in its devices. One of these for each request of the second suite,
+	// refused or not.
+	device       prometheus.Histogram
+	deviceFailed prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -46,11 +50,18 @@ func newMetrics() *metrics {
 			Name: "vaultd_commit_seconds", Help: "Time from proposal to durable, anchored and applied.",
 			Buckets: prometheus.ExponentialBuckets(.0005, 2, 14),
 		}),
+		device: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "vaultd_device_evaluation_seconds", Help: "Time of an evaluation in the device, waiting for the device included; also of those that stand in for a refusal.",
+			Buckets: prometheus.ExponentialBuckets(.0005, 2, 14),
+		}),
+		deviceFailed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "vaultd_device_failures_total", Help: "Evaluations for which the device had no answer, or none in time.",
+		}),
 	}
 	for _, result := range []string{"answered", "key", "unopened", "unavailable"} {
 		m.requests.WithLabelValues(result)
 	}
-	m.registry.MustRegister(m.requests, m.tokens, m.busy, m.seconds, m.commit,
+	m.registry.MustRegister(m.requests, m.tokens, m.busy, m.seconds, m.commit, m.device, m.deviceFailed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -94,6 +105,10 @@ func (s *Server) publish() {
 	g("vaultd_applied_index", "Entries of the root group applied.", nil, func() float64 { return float64(root().Applied) })
 	g("vaultd_anchor_counter", "Batches that the root group's anchor counted.", nil, func() float64 { return float64(root().Batch) })
 	g("vaultd_checkpoint_failed", "1 when the last try to make a checkpoint failed.", nil, func() float64 { return oneIf(root().CheckpointError != nil) })
+	if s.device != nil {
+		g("vaultd_device_failing", "1 when the last evaluation in the device failed.", nil, func() float64 { return oneIf(s.device.failing.Load()) })
+		g("vaultd_device_waiting", "Requests waiting for the device.", nil, func() float64 { return float64(s.device.gate.waiting.Load()) })
+	}
 	for _, w := range s.warns {
 		name, _, _ := strings.Cut(w, ":")
 		g("vaultd_insecure", "1 for each insecure choice.", prometheus.Labels{"choice": name}, func() float64 { return 1 })

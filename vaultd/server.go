@@ -42,6 +42,7 @@ type Server struct {
 	questions map[uint32]*question
 	keys      keyring
 	door      *door.Door
+	device    *device // nil in a fleet without a key in its devices
 	gate      *gate
 	// ofAccount bounds what one account has in work.
 	ofAccount *accounts
@@ -120,7 +121,7 @@ func (s *Server) start(ctx context.Context, root *group) error {
 	if err := s.config.accept(vault.Policy(r.Policy)); err != nil {
 		return err
 	}
-	if err := checkFleetKey(ctx, s.config.Device, r); err != nil {
+	if err := s.openDevice(ctx, r); err != nil {
 		return err
 	}
 	if err := s.startClock(root, r); err != nil {
