@@ -31,6 +31,7 @@ type Status struct {
 	Dropped         uint64         // messages that were not taken: not for this member, replayed, edited, or no room for them
 	Queued          int            // proposals and reads that wait
 	Anchor          anchor.Description
+	Secret          SecretStatus
 	Halted          error // why the replica halted; nil otherwise
 }
 
@@ -60,7 +61,7 @@ func (n *Node) Status() Status {
 		Batch: n.log.chain.number, LogBytes: n.log.size,
 		Checkpoint: n.base.index, CheckpointError: n.lastErr,
 		Members: n.members(), QuorumTime: n.Time(), Dropped: n.dropped, Queued: len(n.queue) + len(n.readers),
-		Anchor: n.c.Anchor.Describe(), Halted: n.halted,
+		Anchor: n.c.Anchor.Describe(), Halted: n.halted, Secret: n.secretStatus(),
 	}
 	return status
 }
