@@ -27,7 +27,10 @@ type Config struct {
 	// which the replica wipes (spec/replication.md §18). It may take long, and runs in the
 	// background. Nil: the secret never changes.
 	OpenSecret func(info, box []byte) (*[32]byte, error)
-	Tick       time.Duration // of a Replica: default 50 ms
+	// Overlap is for how many ticks at most the secret before serves members that were not
+	// heard under the new one. Default 600.
+	Overlap int
+	Tick    time.Duration // of a Replica: default 50 ms
 	// Version is the highest version that the whole program reads and writes: what members
 	// tell each other, entries, pictures. The other members are told. Default 1.
 	Version uint32
@@ -59,6 +62,8 @@ const (
 	// CheckpointBytes while a checkpoint fails or takes long. Then nothing more is taken.
 	logFactor   = 8
 	defaultTick = 50 * time.Millisecond
+	// A member that is started again is back by then, and has applied what it missed.
+	defaultOverlap = 600 // ticks, 30 s
 )
 
 // check fills in defaults.
@@ -70,6 +75,7 @@ func (c *Config) check() error {
 	c.LogFileBytes = or(c.LogFileBytes, defaultLogFile)
 	c.Tick = or(c.Tick, defaultTick)
 	c.Version = or(c.Version, 1)
+	c.Overlap = or(c.Overlap, defaultOverlap)
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}

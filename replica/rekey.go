@@ -26,8 +26,7 @@ type Rekeying struct {
 }
 
 const (
-	turnTicks  = 600   // the secret before is good no longer than that, when a majority has the new one
-	spoolTicks = 12000 // and at the leader no longer than that, while a member fetches a picture
+	spoolTicks = 12000 // for which the leader has the secret before at most, while a member fetches a picture
 	retryTicks = 200   // until a box that did not open is tried again
 )
 
@@ -130,7 +129,7 @@ func (n *Node) over() bool {
 	if len(n.transfers.readers) > 0 && since < spoolTicks {
 		return false
 	}
-	return since >= turnTicks && of > voters/2
+	return since >= uint64(n.c.Overlap) && of > voters/2
 }
 
 // SecretStatus is how a member stands with the group's secret.

@@ -336,18 +336,6 @@ func (r *Replica) Status() Status {
 // never goes back here, and 0 is before anything is known.
 func (r *Replica) Time() uint64 { return r.node.Time() }
 
-// Secret calls f with the group's secret, which f must neither change nor keep: a
-// newcomer is given it.
-func (r *Replica) Secret(f func(secret []byte)) error {
-	given := make(chan error, 1)
-	give := func(n *Node) { n.Secret(f); given <- nil }
-	if err := send(context.Background(), r, r.wanted, give); err != nil {
-		return err
-	}
-	outcome, err := await(context.Background(), r, given)
-	return errors.Join(err, outcome)
-}
-
 // Transfer hands the leadership to a voter, 0: to the one that has the most of the
 // log; where this member does not lead, 0 does nothing. It returns when another leads.
 func (r *Replica) Transfer(ctx context.Context, to uint64) error {

@@ -27,6 +27,7 @@ import (
 //	POST /change      a roster.Signed, encoded: 200 and its text when it is accepted, 409 and the refusal, 503 without a leader
 //	POST /checkpoint  204 when the states are written and the logs begun anew, 507 when the disk is full
 //	POST /transfer    204 when this member leads nothing any more; ?to=NUMBER says who is to lead
+//	POST /rekey       200 and a line for each group here that has a new secret, 503 when not every one could be given one
 //	POST /drain       204 likewise; from the call on requests are turned away
 //
 // A change counts by its signatures alone: whoever brings it.
@@ -43,6 +44,7 @@ func (s *Server) Admin() http.Handler {
 	mux.HandleFunc("POST /checkpoint", s.serveCheckpoint)
 	mux.HandleFunc("POST /transfer", s.serveTransfer)
 	mux.HandleFunc("POST /drain", s.serveDrain)
+	mux.HandleFunc("POST /rekey", s.serveRekey)
 	return s.guarded(mux)
 }
 

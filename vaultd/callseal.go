@@ -55,7 +55,7 @@ var onceOnly [12]byte
 
 // sealRequest seals a question: its kind, the salt, the rest.
 func (s *Server) sealRequest(to uint64, kind byte, rest []byte) (c *call, b []byte, err error) {
-	lost := s.root().replica.Secret(func(secret []byte) { c, b, err = sealRequest(secret, s.self, to, kind, rest) })
+	lost := s.root().replica.SecretFor(to, func(secret []byte) { c, b, err = sealRequest(secret, s.self, to, kind, rest) })
 	return c, b, errors.Join(lost, err)
 }
 
@@ -72,7 +72,11 @@ func sealRequest(secret []byte, self, to uint64, kind byte, rest []byte) (*call,
 
 // openRequest opens a question of another member.
 func (s *Server) openRequest(from uint64, b []byte) (c *call, kind byte, rest []byte, err error) {
-	lost := s.root().replica.Secret(func(secret []byte) { c, kind, rest, err = openRequest(secret, from, s.self, b) })
+	err = errSeal
+	lost := s.root().replica.SecretsOf(from, func(secret []byte) (right bool) {
+		c, kind, rest, err = openRequest(secret, from, s.self, b)
+		return err == nil
+	})
 	return c, kind, rest, errors.Join(lost, err)
 }
 

@@ -138,9 +138,10 @@ func directoryOf(r *roster.Roster) []peer.Peer {
 	return all
 }
 
-// receive gives a message to the replica it is for.
-func (s *Server) receive(_ uint64, number uint32, message []byte) {
-	if g := s.groups.get(number); g != nil {
+// receive gives a message to the replica it is for. Who has the group's secret can seal
+// in everybody's name; who has one machine's keys besides is that machine and no other.
+func (s *Server) receive(from uint64, number uint32, message []byte) {
+	if g := s.groups.get(number); g != nil && replica.Sender(message) == from {
 		g.replica.Receive(message)
 	}
 }

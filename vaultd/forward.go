@@ -18,12 +18,13 @@ import (
 )
 
 // What members ask each other: one octet, and what it says. The links know who asks,
-// and that it is a member; all but askWelcome is sealed besides (callseal.go).
+// and that it is a member; all but askWelcome and askSecret is sealed besides (callseal.go).
 // spec/replication.md §16.
 const (
 	askCommand  = 1 // u32 group, a command of the vault: answered with one octet and, if it is 0, the answer
 	askWelcome  = 2 // u32 group, nonce 32: a welcome for the member that asks
 	askReport   = 3 // how the member stands, as JSON, for status
+	askSecret   = 5 // u32 group, claim 32: the group's present secret, for a member that slept; not sealed either (rekey.go)
 	askStanding = 4 // u32 group, u64 member: answered with one octet and, if it is 0, what that member lacks to be given a vote
 )
 
@@ -50,6 +51,9 @@ func newLinks(k *Keys, l net.Listener, self uint64, directory func() []peer.Peer
 func (s *Server) serve(ctx context.Context, from uint64, request []byte) ([]byte, error) {
 	if len(request) > 0 && request[0] == askWelcome {
 		return s.serveWelcome(ctx, from, request[1:])
+	}
+	if len(request) > 0 && request[0] == askSecret {
+		return s.serveSecret(from, request[1:])
 	}
 	call, kind, rest, err := s.openRequest(from, request)
 	if err != nil {

@@ -28,6 +28,7 @@ const (
 func (s *Server) run(g *group) {
 	g.ended.Go(func() { s.follow(g) })
 	g.ended.Go(func() { s.keep(g) })
+	g.ended.Go(func() { s.keepSecret(g) })
 	s.next(g)
 }
 
@@ -100,10 +101,11 @@ func (s *Server) rotate(ctx context.Context, g *group) error {
 	g.rotating.Lock() // one at a time, or both would make a key
 	defer g.rotating.Unlock()
 	var due *vault.Command
+	outlast := g.replaced()
 	err := g.Read(ctx, func(state *vault.State) {
 		if view := state.Fleet(); view != nil {
 			defer view.Wipe()
-			due = s.due(g, view)
+			due = s.due(g, view, outlast)
 		}
 	})
 	if err != nil {
@@ -122,17 +124,19 @@ func (s *Server) rotate(ctx context.Context, g *group) error {
 	return s.takeOver(g)
 }
 
-// due is the command that time asks for: a channel key, of the root group, or else a
-// tick, which is committed when something in the state has expired.
-func (s *Server) due(g *group, view *vault.FleetView) *vault.Command {
+// due is the command that time asks for: a channel key, of the root group, when the
+// newest is old or was there when a member left (it ends by outlast); or else a tick, which is committed when something in the state has expired.
+func (s *Server) due(g *group, view *vault.FleetView, outlast uint64) *vault.Command {
 	now := g.Time()
 	rotation, validity := uint64(s.limits.KeyRotation.Milliseconds()), uint64(s.limits.KeyValidity.Milliseconds())
 	var newest uint64
 	for _, k := range view.Keys {
 		newest = max(newest, k.NotAfter)
 	}
-	if g.number == machine.Root && newest+rotation <= now+validity {
-		return addKey(now, s.limits.KeyValidity)
+	if g.number == machine.Root && (newest+rotation <= now+validity || newest <= outlast) {
+		c := addKey(now, s.limits.KeyValidity)
+		c.ChannelKey.NotAfter = max(c.ChannelKey.NotAfter, outlast+1) // clients seal to the one that ends last
+		return c
 	}
 	return &vault.Command{Kind: vault.Tick, Time: now}
 }

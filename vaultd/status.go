@@ -117,6 +117,17 @@ type GroupStatus struct {
 	Replica ReplicaStatus `json:"replica"`
 	Members []GroupMember `json:"members"`
 	Serial  uint64        `json:"roster_serial"`
+	Secret  SecretStatus  `json:"secret"`
+}
+
+// SecretStatus is how this machine stands with a group's secret, which changes when a
+// member left.
+type SecretStatus struct {
+	Generation uint64 `json:"generation"`        // of the group's; 0: the one that it was made with
+	Behind     bool   `json:"behind,omitempty"`  // this machine does not have it, or not yet
+	Turning    bool   `json:"turning,omitempty"` // the one before serves members that do not have the new one yet
+	Due        bool   `json:"due,omitempty"`     // a member left that knows it
+	Problem    string `json:"problem,omitempty"`
 }
 
 // GroupMember is one member of a group, as this machine sees it.
@@ -187,6 +198,9 @@ func (s *Server) problems() (list []string) {
 		if st.CheckpointError != nil {
 			say("group %d: the last checkpoint failed: %v", g.number, st.CheckpointError)
 		}
+		if st.Secret.Problem != nil {
+			say("group %d: the group's new secret: %v", g.number, st.Secret.Problem)
+		}
 		for _, m := range st.Members {
 			if m.Forgot > 0 {
 				say("group %d: member %d has forgotten entries it acknowledged: its disk and its anchor were put back; remove it, and add the machine under a new number", g.number, m.Number)
@@ -227,7 +241,7 @@ func (s *Server) groupsStatus() []GroupStatus {
 	list := []GroupStatus{}
 	for _, g := range s.groups.list() {
 		st := g.replica.Status()
-		one := GroupStatus{Group: g.number, Replica: replicaStatus(st), Members: []GroupMember{}}
+		one := GroupStatus{Group: g.number, Replica: replicaStatus(st), Members: []GroupMember{}, Secret: g.secretStatus()}
 		for _, m := range st.Members {
 			one.Members = append(one.Members, GroupMember{m.Number, m.Learner, m.Active, m.Match, m.Lag, m.Version, m.Forgot})
 		}
