@@ -74,7 +74,7 @@ func (c *Client) vaultStateFor(a Access) (*VaultState, error) {
 		if !a.Leave && (st.Record != "" || st.Proposed != nil || st.Proof != nil) {
 			return nil, fmt.Errorf("%w, of %s: the key of this backup is there", errOtherVault, st.Server.Host())
 		}
-		st.Server, st.Serial, st.Digest, st.Account = a.Server, 0, "", ""
+		st.Server, st.Serial, st.Digest, st.FleetKey, st.Account = a.Server, 0, "", "", ""
 		st.Record, st.Proposed, st.Proof, st.Again = "", nil, nil, false
 	case a.Server != nil:
 		st.Server = a.Server // moved, or certified anew
@@ -126,6 +126,9 @@ func (l *link) fetchBundle(ctx context.Context) error {
 		if errors.Is(err, fleet.ErrStale) {
 			stale = err
 			return &again{cause: err}
+		}
+		if errors.Is(err, ErrFleetKey) {
+			return err
 		}
 		if err != nil {
 			return fmt.Errorf("%w: %w", password.ErrDishonest, err)
@@ -182,7 +185,7 @@ func (l *link) use(t *Tokens) error {
 }
 
 func (l *link) place() password.Place {
-	return password.Place{Fleet: l.st.Server.Fleet, Account: l.account}
+	return password.Place{Fleet: l.st.Server.Fleet, Account: l.account, FleetKey: l.bundle.FleetKey}
 }
 
 func (l *link) now() time.Time { return l.c.now() }

@@ -15,6 +15,7 @@ import (
 
 // # Order of steps, when a key is put behind a password
 //
+//	0 Harden twice, only where the fleet has a key in its hardware: nothing is kept
 //	1 vault.json names the record to come, and the secrets its verifier
 //	2 Propose: the vault keeps it beside the live one, where nobody can try it
 //	3 Confirm: it is live, the old one is erased, in one step of the vault
@@ -36,6 +37,7 @@ type ProtectOptions struct {
 type Protection struct {
 	Limit    int  // wrong passwords until the key is destroyed
 	Insecure bool // the fleet does not protect as it should, by its own word
+	Hardened bool // each guess needs the fleet's hardware as well
 }
 
 // Protect puts k behind a password at the vault. It is for a key that no profile
@@ -79,7 +81,7 @@ func (l *link) protect(ctx context.Context, k *key.Key, p *password.Password, o 
 	if err := l.register(ctx, live, k, p); err != nil {
 		return nil, err
 	}
-	return &Protection{int(l.bundle.Policy.MaxAttempts), l.bundle.Policy.Insecure}, nil
+	return &Protection{int(l.bundle.Policy.MaxAttempts), l.bundle.Policy.Insecure, l.bundle.Hardened()}, nil
 }
 
 // mine says whether a live record is one that this device put, or proved, there. If
@@ -92,9 +94,7 @@ func (l *link) register(ctx context.Context, live *vaultapi.StatusReport, k *key
 	if l.resumes(live, p) {
 		return l.confirm(ctx, live, idOf(l.st.Proposed.Record), [32]byte{})
 	}
-	reg, err := password.Register(rand.Reader, p, k, l.place(), password.Options{
-		Params: l.c.s.KDF, Limit: l.bundle.Policy.MaxAttempts, Device: publicOf(l.sec.authority()),
-	})
+	reg, err := l.newRecord(ctx, k, p)
 	if err != nil {
 		return err
 	}
@@ -113,6 +113,45 @@ func (l *link) register(ctx context.Context, live *vaultapi.StatusReport, k *key
 		return err
 	}
 	return l.confirm(ctx, live, reg.Body.Record, reg.Body.Digest())
+}
+
+// newRecord makes a record, of suite 2 where the fleet has a key in its hardware.
+func (l *link) newRecord(ctx context.Context, k *key.Key, p *password.Password) (*password.Registration, error) {
+	o := password.Options{Params: l.c.s.KDF, Limit: l.bundle.Policy.MaxAttempts, Device: publicOf(l.sec.authority())}
+	at := l.place()
+	if l.bundle.Hardened() {
+		h, err := l.harden(ctx, p, at)
+		if err != nil {
+			return nil, err
+		}
+		defer h.Wipe()
+		o.Hardened = h
+	}
+	return password.Register(rand.Reader, p, k, at, o)
+}
+
+// harden asks the fleet's hardware about the password, at no cost.
+func (l *link) harden(ctx context.Context, p *password.Password, at password.Place) (*password.Hardened, error) {
+	h, err := password.Harden(rand.Reader, p, at)
+	if err != nil {
+		return nil, err
+	}
+	defer h.Wipe()
+	var answers [2]*vaultapi.Hardened
+	for i, body := range h.Bodies() {
+		a, err := l.ask(ctx, body)
+		if err != nil {
+			return nil, err
+		}
+		if a.Code != vaultapi.OK {
+			return nil, l.refusal(a)
+		}
+		answers[i] = a.Body.(*vaultapi.Hardened)
+	}
+	if err := l.c.step("hardened"); err != nil {
+		return nil, err
+	}
+	return h.Finish(answers)
 }
 
 // resumes says whether the change that waits at the vault is this device's, for this

@@ -19,7 +19,8 @@ import (
 // # Order of steps, when a key is got back by a password
 //
 //	1 a seed is on the disk (attempt)
-//	2 Attempt: counted once for this seed, however often it is sent
+//	2 Attempt, or HardenedAttempt where the fleet has a key in its hardware: counted
+//	  once for this seed, however often it is sent
 //	3 the answer opens: K is in hand
 //	4 the proof is on the disk (vault.json), the seed is not any more
 //	5 Prove: the count is zero again
@@ -102,8 +103,9 @@ func (l *link) recover(ctx context.Context, p *password.Password, o RecoverOptio
 
 // asked is an attempt that was answered.
 type asked struct {
-	*vaultapi.AttemptBody
-	last bool // no other one is left
+	id       vaultapi.ID
+	question [32]byte // what the proof is over
+	last     bool     // no other one is left
 }
 
 // attempt asks the vault with the seed that is on the disk, or a new one. A conflict
@@ -135,8 +137,8 @@ func (l *link) askQuestion(ctx context.Context, q *password.Question) (*password
 	if err := l.c.step("seeded"); err != nil {
 		return nil, nil, err
 	}
-	body := &asked{AttemptBody: q.Body()}
-	a, err := l.ask(ctx, body.AttemptBody)
+	body := &asked{id: q.Attempt(), question: q.Asked()}
+	a, err := l.ask(ctx, q.Body())
 	if err != nil {
 		return nil, nil, err // the seed stays: the same attempt may have been counted
 	}
@@ -152,7 +154,7 @@ func (l *link) askQuestion(ctx context.Context, q *password.Question) (*password
 		return nil, nil, errors.Join(l.refusal(a), l.c.dropSeed())
 	}
 	body.last = a.Left == 0
-	got, err := q.Open(a.Body.(*vaultapi.Evaluation))
+	got, err := q.Open(a.Body)
 	if errors.Is(err, password.ErrWrongPassword) {
 		l.cover(ctx)
 		return nil, nil, l.wrong(a)
@@ -220,11 +222,11 @@ func (c *Client) dropSeed() error {
 // keepProof writes the proof down, and then forgets the seed: with the proof the
 // attempt is over.
 func (l *link) keepProof(got *password.Recovered, body *asked, o RecoverOptions) error {
-	prove := &vaultapi.ProveBody{Attempt: body.Attempt}
+	prove := &vaultapi.ProveBody{Attempt: body.id}
 	if o.Enroll {
 		prove.Device = publicOf(l.sec.authority())
 	}
-	prove.Signature = got.Unlock.Sign(vaultapi.ProveMessage(l.st.Server.Fleet, l.account, got.Record, body.Attempt, body.Blinded, prove.Device))
+	prove.Signature = got.Unlock.Sign(vaultapi.ProveMessage(l.st.Server.Fleet, l.account, got.Record, body.id, body.question, prove.Device))
 	l.st.Proof = &Proof{Body: hex.EncodeToString(vaultapi.EncodeBody(prove)), Record: textOf(got.Record)}
 	l.st.Again = body.last
 	if err := l.c.writeVaultState(l.st); err != nil {

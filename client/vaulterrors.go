@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"keepsake.example/password"
 )
 
 // How the password path can end, with errors.Is. What a vault says that lies is
@@ -35,6 +37,11 @@ var (
 	// ErrInsecureVault means that the vault says of itself that it does not protect
 	// as it should.
 	ErrInsecureVault = errors.New("client: the vault is insecure by its own word")
+	// ErrFleetKey means that the fleet's bundle names another key in its hardware than
+	// before, or none any more. It says nothing of a password, and trying again with
+	// another one is of no use. It is also the error for a record that was made with
+	// such a key: [password.ErrFleetKey].
+	ErrFleetKey = password.ErrFleetKey
 	// ErrOtherAccount means that the token is for another account than this
 	// device's.
 	ErrOtherAccount = errors.New("client: logged in as somebody else than before")

@@ -60,11 +60,12 @@ func (c *Client) TryPassword(ctx context.Context, a Access, p *password.Password
 
 // VaultReport is what the vault says of this account's record.
 type VaultReport struct {
-	State  VaultState
-	Policy fleet.Policy
-	Live   bool
-	Mine   bool      // this device has set it or proved its password
-	Gone   time.Time // destroyed then; zero when not
+	State    VaultState
+	Policy   fleet.Policy
+	Hardened bool // the fleet has a key in its hardware
+	Live     bool
+	Mine     bool      // this device has set it or proved its password
+	Gone     time.Time // destroyed then; zero when not
 	Counted
 	Registered, LastSuccess time.Time
 	Past                    []Attempt // since the last success, oldest first
@@ -98,7 +99,7 @@ func (l *link) describe(a *vaultapi.Answer) (*VaultReport, error) {
 	if err := l.settle(live); err != nil {
 		return nil, err
 	}
-	r := &VaultReport{State: *l.st, Policy: l.bundle.Policy, Counted: l.counted(a)}
+	r := &VaultReport{State: *l.st, Policy: l.bundle.Policy, Hardened: l.bundle.Hardened(), Counted: l.counted(a)}
 	if r.Policy.Insecure {
 		r.Unsafe = append(r.Unsafe, "the vault is insecure by its own word: its operator can undo what it destroys")
 	}

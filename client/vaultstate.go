@@ -42,6 +42,9 @@ type VaultState struct {
 	// Serial and Digest are of the newest bundle seen. They never go down.
 	Serial uint64 `json:"serial,omitempty"`
 	Digest string `json:"digest,omitempty"`
+	// FleetKey is the key in the fleet's hardware, 66 hex digits, once a bundle named
+	// one: it does not change, nor go.
+	FleetKey string `json:"fleet_key,omitempty"`
 	// Record is the live record that holds this profile's key, 32 hex digits.
 	Record string `json:"record,omitempty"`
 	// Proposed is a record that is on its way to be the live one. It is written
@@ -89,6 +92,8 @@ func (s *VaultState) check() error {
 		return errors.New("name is not 32 hex digits")
 	case s.Account != "" && !isHex(s.Account, 64), s.Digest != "" && !isHex(s.Digest, 64), (s.Serial == 0) != (s.Digest == ""):
 		return errors.New("account or digest is not 64 hex digits")
+	case s.FleetKey != "" && !isHex(s.FleetKey, 66):
+		return errors.New("fleet_key is not 66 hex digits")
 	case s.Record != "" && !isHex(s.Record, 32), s.Proposed != nil && !isHex(s.Proposed.Record, 32):
 		return errors.New("a record is not 32 hex digits")
 	case s.TokenFile != "" && !filepath.IsAbs(s.TokenFile):
@@ -145,7 +150,8 @@ func (c *Client) BehindPassword() bool {
 }
 
 // sawBundle moves the serial on, never back, before anything is sealed to a key of
-// the bundle.
+// the bundle. One that has lost the fleet key, or has another, is ErrFleetKey: a
+// password that was set by it would be hardened no more.
 func (s *VaultState) sawBundle(b *fleet.Bundle) (changed bool, err error) {
 	var digest [32]byte
 	if s.Serial != 0 {
@@ -159,8 +165,15 @@ func (s *VaultState) sawBundle(b *fleet.Bundle) (changed bool, err error) {
 	if s.Serial == b.Serial {
 		return false, nil
 	}
+	fleetKey := ""
+	if b.Hardened() {
+		fleetKey = hex.EncodeToString(b.FleetKey[:])
+	}
+	if s.FleetKey != "" && s.FleetKey != fleetKey {
+		return false, ErrFleetKey
+	}
 	digest = b.Digest()
-	s.Serial, s.Digest = b.Serial, hex.EncodeToString(digest[:])
+	s.Serial, s.Digest, s.FleetKey = b.Serial, hex.EncodeToString(digest[:]), fleetKey
 	return true, nil
 }
 

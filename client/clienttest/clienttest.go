@@ -16,6 +16,7 @@ import (
 
 	"keepsake.example/client"
 	"keepsake.example/fleet"
+	"keepsake.example/oprf/p256"
 	"keepsake.example/sealed"
 	"keepsake.example/vault"
 	"keepsake.example/vaultapi"
@@ -46,6 +47,9 @@ type Server struct {
 	Fault func(vaultapi.Type) Fault
 	// Lie changes an answer before it is sealed.
 	Lie func(vaultapi.Type, *vaultapi.Answer)
+	// Device evaluates in the fleet's hardware; an error is a device that is busy. nil
+	// does it as it should be.
+	Device func(h *[32]byte, blinded [33]byte) ([33]byte, error)
 	// Bundle replaces the bundle's bytes.
 	Bundle func(good []byte) []byte
 	// Code is the one-time code of every login.
@@ -59,6 +63,7 @@ type Server struct {
 	identity ed25519.PrivateKey
 	key      *sealed.PrivateKey
 	serial   uint64
+	hardware *[32]byte // h; nil for a fleet without a key in hardware
 	asked    map[vaultapi.Type]int
 	decided  []vaultapi.Type
 	logins   map[string][32]byte
@@ -117,6 +122,15 @@ func (s *Server) Rotate() {
 	s.serial++
 }
 
+// Harden gives the fleet another key in its hardware, held in software here; nil
+// takes it away. It replaces the bundle.
+func (s *Server) Harden(h *[32]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hardware = h
+	s.serial++
+}
+
 // Advance lets the vault's time pass; the clocks of clients stay.
 func (s *Server) Advance(d time.Duration) {
 	s.mu.Lock()
@@ -141,11 +155,21 @@ func (s *Server) SignedBundle() []byte {
 		Keys: []fleet.ChannelKey{{NotBefore: 1, NotAfter: 1 << 42, Key: s.key.Public()}},
 	}
 	b.Issued = 1000 * s.serial // one serial has one bundle
+	if s.hardware != nil {
+		b.FleetKey = s.point(p256.Public(s.hardware))
+	}
 	data, err := b.Sign(s.identity)
 	if err != nil {
 		s.TB.Fatal(err)
 	}
 	return data
+}
+
+func (s *Server) point(p [33]byte, err error) [33]byte {
+	if err != nil {
+		s.TB.Fatal(err)
+	}
+	return p
 }
 
 func (s *Server) apply(c *vault.Command) *vault.Effect {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strings"
 
+	"keepsake.example/oprf/p256"
 	"keepsake.example/sealed"
 	"keepsake.example/token"
 	"keepsake.example/vault"
@@ -126,6 +127,19 @@ func (s *Server) decide(r *vaultapi.Request) *vaultapi.Answer {
 		copy(c.Who[:], mine[:])
 	}
 	s.decided = append(s.decided, r.Body.Type())
+	switch body := r.Body.(type) {
+	case *vaultapi.HardenBody:
+		return s.harden(&vaultapi.Answer{Time: s.now(), Body: &vaultapi.Hardened{}}, body.Blinded2)
+	case *vaultapi.HardenedAttemptBody:
+		if s.hardware == nil || p256.Check(body.Blinded2) != nil {
+			return &vaultapi.Answer{Code: vaultapi.Unsupported, Time: s.now()}
+		}
+		return s.harden(s.commit(c), body.Blinded2)
+	}
+	return s.commit(c)
+}
+
+func (s *Server) commit(c *vault.Command) *vaultapi.Answer {
 	e := s.apply(c)
 	if e.Evaluate != nil {
 		s.evaluate(e)
@@ -139,8 +153,37 @@ func (s *Server) evaluate(e *vault.Effect) {
 		s.TB.Errorf("evaluating: %v", err)
 		return
 	}
-	body := e.Answer.Body.(*vaultapi.Evaluation)
+	body, ok := e.Answer.Body.(*vaultapi.Evaluation)
+	if !ok {
+		body = &e.Answer.Body.(*vaultapi.HardenedEvaluation).Evaluation
+	}
 	body.Evaluated, body.Proof = z.Bytes(), proof.Bytes()
+}
+
+// harden is what the vault does after the commit: it has its device evaluate, and is
+// busy when that has no answer.
+func (s *Server) harden(a *vaultapi.Answer, blinded [33]byte) *vaultapi.Answer {
+	if s.hardware == nil || p256.Check(blinded) != nil {
+		return &vaultapi.Answer{Code: vaultapi.Unsupported, Time: s.now()}
+	}
+	if a.Code != vaultapi.OK {
+		return a
+	}
+	evaluate := s.Device
+	if evaluate == nil {
+		evaluate = p256.Evaluate
+	}
+	z, err := evaluate(s.hardware, blinded)
+	if err != nil {
+		return &vaultapi.Answer{Code: vaultapi.Busy, Time: s.now()}
+	}
+	switch body := a.Body.(type) {
+	case *vaultapi.Hardened:
+		body.Evaluated2 = z
+	case *vaultapi.HardenedEvaluation:
+		body.Evaluated2 = z
+	}
+	return a
 }
 
 type claims struct {
