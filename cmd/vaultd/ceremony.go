@@ -32,10 +32,12 @@ transcript sign) and anybody can check (vaultd transcript verify).
 
 --fleet-key makes a key in the device, beside those of the vault, that all machines of
 the fleet will hold in theirs: without a device no password can be guessed, also not by
-who has taken memory and disks of a machine.
+who has taken memory and disks of a machine. The custodian types the device's owner
+password or SO PIN, which is kept nowhere.
 
---rehearse runs every step on a throw-away device and founds nothing: what is left is
-DIR/transcript, which says that it is of a rehearsal.`,
+--rehearse runs every step on a throw-away device of the same kind, which is a program
+(swtpm, SoftHSM), and founds nothing: what is left is DIR/transcript, which says that it
+is of a rehearsal. No real secret is asked for.`,
 	Example: `  vaultd ceremony /var/lib/vaultd --anchor tpm --tpm-path /dev/tpmrm0 --fleet-key \
     --issuer https://id.example.org --audience vault --jwks /etc/vaultd/jwks.json \
     --relay 3f0c…64 hex digits, from chatd… \
@@ -47,6 +49,7 @@ DIR/transcript, which says that it is of a rehearsal.`,
 		n.flags(f)
 		n.fleet.flags(f)
 		o.ceremony.flags(f)
+		n.anchor.fleetKeyFlag(f)
 		f.BoolVar(&o.yes, "yes", false, "go on after each step without asking; for rehearsals by scripts")
 	},
 	Run: (*app).ceremony,
@@ -54,13 +57,11 @@ DIR/transcript, which says that it is of a rehearsal.`,
 
 // staging is what ceremony is told besides what init is.
 type staging struct {
-	fleetKey bool
 	rehearse bool
 	notes    []string
 }
 
 func (s *staging) flags(f *flag.FlagSet) {
-	f.BoolVar(&s.fleetKey, "fleet-key", false, "make a fleet key in the device")
 	f.BoolVar(&s.rehearse, "rehearse", false, "on a throw-away device, and keep only the transcript")
 	f.Func("note", "`TEXT` for the transcript: the place, a witness; may be given again", func(text string) error {
 		s.notes = append(s.notes, text)
@@ -95,10 +96,12 @@ func (a *app) ceremony(ctx context.Context, o *options) (err error) {
 	where := dir
 
 	if o.ceremony.rehearse {
-		if where, err = stage(dir); err != nil {
+		stage, err := setStage(ctx, dir, n)
+		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(where)) }()
+		defer func() { err = errors.Join(err, stage.strike()) }()
+		where = stage.dir
 	}
 	c, err := n.config()
 	if err != nil {
@@ -116,8 +119,6 @@ func (a *app) ceremony(ctx context.Context, o *options) (err error) {
 func checkCeremony(o *options) error {
 	n := &o.founding
 	switch {
-	case o.ceremony.fleetKey:
-		return command.Usage("--fleet-key: the software anchor is no device that could keep it", "")
 	case n.issuer == "" || n.jwks == "":
 		return command.Usage("--issuer and --jwks are missing: without them nobody could prove whose account a request is about", "see: vaultd help ceremony")
 	case n.fleet.join != "":
@@ -176,13 +177,4 @@ func (s *script) end(result *initJSON, file string) error {
 		result.write(w, s.c)
 		fmt.Fprintf(w, "\ntranscript  %s\nevery operator: vaultd transcript sign %s --key ...\n", file, file)
 	})
-}
-
-// stage makes the folder of a rehearsal.
-func stage(dir string) (string, error) {
-	where := filepath.Join(dir, "rehearsal")
-	if err := os.Mkdir(where, 0o700); err != nil {
-		return "", fmt.Errorf("making the folder of the rehearsal: %w", err)
-	}
-	return where, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"keepsake.example/anchor"
 	"keepsake.example/ceremony"
 	"keepsake.example/fleet"
 	"keepsake.example/vaultd"
@@ -116,7 +118,60 @@ func (s *script) founded(result *initJSON) error {
 	return s.step("the fleet: clients pin this id", facts...)
 }
 
-// device says what keeps the counts and the keys.
-func (s *script) device(context.Context) error {
-	return s.step("the device", ceremony.Fact{Name: "anchor", Value: s.c.Anchor}, ceremony.Fact{Name: "protects", Value: "nothing: it is software, for development"})
+// device is two steps: what will be written to, and, once that was agreed to, what it
+// says of itself and which keys were made in it.
+func (s *script) device(ctx context.Context) error {
+	if !s.c.hasDevice() {
+		return s.step("the device", ceremony.Fact{Name: "anchor", Value: s.c.Anchor}, ceremony.Fact{Name: "protects", Value: "nothing: it is files, for development"})
+	}
+	facts := []ceremony.Fact{{Name: "anchor", Value: s.c.Anchor}, {Name: "at", Value: s.c.deviceName()}}
+	if s.n.anchor.replace {
+		facts = append(facts, ceremony.Fact{Name: "replaces", Value: "what an earlier machine left on it, for good"})
+	}
+	if err := s.step("the device: it is made ready next, with the custodian's secret", facts...); err != nil {
+		return err
+	}
+	if err := s.prepare(ctx, s.n, s.c); err != nil {
+		return err
+	}
+	facts, err := s.described(ctx)
+	if err != nil {
+		return err
+	}
+	return s.step("what the device says of itself, and its keys", facts...)
+}
+
+func (s *script) described(ctx context.Context) (facts []ceremony.Fact, err error) {
+	d, err := s.c.openDevice(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	says := d.Describe()
+	facts = []ceremony.Fact{{Name: "device", Value: says.Name}, {Name: "protects", Value: says.Protects}}
+	own, err := d.Exchanger(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("making the machine's own key: %w", err)
+	}
+	facts = append(facts, ceremony.Fact{Name: "own-key", Value: hex.EncodeToString(own.PublicKey().Bytes())})
+	switch key, err := d.FleetKey(ctx); {
+	case errors.Is(err, anchor.ErrNoFleetKey):
+		facts = append(facts, ceremony.Fact{Name: "fleet-key", Value: "none"})
+	case err != nil:
+		return nil, fmt.Errorf("reading the fleet key: %w", err)
+	default:
+		facts = append(facts, ceremony.Fact{Name: "fleet-key", Value: fmt.Sprintf("%x", key.Public())})
+	}
+	return facts, nil
+}
+
+// deviceName is where the device is.
+func (c *config) deviceName() string {
+	switch c.Anchor {
+	case kindTPM:
+		return c.TPM.Path
+	case kindPKCS11:
+		return c.PKCS11.Token + " " + c.PKCS11.Serial + " in " + c.PKCS11.Module
+	}
+	return c.playedDir()
 }

@@ -32,6 +32,8 @@ type config struct {
 	InsecureWaits          bool `toml:"insecure_waits"`
 	InsecureAnyRelay       bool `toml:"insecure_any_relay"`
 
+	TPM     chip     `toml:"tpm"`
+	PKCS11  slot     `toml:"pkcs11"`
 	Issuers []issuer `toml:"issuer"`
 	Limits  limits   `toml:"limits"`
 
@@ -67,6 +69,7 @@ func defaults() config {
 	return config{
 		Listen: "127.0.0.1:7443", Admin: "127.0.0.1:7444", State: "state", Anchor: "software", AnchorDir: "anchor",
 		TLSKey: "tls.key", LockMemory: true, Keys: "member.keys", GroupAnchors: "anchors",
+		TPM: chip{Path: "/dev/tpmrm0", Dir: "tpm"}, PKCS11: slot{PINFile: "pin"},
 		Limits: limits{
 			Concurrent: d.Concurrent, Queue: d.Queue, QueueWait: command.Duration(d.QueueWait), PerAccount: d.PerAccount,
 			Commit: command.Duration(d.Commit), Drain: command.Duration(d.Drain), Quantum: command.Duration(d.Quantum),
@@ -101,11 +104,8 @@ func parseConfig(text []byte) (*config, error) {
 }
 
 func (c *config) check() error {
-	if c.Anchor != "software" {
-		return fmt.Errorf("anchor is %q: only \"software\" is there yet", c.Anchor)
-	}
-	if !c.InsecureSoftwareAnchor {
-		return errors.New("the software anchor protects nothing from who operates this machine; set insecure_software_anchor = true to accept that, for development only")
+	if err := c.checkAnchor(); err != nil {
+		return err
 	}
 	if _, err := fleet.ParseID(c.Fleet); c.Fleet != "" && err != nil {
 		return fmt.Errorf("fleet is %q, which is no fleet id", c.Fleet)

@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"keepsake.example/anchor"
+	"keepsake.example/anchor/ledger"
+	"keepsake.example/anchor/pkcs11"
 	"keepsake.example/internal/command"
 	"keepsake.example/replica"
 	"keepsake.example/vaultd"
@@ -24,12 +26,17 @@ var (
 	exitRefused     = command.Exit{Code: 14, Name: "refused", Meaning: "the fleet refuses the change: rules or signatures"}
 	exitNoQuorum    = command.Exit{Code: 15, Name: "no-quorum", Meaning: "too few members of the fleet can be reached to decide"}
 	exitRemoved     = command.Exit{Code: 16, Name: "removed", Meaning: "the operators have removed this machine from the fleet"}
+	exitAbsent      = command.Exit{Code: 17, Name: "device-absent", Meaning: "the TPM or token is not there"}
+	exitLocked      = command.Exit{Code: 18, Name: "device-locked", Meaning: "the TPM or token takes no secrets now, after wrong ones"}
+	exitForeign     = command.Exit{Code: 19, Name: "device-foreign", Meaning: "the TPM or token is not the one that this machine was made on, or was cleared"}
+	exitCustodian   = command.Exit{Code: 20, Name: "custodian", Meaning: "wrong secret of the device's custodian"}
+	exitFleetKey    = command.Exit{Code: 21, Name: "fleet-key", Meaning: "the device does not hold the fleet's key"}
 	exitInterrupted = command.Exit{Code: 130, Name: "interrupted", Meaning: "stopped at once, by a second signal"}
 )
 
 var exits = []command.Exit{
 	command.Done, command.Failed, command.Misused, command.Config, command.NotFound, exitDamaged, exitRolledBack, exitBusy, exitUnreachable,
-	exitNewer, command.NoRoom, exitHalted, exitClock, command.Exists, exitRefused, exitNoQuorum, exitRemoved, exitInterrupted,
+	exitNewer, command.NoRoom, exitHalted, exitClock, command.Exists, exitRefused, exitNoQuorum, exitRemoved, exitAbsent, exitLocked, exitForeign, exitCustodian, exitFleetKey, exitInterrupted,
 }
 
 var errInterrupted = errors.New("interrupted")
@@ -37,6 +44,8 @@ var errInterrupted = errors.New("interrupted")
 const rejoin = "do not delete or replace anything: the replica would give again what it gave already. Find out who put the old state back. If the newest state is truly lost, this member is lost: the others replace it (vaultd help replace); with a single replica its records are lost, and people register anew at a new fleet. doc/vaultd.md, \"Rolled back\""
 
 const removed = "erase its anchor, then its disk; the machine can join again as a new member, from an empty folder: vaultd init --join"
+
+const foreign = "what this machine sealed cannot be opened any more: the device was cleared or replaced, or this disk is another machine's. Do not clear or prepare anything: put the right device back. If it is lost, this member is lost: the others replace it (vaultd help replace)"
 
 const notHere = "neither the replica's files nor its anchor are there: mount their folders, or set state and anchor_dir to where they are. On a new machine: vaultd init; after vaultd init --join: vaultd join"
 
@@ -46,6 +55,16 @@ var explanations = []command.Explanation{
 	{Is: replica.ErrInUse, Exit: exitBusy, Hint: "is vaultd running already? see: vaultd status"},
 	{Is: anchor.ErrInUse, Exit: exitBusy, Hint: "is vaultd running already? see: vaultd status"},
 	{Is: replica.ErrNewer, Exit: exitNewer, Hint: "run the newer version; it cannot be taken back"},
+	{Is: ledger.ErrRolledBack, Exit: exitRolledBack, Hint: rejoin},
+	{Is: ledger.ErrMissing, Exit: command.NotFound, Hint: "mount the folder of the ledger, or set anchor_dir to where it is. The device has counted: nothing replaces the file that belongs to it"},
+	{Is: anchor.ErrAbsent, Exit: exitAbsent, Hint: "is it plugged in, is its driver loaded, may this user open it, and are [tpm] or [pkcs11] right? On a new machine: vaultd init prepares it"},
+	{Is: pkcs11.ErrPIN, Exit: exitLocked, Hint: "put the right PIN into pin_file. The wrong one was tried once and is not tried again: tokens lock after a few"},
+	{Is: anchor.ErrLocked, Exit: exitLocked, Hint: "somebody tried wrong secrets. Wait as long as the vendor says, or have the custodian unlock it; nothing is lost"},
+	{Is: anchor.ErrForeign, Exit: exitForeign, Hint: foreign},
+	{Is: anchor.ErrCustodian, Exit: exitCustodian, Hint: "it was tried once. Most devices lock after a few: look before you try again"},
+	{Is: vaultd.ErrFleetKey, Exit: exitFleetKey, Hint: "vaultd device request on this machine, vaultd device wrap on one that has the key, vaultd device install here"},
+	{Is: anchor.ErrNoFleetKey, Exit: exitFleetKey, Hint: "vaultd device request on this machine, vaultd device wrap on one that has the key, vaultd device install here"},
+	{Is: anchor.ErrHasFleetKey, Exit: command.Exists, Hint: "a device has one fleet key, for good; see: vaultd device status"},
 	{Is: replica.ErrForgot, Exit: exitRolledBack, Hint: rejoin},
 	{Is: replica.ErrMissing, Exit: command.NotFound, Hint: notHere},
 	{Is: anchor.ErrEmpty, Exit: command.NotFound, Hint: notHere},

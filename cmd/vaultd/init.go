@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"keepsake.example/anchor/software"
 	"keepsake.example/fleet"
 	"keepsake.example/internal/command"
 	"keepsake.example/internal/durable"
@@ -28,6 +27,7 @@ type founding struct {
 	waits                             time.Duration
 	attempts                          uint
 	fleet                             fleeting
+	anchor                            anchoring
 }
 
 var initCommand = command.Command[app, options]{
@@ -62,6 +62,7 @@ operator propose add. Then: vaultd join.`,
 		n := &o.founding
 		n.flags(f)
 		n.fleet.flags(f)
+		f.BoolVar(&n.anchor.fleetKey, "fleet-key", false, "make a fleet key in the device, for a fleet whose passwords nobody guesses without one")
 	},
 	Run: (*app).init,
 }
@@ -78,7 +79,8 @@ func (n *founding) flags(f *flag.FlagSet) {
 		return err
 	})
 	f.BoolVar(&n.anyRelay, "insecure-any-relay", false, "let anybody connect; development only")
-	f.BoolVar(&n.softwareAnchor, "insecure-software-anchor", false, "accept the software anchor, which protects nothing; development only, and needed as long as there is no other")
+	f.BoolVar(&n.softwareAnchor, "insecure-software-anchor", false, "count in files, which protects nothing; development only")
+	n.anchor.flags(f)
 	f.Func("insecure-waits", "`PERIOD` to wait after every attempt (0s, 5s) in place of the default's growing waits; development only", func(s string) (err error) {
 		n.weakWaits = true
 		n.waits, err = time.ParseDuration(s)
@@ -91,6 +93,7 @@ type initJSON struct {
 	Fleet    string   `json:"fleet"`
 	Server   string   `json:"server_pin"`
 	Config   string   `json:"config"`
+	Anchor   string   `json:"anchor"`
 	Bundle   string   `json:"bundle,omitempty"` // of a founder
 	Card     string   `json:"card,omitempty"`   // of a machine that can be a member among others
 	Insecure []string `json:"insecure"`
@@ -101,8 +104,11 @@ func (a *app) init(ctx context.Context, o *options) error {
 	if n.issuer == "" || n.jwks == "" {
 		return command.Usage("--issuer and --jwks are missing: without them nobody could prove whose account a request is about", "see: vaultd help init")
 	}
-	if err := n.fleet.check(); err != nil {
+	if err := errors.Join(n.fleet.check(), n.anchor.check()); err != nil {
 		return err
+	}
+	if n.fleet.join == "" && len(n.fleet.operators) == 0 && !n.policy().Insecure {
+		return command.Usage("--operator, --name, --data-center and --advertise are missing: a fleet that is not for development has operators and can be joined", "vaultd operator keygen makes their keys")
 	}
 	dir, err := command.NewFolder(o.args[0], "choose a new folder; an existing fleet is never founded anew")
 	if err != nil {
@@ -116,6 +122,9 @@ func (a *app) init(ctx context.Context, o *options) error {
 		return err
 	}
 	c.file = filepath.Join(dir, "vaultd.toml")
+	if err = a.prepare(ctx, &n, &c); err != nil {
+		return errors.Join(err, empty(dir))
+	}
 	result, err := a.make(ctx, &n, &c)
 	if err != nil {
 		return errors.Join(err, empty(dir))
@@ -133,24 +142,29 @@ func empty(dir string) error {
 	return err
 }
 
-// make makes keys and files, the configuration last: without it nothing runs.
-func (a *app) make(ctx context.Context, n *founding, c *config) (*initJSON, error) {
+// make makes keys and files, the configuration last: without it nothing runs. A device
+// is ready, and has its fleet key if it is to have one.
+func (a *app) make(ctx context.Context, n *founding, c *config) (result *initJSON, err error) {
 	dir := filepath.Dir(c.file)
-	result := &initJSON{Config: c.file, Insecure: c.insecure()}
-	var err error
+	result = &initJSON{Config: c.file, Anchor: c.Anchor, Insecure: c.insecure()}
+	counts, err := c.anchors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, counts.Close()) }()
 	if result.Server, err = a.makeTLS(c.path(c.TLSKey)); err != nil {
 		return nil, err
 	}
 	var card vaultd.Card
 	if n.fleet.advertise != "" {
 		result.Card = filepath.Join(dir, "member.card")
-		if card, err = n.fleet.makeKeys(c, result.Card); err != nil {
+		if card, err = n.fleet.makeKeys(ctx, c, counts.device, result.Card); err != nil {
 			return nil, err
 		}
 	}
 	if n.fleet.join == "" {
 		result.Bundle = filepath.Join(dir, "bundle")
-		if c.Fleet, err = n.found(ctx, c, card, result.Bundle); err != nil {
+		if c.Fleet, err = n.found(ctx, c, counts, card, result.Bundle); err != nil {
 			return nil, err
 		}
 	}
@@ -192,6 +206,7 @@ func (n founding) config() (config, error) {
 	}
 	c.Listen, c.Admin, c.Relays = n.listen, admin, n.relays
 	c.Fleet, c.Peers = n.fleet.join, n.fleet.listenAt()
+	n.anchor.settle(&c)
 	c.InsecureSoftwareAnchor, c.InsecureAnyRelay, c.InsecureWaits = n.softwareAnchor, n.anyRelay, n.weakWaits
 	i := issuer{Name: n.issuer, Audience: n.audience, Algorithms: []string{n.algorithm}, MaxLife: command.Duration(time.Hour)}
 	if strings.HasPrefix(n.jwks, "https://") {
@@ -220,15 +235,10 @@ func (n founding) policy() fleet.Policy {
 }
 
 // found makes the fleet and its first bundle, and returns the fleet id.
-func (n founding) found(ctx context.Context, c *config, self vaultd.Card, bundle string) (string, error) {
-	anchor, err := software.Open(c.path(c.AnchorDir))
-	if err != nil {
-		return "", fmt.Errorf("making the anchor: %w", err)
-	}
-	defer anchor.Close()
+func (n founding) found(ctx context.Context, c *config, counts *anchors, self vaultd.Card, bundle string) (string, error) {
 	id, signed, err := vaultd.Found(ctx, vaultd.Founding{
-		Dir: c.path(c.State), Anchor: anchor, Policy: n.policy(), Self: self,
-		Operators: n.fleet.sorted(), Quorum: uint8(n.fleet.quorum), Groups: uint32(n.fleet.groups), GroupAnchor: c.groupAnchor,
+		Dir: c.path(c.State), Anchor: counts.root, Device: counts.device, Policy: n.policy(), Self: self,
+		Operators: n.fleet.sorted(), Quorum: uint8(n.fleet.quorum), Groups: uint32(n.fleet.groups), GroupAnchor: counts.group,
 	})
 	if err != nil {
 		return "", fmt.Errorf("founding the fleet: %w", err)

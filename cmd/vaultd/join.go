@@ -9,12 +9,10 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"keepsake.example/anchor"
-	"keepsake.example/anchor/software"
 	"keepsake.example/fleet"
 	"keepsake.example/internal/command"
 	"keepsake.example/internal/durable"
@@ -89,8 +87,8 @@ func (n *fleeting) listenAt() string {
 }
 
 // makeKeys makes what the machine is known by, and its card.
-func (n *fleeting) makeKeys(c *config, card string) (vaultd.Card, error) {
-	keys, err := vaultd.NewKeys()
+func (n *fleeting) makeKeys(ctx context.Context, c *config, d anchor.Device, card string) (vaultd.Card, error) {
+	keys, err := newKeys(ctx, d)
 	if err != nil {
 		return vaultd.Card{}, err
 	}
@@ -107,28 +105,36 @@ func (n *fleeting) makeKeys(c *config, card string) (vaultd.Card, error) {
 	return self, nil
 }
 
-// groupAnchor opens the anchor of a group from 1.
-func (c *config) groupAnchor(group uint32) (anchor.Anchor, error) {
-	a, err := software.Open(filepath.Join(c.path(c.GroupAnchors), fmt.Sprint(group)))
-	if err != nil {
-		return nil, err
+func newKeys(ctx context.Context, d anchor.Device) (*vaultd.Keys, error) {
+	if d != nil {
+		return vaultd.NewDeviceKeys(ctx, d)
 	}
-	return a, nil
+	return vaultd.NewKeys()
 }
 
-// memberKeys reads what this machine is known by.
-func (c *config) memberKeys() (*vaultd.Keys, error) {
+// memberKeys reads what this machine is known by; d is its device, if it has one.
+func (c *config) memberKeys(ctx context.Context, d anchor.Device) (*vaultd.Keys, error) {
 	file := c.path(c.Keys)
 	text, err := command.ReadFile(file, 4096)
 	if err != nil {
 		return nil, fmt.Errorf("reading the member's keys: %w", err)
 	}
 	defer clear(text)
-	keys, err := vaultd.DecodeKeys(text)
+	keys, err := decodeKeys(ctx, d, text)
+	if errors.Is(err, anchor.ErrBox) {
+		return nil, command.Fail(exitForeign, file+": "+err.Error(), foreign)
+	}
 	if err != nil {
 		return nil, command.Fail(exitDamaged, file+": "+err.Error(), "if they are lost, this machine joins anew, as another member: vaultd help replace")
 	}
 	return keys, nil
+}
+
+func decodeKeys(ctx context.Context, d anchor.Device, text []byte) (*vaultd.Keys, error) {
+	if d != nil {
+		return vaultd.DecodeDeviceKeys(ctx, d, text)
+	}
+	return vaultd.DecodeKeys(text)
 }
 
 var joinCommand = command.Command[app, options]{
@@ -175,16 +181,16 @@ func (a *app) join(ctx context.Context, o *options) error {
 
 // enter makes this machine's replica, with what the members give it.
 func (a *app) enter(ctx context.Context, c *config, signed []byte, id sealed.FleetID) (number uint64, err error) {
-	keys, err := c.memberKeys()
+	counts, err := c.anchors(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, counts.Close()) }()
+	keys, err := c.memberKeys(ctx, counts.device)
 	if err != nil {
 		return 0, err
 	}
 	defer keys.Wipe()
-	anchor, err := software.Open(c.path(c.AnchorDir))
-	if err != nil {
-		return 0, fmt.Errorf("making the anchor: %w", err)
-	}
-	defer func() { err = errors.Join(err, anchor.Close()) }()
 	peers, err := c.listenPeers()
 	if err != nil {
 		return 0, err
@@ -192,7 +198,7 @@ func (a *app) enter(ctx context.Context, c *config, signed []byte, id sealed.Fle
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
 	return vaultd.Join(ctx, vaultd.Joining{
-		Dir: c.path(c.State), Anchor: anchor, Fleet: id, Roster: signed, Keys: keys, Peers: peers,
+		Dir: c.path(c.State), Anchor: counts.root, Device: counts.device, Fleet: id, Roster: signed, Keys: keys, Peers: peers,
 		Log: slog.New(slog.NewJSONHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 }
@@ -210,9 +216,9 @@ func (c *config) listenPeers() (net.Listener, error) {
 }
 
 // openKeys reads the member's keys, nil where the fleet is this machine alone.
-func (c *config) openKeys() (*vaultd.Keys, error) {
+func (c *config) openKeys(ctx context.Context, d anchor.Device) (*vaultd.Keys, error) {
 	if _, err := os.Stat(c.path(c.Keys)); c.Peers == "" && errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
-	return c.memberKeys()
+	return c.memberKeys(ctx, d)
 }

@@ -353,10 +353,10 @@ func TestConfig(t *testing.T) {
 func TestConfigExplainsEverySetting(t *testing.T) {
 	dir, _ := founded(t)
 	text := string(must(os.ReadFile(filepath.Join(dir, "vaultd.toml"))))
-	for _, s := range []any{config{}, issuer{}, limits{}} {
+	for _, s := range []any{config{}, issuer{}, limits{}, chip{}, slot{}} {
 		for _, f := range reflect.VisibleFields(reflect.TypeOf(s)) {
 			name, ok := f.Tag.Lookup("toml")
-			if !ok || name == "limits" || name == "issuer" || name == "jwks_url" {
+			if !ok || name == "limits" || name == "issuer" || name == "tpm" || name == "pkcs11" || name == "jwks_url" {
 				continue
 			}
 			if !strings.Contains(text, "\n"+name+" ") {

@@ -50,8 +50,8 @@ var program = command.Program[app, options]{
 	Commands: slices.Concat([]command.Command[app, options]{
 		initCommand, ceremonyCommand, joinCommand, serveCommand, statusCommand, transferCommand, drainCommand, replaceCommand, bundleCommand, checkpointCommand,
 		keygenCommand, showCommand,
-	}, proposeCommands(), []command.Command[app, options]{signCommand, submitCommand, transcriptSignCommand, transcriptVerifyCommand}),
-	Groups:    map[string]string{"operator": operatorGroup, "operator propose": proposeGroup, "transcript": transcriptGroup},
+	}, deviceCommands(), proposeCommands(), []command.Command[app, options]{signCommand, submitCommand, transcriptSignCommand, transcriptVerifyCommand}),
+	Groups:    map[string]string{"operator": operatorGroup, "operator propose": proposeGroup, "transcript": transcriptGroup, "device": deviceGroup},
 	Arguments: func(o *options, args []string) { o.args = args },
 }
 

@@ -43,6 +43,9 @@ func TestScripts(t *testing.T) {
 			"await": cmdAwait,
 			"edit":  cmdEdit,
 			"post":  cmdPost,
+			"chip":  make(chips).run,
+			"token": cmdToken,
+			"back":  cmdBack,
 		},
 		RequireUniqueNames: true,
 	})

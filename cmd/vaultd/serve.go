@@ -11,12 +11,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
-	"keepsake.example/anchor"
-	"keepsake.example/anchor/software"
 	"keepsake.example/fleet"
 	"keepsake.example/internal/command"
 	"keepsake.example/token"
@@ -51,12 +48,12 @@ func (a *app) serve(ctx context.Context, o *options) (err error) {
 	}
 	log := slog.New(slog.NewJSONHandler(a.Err, nil))
 	locked := a.protect(c, log)
-	anchor, err := c.openAnchor()
+	counts, err := c.existing(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, anchor.Close()) }()
-	v, err := c.server(log, locked, anchor, o.accept)
+	defer func() { err = errors.Join(err, counts.Close()) }()
+	v, err := c.server(ctx, log, locked, counts, o.accept)
 	if err != nil {
 		return err
 	}
@@ -74,12 +71,12 @@ func (a *app) serve(ctx context.Context, o *options) (err error) {
 }
 
 // server is the configuration as vaultd takes it.
-func (c *config) server(log *slog.Logger, locked []string, a anchor.Anchor, anyClock bool) (vaultd.Config, error) {
+func (c *config) server(ctx context.Context, log *slog.Logger, locked []string, a *anchors, anyClock bool) (vaultd.Config, error) {
 	tokens, err := verifier(c)
 	if err != nil {
 		return vaultd.Config{}, err
 	}
-	keys, err := c.openKeys()
+	keys, err := c.openKeys(ctx, a.device)
 	if err != nil {
 		return vaultd.Config{}, err
 	}
@@ -92,25 +89,10 @@ func (c *config) server(log *slog.Logger, locked []string, a anchor.Anchor, anyC
 		jump = 1<<63 - 1
 	}
 	return vaultd.Config{
-		Dir: c.path(c.State), Anchor: a, Tokens: tokens, Limits: c.Limits.limits(), MaxClockJump: jump, Log: log,
-		Keys: keys, Peers: peers, GroupAnchor: c.groupAnchor,
+		Dir: c.path(c.State), Anchor: a.root, Device: a.device, Tokens: tokens, Limits: c.Limits.limits(), MaxClockJump: jump, Log: log,
+		Keys: keys, Peers: peers, GroupAnchor: a.group,
 		AcceptInsecureAnchor: c.InsecureSoftwareAnchor, AcceptInsecureWaits: c.InsecureWaits, Notes: append(c.insecureListener(), locked...),
 	}, nil
-}
-
-// openAnchor opens the anchor that init made. One that is not there is not made: an empty
-// anchor beside a replica's files is a disk that is not mounted, or a path that is wrong.
-func (c *config) openAnchor() (*software.Anchor, error) {
-	dir := c.path(c.AnchorDir)
-	if _, err := os.Stat(filepath.Join(dir, "anchor")); errors.Is(err, fs.ErrNotExist) && c.founded() {
-		return nil, command.Fail(command.NotFound, "the anchor is missing: nothing in "+dir,
-			"mount the folder of the anchor, or set anchor_dir to where it is. The replica's files are there: init would not bring them back, and nothing replaces the anchor that belongs to them")
-	}
-	a, err := software.Open(dir)
-	if err != nil {
-		return nil, fmt.Errorf("opening the anchor: %w", err)
-	}
-	return a, nil
 }
 
 // founded says whether the replica's files are there, or something that may be.
