@@ -10,15 +10,15 @@ import (
 	"keepsake.example/vaultd/machine"
 )
 
-// next starts what version 2 does besides: whoever leads a group proposes one mark
+// next starts what version 3 does besides: whoever leads a group proposes one mark
 // in each term, as soon as every member reads it. It is for tests of upgrades, which
 // see it in the metric vaultd_marks.
 func (s *Server) next(g *group) {
-	if s.config.version < 2 {
+	if s.config.version < 3 {
 		return
 	}
 	if g.number == machine.Root {
-		s.metrics.gauge("vaultd_marks", "Marks of version 2 applied by the root group.", nil, func() float64 { return float64(g.marks()) })
+		s.metrics.gauge("vaultd_marks", "Marks of version 3 applied by the root group.", nil, func() float64 { return float64(g.marks()) })
 	}
 	g.ended.Go(func() {
 		ctx, cancel := g.context()

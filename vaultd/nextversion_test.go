@@ -13,7 +13,7 @@ import (
 	"keepsake.example/vaultd"
 )
 
-// marks reads the metric; -1: none, as of a program of version 1.
+// marks reads the metric; -1: none, as of an older program.
 func (m *machine) marks() (n int) {
 	m.f.t.Helper()
 	for line := range strings.Lines(m.f.admin(m, "GET", "/metrics", nil).Body.String()) {
@@ -40,15 +40,15 @@ func (f *fleetOf) leads(number uint64) {
 // is gone. From then on the old program stops with a text, and loses nothing.
 func TestMixedVersions(t *testing.T) {
 	t.Parallel() // it waits for elections more than it computes
-	f := newFleet(t, 3, 1, func(m *machine) { vaultd.SetVersion(&m.config, 1) })
+	f := newFleet(t, 3, 1, func(m *machine) { vaultd.SetVersion(&m.config, 2) })
 	p := f.registered("alice", "right")
 	serves := func(at *machine) {
 		t.Helper()
 		f.askAt(at)
 		wants(t, p.ask(&vaultapi.StatusBody{}), vaultapi.OK)
 	}
-	f.machine(2).upgrade(2)
-	f.machine(3).upgrade(2)
+	f.machine(2).upgrade(3)
+	f.machine(3).upgrade(3)
 	f.leads(2) // a new leader, an old follower
 	for _, m := range f.machines {
 		serves(m)
@@ -58,7 +58,7 @@ func TestMixedVersions(t *testing.T) {
 	}
 	f.leads(1) // an old leader, new followers
 	serves(f.machine(2))
-	f.machine(1).upgrade(2)
+	f.machine(1).upgrade(3)
 	eventually(t, "the mark is everywhere", func() error {
 		for _, m := range f.machines {
 			if n := m.marks(); n < 1 {
@@ -71,7 +71,7 @@ func TestMixedVersions(t *testing.T) {
 	m := f.machine(3)
 	m.stop()
 	m.openAnchor()
-	vaultd.SetVersion(&m.config, 1)
+	vaultd.SetVersion(&m.config, 2)
 	m.config.Anchor, m.config.Peers = m.anchor, m.listen()
 	if s, err := vaultd.New(t.Context(), m.config); err == nil {
 		<-s.Done()
@@ -84,6 +84,6 @@ func TestMixedVersions(t *testing.T) {
 	}
 	m.config.Peers.Close()
 	m.stop()
-	m.upgrade(2)
+	m.upgrade(3)
 	serves(m)
 }

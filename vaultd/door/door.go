@@ -54,9 +54,9 @@ type Group interface {
 	Time() uint64
 }
 
-// Evaluator evaluates under the fleet's key of the second suite: h·B, in a device
-// that the key does not leave. It may take some hundred milliseconds.
+// Evaluator is the fleet's key of the second suite, in a device that it does not leave.
 type Evaluator interface {
+	// Evaluate returns h·B. It may take some hundred milliseconds, and is given up with ctx.
 	Evaluate(ctx context.Context, blinded [vaultapi.PointSize]byte) ([vaultapi.PointSize]byte, error)
 }
 

@@ -149,6 +149,9 @@ func (m *Machine) found(entry []byte) error {
 	if err != nil {
 		return fmt.Errorf("reading the first roster: %w", err)
 	}
+	if uint32(r.Form()) > m.version {
+		return fmt.Errorf("%w (a roster of version %d)", replica.ErrNewer, r.Form())
+	}
 	if m.group >= r.Groups {
 		return errGroup
 	}

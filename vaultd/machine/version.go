@@ -46,12 +46,13 @@ func (m *Machine) enough() error {
 	return nil
 }
 
-// Least is the version under which no member may be, as the operators signed.
+// Least is the version under which no member may be: as the operators signed, or
+// because it could not read the roster, and has halted at it.
 func (m *Machine) Least() uint32 {
 	if m.roster == nil {
 		return 0
 	}
-	return m.roster.MinVersion
+	return max(m.roster.MinVersion, uint32(m.roster.Form()))
 }
 
 // typeAt is where a command of kind Request names the request's type: after version,

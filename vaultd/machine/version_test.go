@@ -46,7 +46,7 @@ func TestNewerEntriesAreNotGuessed(t *testing.T) {
 	m := must2(k.found(t, 0))
 	signed := k.sign(add(m, 2), 2)
 	for name, newer := range map[string][]byte{
-		"title": bytes.Replace(signed, []byte("change v1\n"), []byte("change v2\n"), 1), "form": append([]byte{2}, signed[1:]...),
+		"title": bytes.Replace(signed, []byte("change v1\n"), []byte("change v3\n"), 1), "form": append([]byte{2}, signed[1:]...),
 		"ten": bytes.Replace(signed, []byte("change v1\n"), []byte("change v10"), 1),
 	} {
 		if needs := m.Needs(newer, true); needs != replica.Unknown {
