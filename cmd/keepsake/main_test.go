@@ -43,6 +43,7 @@ func TestScripts(t *testing.T) {
 			"server":   func(ts *testscript.TestScript, neg bool, args []string) { cmdServer(t, ts, args) },
 			"fault":    cmdFault,
 			"advance":  cmdAdvance,
+			"hardware": cmdHardware,
 		},
 		UpdateScripts:      os.Getenv("UPDATE") != "",
 		RequireUniqueNames: true,

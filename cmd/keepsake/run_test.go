@@ -76,6 +76,7 @@ func TestExplain(t *testing.T) {
 		{fmt.Errorf("%w: %w", password.ErrDishonest, fleet.ErrForeign), 15, "stop"},
 		{password.ErrDishonest, 15, "stop"},
 		{password.ErrUnsupported, 1, "newer version"},
+		{client.ErrFleetKey, 15, "digits"},
 		{password.ErrUnusable, 2, "another"},
 		{client.ErrNoRecord, 4, "--handle"},
 		{client.ErrWrongCode, 16, "keepsake login"},

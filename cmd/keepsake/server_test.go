@@ -19,15 +19,30 @@ import (
 var servers sync.Map
 
 // cmdServer starts a vault and its chatd, and writes the card and the code that it
-// would send: "server card.json [insecure]".
+// would send: "server card.json [insecure|hardware]".
 func cmdServer(t *testing.T, ts *testscript.TestScript, args []string) {
 	policy := fleet.DefaultPolicy()
-	policy.Insecure = len(args) > 1
+	policy.Insecure = len(args) > 1 && args[1] == "insecure"
 	s := clienttest.NewPolicy(t, policy)
+	if len(args) > 1 && args[1] == "hardware" {
+		s.Harden(&hardwareKey)
+	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), s.Card().Card(), 0o644))
 	ts.Check(os.WriteFile(ts.MkAbs("code.txt"), []byte(s.Code+"\n"), 0o600))
 	servers.Store(ts.MkAbs(args[0]), s)
 }
+
+// cmdHardware has the fleet lose the key in its hardware, or have it: "hardware
+// card.json gone", "hardware card.json back".
+func cmdHardware(ts *testscript.TestScript, neg bool, args []string) {
+	h := &hardwareKey
+	if args[1] == "gone" {
+		h = nil
+	}
+	serverOf(ts, args[0]).Harden(h)
+}
+
+var hardwareKey = [32]byte{31: 7}
 
 func serverOf(ts *testscript.TestScript, card string) *clienttest.Server {
 	s, ok := servers.Load(ts.MkAbs(card))

@@ -44,6 +44,7 @@ type statusJSON struct {
 	LastVerify *client.LastVerify    `json:"last_verify"`
 	KeyChecked *time.Time            `json:"key_checked"`
 	Password   bool                  `json:"behind_password"`
+	Hardware   bool                  `json:"hardware_key,omitempty"` // of the fleet, as last seen
 	Reachable  bool                  `json:"reachable"`
 	Snapshots  int                   `json:"snapshots"`
 	Newest     *backup.Snapshot      `json:"newest"`
@@ -79,6 +80,9 @@ func (a *app) statusJSON(st *client.Status, warnings []string, err error) status
 	}
 	if !st.State.KeyChecked.IsZero() {
 		j.KeyChecked = &st.State.KeyChecked
+	}
+	if v, err := a.client().VaultState(); err == nil && j.Password {
+		j.Hardware = v.FleetKey != ""
 	}
 	if n := len(st.Snapshots); n > 0 {
 		j.Newest = &st.Snapshots[n-1]
@@ -153,7 +157,11 @@ func (a *app) opensWith() string {
 	if err != nil || !c.BehindPassword() {
 		return "the 64 digits"
 	}
-	return "the password, at " + st.Server.Host() + " (keepsake vault status), and the 64 digits"
+	hardware := ""
+	if st.FleetKey != "" {
+		hardware = ", which has a hardware key"
+	}
+	return "the password, at " + st.Server.Host() + hardware + " (keepsake vault status), and the 64 digits"
 }
 
 func total(counts map[string]int) (n int) {

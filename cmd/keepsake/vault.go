@@ -58,6 +58,7 @@ type vaultJSON struct {
 	LastSuccess *time.Time    `json:"last_success"`
 	Past        []attemptJSON `json:"past"`
 	Change      *changeJSON   `json:"change"`
+	Hardware    bool          `json:"hardware_key,omitempty"` // the fleet answers with a key in its hardware
 	Warnings    []string      `json:"warnings"`
 }
 
@@ -106,7 +107,7 @@ func (a *app) vaultStatus(ctx context.Context, f accessFlags) error {
 func (a *app) vaultJSON(r *client.VaultReport, warnings []string) vaultJSON {
 	j := vaultJSON{
 		Server: r.State.Server.URL, Fleet: fleet.FormatID(r.State.Server.Fleet), Handle: r.State.Handle, State: stateOf(r), Mine: r.Mine,
-		Registered: timeJSON(r.Registered), LastSuccess: timeJSON(r.LastSuccess), Past: pastJSON(r.Past), Warnings: warnings,
+		Registered: timeJSON(r.Registered), LastSuccess: timeJSON(r.LastSuccess), Past: pastJSON(r.Past), Hardware: r.Hardened, Warnings: warnings,
 	}
 	if r.Live {
 		j.Attempts = countedJSON(r.Counted, a.now())
@@ -174,6 +175,9 @@ func (a *app) writeVault(w io.Writer, r *client.VaultReport, warnings []string) 
 	t := cli.NewTable("", "")
 	t.Row("server", r.State.Server.Host()+as(&r.State))
 	t.Row("fleet", fleet.FormatID(r.State.Server.Fleet)[:16]+"...")
+	if r.Hardened {
+		t.Row("hardware key", "yes: the fleet answers with a key in its hardware")
+	}
 	switch {
 	case !r.Gone.IsZero():
 		t.Row("key", "DESTROYED on "+cli.Time(r.Gone))

@@ -124,6 +124,7 @@ func notCounted(e *client.NotCountedError) *failure {
 var vaultExplanations = []explanation{
 	{password.ErrDishonest, cli.Dishonest, "", "stop, and ask the operator: this server is not the vault of your card, or the vault lies. Nothing is tried again by itself"},
 	{password.ErrUnsupported, cli.Failed, "", "install a newer version of keepsake"},
+	{client.ErrFleetKey, cli.Dishonest, "the fleet's key in its hardware is gone, or another one than your key was put behind; this says nothing of your password", "stop, and ask the operator: another password does not help, and nothing is tried again by itself. The 64 digits, if you have them, open the backup"},
 	{password.ErrUnusable, cli.Usage, "", "choose another one"},
 	{client.ErrNoRecord, cli.NotFound, "the vault keeps no key for this account", "was it another account? Log in with: keepsake login --handle NAME. With the 64 digits: keepsake restore TARGET --cloud DEST"},
 	{client.ErrRefused, cli.Login, "", "nothing was counted; ask the operator if it goes on"},
