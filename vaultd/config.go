@@ -48,6 +48,7 @@ type Config struct {
 
 	Clock   Clock  // nil: the host's
 	version uint32 // of tests of fleets of two versions; Version
+	overlap int    // ticks, of tests of members that sleep; the replica's
 
 	Log *slog.Logger // nil: none. It is told of keys, halts and drains, never of a request
 }

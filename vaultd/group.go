@@ -54,7 +54,7 @@ func (s *Server) replicaConfig(number uint32, a anchor.Anchor, changed chan stru
 		Dir: folder(s.config.Dir, number), Anchor: a, Clock: s.time.now,
 		Version:    s.config.version,
 		MaxEntry:   machine.MaxRekey,
-		OpenSecret: s.openSecret(),
+		OpenSecret: s.openSecret(), Overlap: s.config.overlap,
 		NewMachine: func() replica.Machine { return machine.NewAs(s.config.version, number, func() { notify(changed) }) },
 		Send: func(to uint64, message []byte) {
 			if l := s.links.Load(); l != nil {
