@@ -16,8 +16,8 @@ import (
 const (
 	MaxText  = 64 << 10 // bytes, without signatures
 	MaxSteps = 32
-	MaxFacts = 128 // of a step
-	MaxValue = 256 // bytes of a title and of a fact's value
+	MaxFacts = 128  // of a step
+	MaxValue = 1024 // bytes of a title and of a fact's value
 	maxName  = 32
 )
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,8 +45,11 @@ func play(t *testing.T, dir string, wrong int, more ...string) (code int, shown 
 	var out, errs bytes.Buffer
 	a := &app{Output: command.Output{Out: &out, Err: &errs}, in: &person{shown: &errs, wrong: wrong}}
 	args := []string{
-		"ceremony", dir, "--insecure-software-anchor", "--insecure-any-relay", "--issuer", "https://id.example.org", "--jwks", jwks(t),
+		"ceremony", dir, "--insecure-any-relay", "--issuer", "https://id.example.org", "--jwks", jwks(t),
 		"--name", "a", "--data-center", "ams", "--advertise", "127.0.0.1:7445", "--quorum", "2", "--note", "room 3",
+	}
+	if !slices.Contains(more, "--anchor") {
+		args = append(args, "--insecure-software-anchor")
 	}
 	for i, name := range []string{"alice", "bob", "carol"} {
 		args = append(args, "--operator", name+"="+strings.Repeat(string(rune(49+i)), 64))
@@ -113,6 +117,34 @@ func TestCeremonyRehearsed(t *testing.T) {
 	}
 	if _, c, err := ceremony.ParseSigned(file); err != nil || !c.Rehearsal {
 		t.Errorf("%v\n%s", err, file)
+	}
+}
+
+// A rehearsal plays on a device of the kind that is meant, which is gone after it, as is
+// what it left on the disk; and it has the fleet key in the bundle.
+func TestCeremonyRehearsedOnDevices(t *testing.T) {
+	for _, kind := range []string{"tpm", "pkcs11"} {
+		dir := filepath.Join(t.TempDir(), "r")
+		code, shown := play(t, dir, 0, "--rehearse", "--anchor", kind, "--fleet-key")
+		if code != 0 {
+			t.Fatalf("%s: exit %d\n%s", kind, code, shown)
+		}
+		_, c, err := ceremony.ParseSigned(must(os.ReadFile(filepath.Join(dir, "transcript"))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if device, _ := c.Fact("device"); device != kind || len(c.Steps) != 6 {
+			t.Errorf("%s: the transcript:\n%s", kind, c.Text())
+		}
+		if key, _ := c.Fact("fleet-key"); len(key) != 66 {
+			t.Errorf("%s: fleet key %q", kind, key)
+		}
+		if own, _ := c.Fact("sealing"); !strings.HasPrefix(own, "1249 bytes") {
+			t.Errorf("%s: a sealing key that is not the device's: %s", kind, own)
+		}
+		if entries := must(os.ReadDir(dir)); len(entries) != 1 {
+			t.Errorf("%s: left %v", kind, entries)
+		}
 	}
 }
 

@@ -171,7 +171,7 @@ func (c *config) deviceName() string {
 	case kindTPM:
 		return c.TPM.Path
 	case kindPKCS11:
-		return c.PKCS11.Token + " " + c.PKCS11.Serial + " in " + c.PKCS11.Module
+		return "token " + c.PKCS11.Token + ", " + c.PKCS11.Module
 	}
 	return c.playedDir()
 }

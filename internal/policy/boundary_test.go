@@ -104,7 +104,7 @@ var rules = []policy.Rule{
 	},
 	{
 		Dir:      "cmd/vaultd",
-		Local:    []string{"vaultd", "roster", "peer", "ceremony", "anchor/software", "anchor/ledger", "anchor/tpm", "anchor/pkcs11", "fleet", "replica", "anchor", "sealed", "token", "internal/command", "internal/durable"},
+		Local:    []string{"vaultd", "roster", "peer", "ceremony", "anchor/software", "anchor/ledger", "anchor/tpm", "anchor/tpm/swtpm", "anchor/pkcs11", "anchor/pkcs11/softhsm", "fleet", "replica", "anchor", "sealed", "token", "internal/command", "internal/durable"},
 		External: []string{"github.com/BurntSushi/toml", "golang.org/x/term"},
 		Tests:    []string{"github.com/rogpeppe/go-internal/..."},
 		Never:    outsideVault,
