@@ -107,9 +107,6 @@ func (a *app) init(ctx context.Context, o *options) error {
 	if err := errors.Join(n.fleet.check(), n.anchor.check()); err != nil {
 		return err
 	}
-	if n.fleet.join == "" && len(n.fleet.operators) == 0 && !n.policy().Insecure {
-		return command.Usage("--operator, --name, --data-center and --advertise are missing: a fleet that is not for development has operators and can be joined", "vaultd operator keygen makes their keys")
-	}
 	dir, err := command.NewFolder(o.args[0], "choose a new folder; an existing fleet is never founded anew")
 	if err != nil {
 		return err
@@ -120,6 +117,9 @@ func (a *app) init(ctx context.Context, o *options) error {
 	}
 	if _, err := c.write(); err != nil { // refused here, before anything is founded
 		return err
+	}
+	if n.fleet.join == "" && len(n.fleet.operators) == 0 && !n.policy().Insecure {
+		return command.Usage("--operator, --name, --data-center and --advertise are missing: a fleet that is not for development has operators and can be joined", "vaultd operator keygen makes their keys")
 	}
 	c.file = filepath.Join(dir, "vaultd.toml")
 	if err = a.prepare(ctx, &n, &c); err != nil {
