@@ -29,10 +29,11 @@ func connectChip(ctx context.Context, o Options) (*chip, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the TPM at %s: %w", o.Path, err)
 	}
-	c := &chip{TPM: patient{conn}, conn: conn}
+	var below transport.TPM = conn
 	if o.wrap != nil {
-		c.TPM = o.wrap(c.TPM)
+		below = o.wrap(below)
 	}
+	c := &chip{TPM: patient{below}, conn: conn}
 	if err := c.flushAll(); err != nil {
 		return nil, errors.Join(fmt.Errorf("freeing the TPM at %s: %w", o.Path, err), conn.conn.Close())
 	}

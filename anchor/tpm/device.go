@@ -27,6 +27,8 @@ type Device struct {
 	now   *slot             // nil before Found
 	at    int               // where in the file it is
 	fleet *tpm2.NamedHandle // the fleet key, where it is loaded
+	began bool              // the machine was started since, and an orderly chain with it
+	sum   []byte
 	// broken is why nothing can be done any more: after a failed step nobody knows where
 	// the chip stands, until the device is opened again.
 	broken error
@@ -91,7 +93,7 @@ func (d *Device) recognize() error {
 	}
 	answer, err := tpm2.ReadPublic{ObjectHandle: storageKey}.Execute(d.chip)
 	switch {
-	case errors.Is(err, tpm2.TPMRCValue), errors.Is(err, tpm2.TPMRCHandle):
+	case notThere(err):
 		return foreign("it was cleared, or is another one: its storage key is gone")
 	case err != nil:
 		return fmt.Errorf("asking for the storage key: %w", err)
@@ -99,19 +101,28 @@ func (d *Device) recognize() error {
 		return foreign("it is another one, or was prepared anew: its storage key is another")
 	}
 	for _, i := range d.indices.all() {
-		switch d.chip.inspect(i) {
-		case indexGone:
-			return foreign("one of its counters was deleted")
-		case indexOther:
-			return foreign("one of its counters was made anew")
-		case indexLost:
-			if d.machine.orderly {
-				return foreign(lostPower)
-			}
-			return foreign("one of its counters was deleted and made anew")
+		found, err := d.chip.inspect(i)
+		if err != nil {
+			return err
+		}
+		if err := d.judge(i, found); err != nil {
+			return err
 		}
 	}
 	return d.chip.trust(public, d.machine.auth[:])
+}
+
+func (d *Device) judge(i index, found indexState) error {
+	switch {
+	case found == indexGone:
+		return foreign("one of its counters was deleted")
+	case found == indexLost && d.machine.orderly && i.public.NVIndex == indexChain:
+		d.began = true
+		return nil
+	case found != indexThere:
+		return foreign("one of its counters was deleted and made anew")
+	}
+	return nil
 }
 
 // stands reads the three indices.
@@ -133,6 +144,14 @@ func (c *chip) stands(i indices) (at standing, err error) {
 // locate finds the state that the chip vouches for, and finishes a step that a crash
 // left between its two commands.
 func (d *Device) locate() error {
+	if err := d.unsealSum(); err != nil {
+		return err
+	}
+	if d.began {
+		if err := d.chip.writeFirst(d.indices.chain); err != nil {
+			return err
+		}
+	}
 	at, err := d.chip.stands(d.indices)
 	if errors.Is(err, tpm2.TPMRCBadAuth) || errors.Is(err, tpm2.TPMRCAuthFail) {
 		return foreign("one of its counters was deleted and made anew")
@@ -149,16 +168,58 @@ func (d *Device) locate() error {
 		case s == nil:
 		case s.standing() == at:
 			d.now, d.at = s, n
-			return nil
+			return d.burn(at)
 		case s.halfway() == at:
 			d.now, d.at = s, n
-			return d.count(s)
+			if err := d.count(s); err != nil {
+				return err
+			}
+			return d.burn(s.standing())
 		}
 	}
 	if at == d.machine.fresh {
 		return nil // a slot that is there is what a crash left of Found
 	}
+	if d.machine.orderly && at.chain == firstChain {
+		return d.locateByCount(slots, at)
+	}
 	return d.diagnose(slots, at)
+}
+
+// locateByCount finds the state after the machine was started, when an orderly chain
+// begins anew: by the counters alone, in a slot that this machine wrote.
+func (d *Device) locateByCount(slots [2]*slot, at standing) error {
+	for n, s := range slots {
+		if s != nil && s.standing().counts() == at.counts() {
+			d.now, d.at = s, n
+			return d.burn(at)
+		}
+	}
+	return d.diagnose(slots, at)
+}
+
+// burn moves an orderly counter on at each Open, the state staying what it is. When the
+// chain begins anew, a slot counts for its numbers alone, and there must not be two
+// with the same: one that a process had prepared when it died, and one of the next
+// process. With this the next begins one count later; the prepared one counts only as
+// long as nothing was done since, and then it is as good as its predecessor: nobody was
+// told of it, or of another.
+func (d *Device) burn(from standing) error {
+	if !d.machine.orderly {
+		return nil
+	}
+	return d.step(from, burns, d.now.state, nil)
+}
+
+// unsealSum gets the key of the slots' sums. Where the chain is not orderly there is
+// none: a slot of any other bytes was not counted by the chip. Where it is, after a start
+// of the machine only the key tells a slot that this machine wrote: who once was root
+// here can keep it, and write slots.
+func (d *Device) unsealSum() (err error) {
+	if d.machine.orderly {
+		d.sum, err = d.unseal(d.machine.sum)
+	}
+	return err
 }
 
 // readState opens the file of states and reads its slots: nil is one that was never
@@ -176,7 +237,7 @@ func (d *Device) readState() (slots [2]*slot, err error) {
 		return slots, err
 	}
 	for n := range slots {
-		if s, err := decodeSlot(data[n*slotPitch:][:slotPitch]); err == nil {
+		if s, err := decodeSlot(d.sum, data[n*slotPitch:][:slotPitch]); err == nil {
 			slots[n] = &s
 		}
 	}
@@ -251,6 +312,7 @@ func (d *Device) Close() error {
 	if d.machine != nil {
 		clear(d.machine.auth[:])
 	}
+	clear(d.sum)
 	if d.state != nil {
 		err = errors.Join(err, d.state.Close())
 	}

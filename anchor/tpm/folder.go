@@ -106,7 +106,8 @@ type machine struct {
 	fresh    standing // at which nothing is founded
 	orderly  bool
 	pcrs     uint32 // bit n: PCR n
-	exchange object
+	exchange object // the machine's own key
+	sum      object // the key of [Device.unsealSum]
 }
 
 const machineMagic = "ksp-tpmd\x01"
@@ -122,6 +123,7 @@ func (m *machine) layout(w *wire.Codec) {
 	w.U32(&m.pcrs)
 	w.Must(m.pcrs < 1<<pcrCount)
 	m.exchange.layout(w)
+	m.sum.layout(w)
 }
 
 func (m *machine) encode() []byte {
@@ -144,6 +146,6 @@ func decodeMachine(b []byte) (*machine, error) {
 	if m.layout(w); !w.Done() {
 		return nil, errors.New("a machine's file of another form")
 	}
-	m.storage, m.exchange = append([]byte{}, m.storage...), m.exchange.clone()
+	m.storage, m.exchange, m.sum = append([]byte{}, m.storage...), m.exchange.clone(), m.sum.clone()
 	return m, nil
 }

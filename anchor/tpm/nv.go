@@ -50,7 +50,8 @@ func newIndices(orderly bool) indices {
 		steps: newIndex(indexSteps, tpm2.TPMNTCounter, 8, orderly),
 		// Never orderly: a power cut would move it on, and nothing would open the epoch key again.
 		rotates: newIndex(indexRotates, tpm2.TPMNTCounter, 8, false),
-		chain:   newIndex(indexChain, tpm2.TPMNTExtend, sha256.Size, orderly),
+		// Orderly, it is lost at each start of the machine, also an orderly one.
+		chain: newIndex(indexChain, tpm2.TPMNTExtend, sha256.Size, orderly),
 	}
 }
 
@@ -70,23 +71,34 @@ func (c *chip) define(i index, owner tpm2.AuthHandle, auth []byte) error {
 		AuthHandle: owner, Auth: tpm2.TPM2BAuth{Buffer: auth}, PublicInfo: tpm2.New2B(i.public),
 	}.Execute(c)
 	if err != nil {
-		return fmt.Errorf("defining index %#x: %w", i.public.NVIndex, err)
+		return fmt.Errorf("defining index %#x: %w", uint32(i.public.NVIndex), err)
 	}
-	// Its name changes with the first write.
+	return c.writeFirst(i)
+}
+
+// The chain's first value: part of what Prepare leaves, and what an orderly chain begins
+// with again after each start of the machine.
+var (
+	firstLink  = sha256.Sum256([]byte("keepsake tpm chain\x01"))
+	firstChain = extended([sha256.Size]byte{}, firstLink)
+)
+
+// writeFirst writes an index that was never written. Its name changes with that.
+func (c *chip) writeFirst(i index) error {
 	unwritten, err := tpm2.NVName(&i.public)
 	if err != nil {
-		return fmt.Errorf("naming index %#x: %w", i.public.NVIndex, err)
+		return fmt.Errorf("naming index %#x: %w", uint32(i.public.NVIndex), err)
 	}
 	i.name = *unwritten
 	if i.public.Attributes.NT == tpm2.TPMNTExtend {
-		return c.extend(i, sha256.Sum256([]byte("keepsake tpm chain\x01")))
+		return c.extend(i, firstLink)
 	}
 	return c.increment(i)
 }
 
 func (c *chip) increment(i index) error {
 	if _, err := (tpm2.NVIncrement{AuthHandle: c.onIndex(i, plain), NVIndex: i.named()}).Execute(c); err != nil {
-		return fmt.Errorf("incrementing index %#x: %w", i.public.NVIndex, err)
+		return fmt.Errorf("incrementing index %#x: %w", uint32(i.public.NVIndex), err)
 	}
 	return nil
 }
@@ -94,10 +106,10 @@ func (c *chip) increment(i index) error {
 func (c *chip) read(i index) ([]byte, error) {
 	answer, err := tpm2.NVRead{AuthHandle: c.onIndex(i, plain), NVIndex: i.named(), Size: i.public.DataSize}.Execute(c)
 	if err != nil {
-		return nil, fmt.Errorf("reading index %#x: %w", i.public.NVIndex, err)
+		return nil, fmt.Errorf("reading index %#x: %w", uint32(i.public.NVIndex), err)
 	}
 	if len(answer.Data.Buffer) != int(i.public.DataSize) {
-		return nil, fmt.Errorf("reading index %#x: %d bytes", i.public.NVIndex, len(answer.Data.Buffer))
+		return nil, fmt.Errorf("reading index %#x: %d bytes", uint32(i.public.NVIndex), len(answer.Data.Buffer))
 	}
 	return answer.Data.Buffer, nil
 }
@@ -138,7 +150,7 @@ func (c *chip) extend(i index, with [sha256.Size]byte) error {
 		err = checkEmpty(response, u)
 	}
 	if err != nil {
-		return fmt.Errorf("extending index %#x: %w", i.public.NVIndex, err)
+		return fmt.Errorf("extending index %#x: %w", uint32(i.public.NVIndex), err)
 	}
 	return nil
 }
@@ -167,27 +179,35 @@ type indexState uint8
 const (
 	indexThere indexState = iota
 	indexGone             // deleted, by the owner or by clearing the chip
-	indexLost             // never written, or orderly and the power was cut
+	indexLost             // not written
 	indexOther            // of another kind: made anew by somebody else
 )
 
-func (c *chip) inspect(i index) indexState {
+func (c *chip) inspect(i index) (indexState, error) {
 	answer, err := tpm2.NVReadPublic{NVIndex: i.public.NVIndex}.Execute(c)
+	if notThere(err) {
+		return indexGone, nil
+	}
 	if err != nil {
-		return indexGone
+		return 0, fmt.Errorf("asking for index %#x: %w", uint32(i.public.NVIndex), err)
 	}
 	public, err := answer.NVPublic.Contents()
 	if err != nil {
-		return indexOther
+		return indexOther, nil
 	}
 	written := public.Attributes.Written
 	public.Attributes.Written = true
 	name, err := tpm2.NVName(public)
 	if err != nil || string(name.Buffer) != string(i.name.Buffer) {
-		return indexOther
+		return indexOther, nil
 	}
 	if !written {
-		return indexLost
+		return indexLost, nil
 	}
-	return indexThere
+	return indexThere, nil
+}
+
+// notThere reports whether a chip says that a handle is nothing's.
+func notThere(err error) bool {
+	return errors.Is(err, tpm2.TPMRCHandle) || errors.Is(err, tpm2.TPMRCValue)
 }

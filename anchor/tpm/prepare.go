@@ -93,8 +93,7 @@ func (p *preparation) run(f *folder) error {
 	if err := p.makeIndices(); err != nil {
 		return err
 	}
-	var err error
-	if p.machine.exchange, err = p.create(exchangeTemplate(), p.auth, nil); err != nil {
+	if err := p.makeKeys(); err != nil {
 		return err
 	}
 	data := p.machine.encode()
@@ -108,7 +107,11 @@ func (p *preparation) look() error {
 		return nil
 	}
 	for _, i := range newIndices(p.options.Orderly).all() {
-		if p.inspect(i) != indexGone {
+		found, err := p.inspect(i)
+		if err != nil {
+			return err
+		}
+		if found != indexGone {
 			return fmt.Errorf("the TPM has a machine, or half of one: %w", anchor.ErrFounded)
 		}
 	}
@@ -177,17 +180,23 @@ func (c *chip) asOwner(owner []byte, way direction) tpm2.AuthHandle {
 func (p *preparation) sweep() error {
 	for _, i := range newIndices(p.options.Orderly).all() {
 		answer, err := tpm2.NVReadPublic{NVIndex: i.public.NVIndex}.Execute(p)
+		if notThere(err) {
+			continue
+		}
 		if err != nil {
-			continue // not there
+			return fmt.Errorf("asking for index %#x: %w", uint32(i.public.NVIndex), err)
 		}
 		there := tpm2.NamedHandle{Handle: i.public.NVIndex, Name: answer.NVName}
 		if _, err := (tpm2.NVUndefineSpace{AuthHandle: p.asOwner(p.owner, plain), NVIndex: there}).Execute(p); err != nil {
-			return custodians(fmt.Errorf("deleting index %#x: %w", i.public.NVIndex, err))
+			return custodians(fmt.Errorf("deleting index %#x: %w", uint32(i.public.NVIndex), err))
 		}
 	}
 	answer, err := tpm2.ReadPublic{ObjectHandle: storageKey}.Execute(p)
+	if notThere(err) {
+		return nil
+	}
 	if err != nil {
-		return nil // not there
+		return fmt.Errorf("asking for the storage key: %w", err)
 	}
 	return p.evict(tpm2.NamedHandle{Handle: storageKey, Name: answer.Name})
 }
@@ -228,6 +237,19 @@ func (p *preparation) makeStorage() error {
 		}
 	}
 	return p.trust(public, p.machine.auth[:])
+}
+
+// makeKeys makes the machine's own key, and one for the sums of slots.
+func (p *preparation) makeKeys() (err error) {
+	if p.machine.exchange, err = p.create(exchangeTemplate(), p.auth, nil); err != nil {
+		return err
+	}
+	random := make([]byte, keySize)
+	defer clear(random)
+	rand.Read(random)
+	d := &Device{chip: p.chip, machine: &p.machine}
+	p.machine.sum, err = d.seal(random)
+	return err
 }
 
 func (p *preparation) makeIndices() error {

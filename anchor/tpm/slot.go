@@ -1,8 +1,9 @@
 package tpm
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
-	"fmt"
+	"errors"
 
 	"keepsake.example/anchor"
 	"keepsake.example/internal/wire"
@@ -22,6 +23,8 @@ type step uint8
 const (
 	advances step = 1
 	rotates  step = 2
+	// The state stays, the counter of steps moves: see [Device.burn].
+	burns step = 3
 )
 
 // slot is a state of the machine, and at what the chip stands when it is the present one.
@@ -37,7 +40,7 @@ type slot struct {
 func (s *slot) layout(w *wire.Codec) {
 	w.Constant(slotMagic)
 	w.U8((*uint8)(&s.step))
-	w.Must(s.step == advances || s.step == rotates)
+	w.Must(advances <= s.step && s.step <= burns)
 	w.U64(&s.state.Counter)
 	w.Bytes(s.state.Head[:])
 	w.Bytes(s.before[:])
@@ -46,16 +49,22 @@ func (s *slot) layout(w *wire.Codec) {
 	s.key.layout(w)
 }
 
-// encode is the slot and the SHA-256 over it, which tells a torn write.
-func (s *slot) encode() []byte {
+// encode is the slot and an HMAC-SHA256 over it, which tells a torn write; and with a
+// key also a slot that this machine did not write: see [Device.unsealSum].
+func (s *slot) encode(key []byte) []byte {
 	w := wire.Append(make([]byte, 0, maxSlot))
 	s.layout(w)
-	sum := sha256.Sum256(w.Written())
-	return append(w.Written(), sum[:]...)
+	return append(w.Written(), slotSum(key, w.Written())...)
+}
+
+func slotSum(key, slot []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write(slot)
+	return h.Sum(nil)
 }
 
 // decodeSlot reads the slot that b begins with.
-func decodeSlot(b []byte) (slot, error) {
+func decodeSlot(key, b []byte) (slot, error) {
 	var s slot
 	if len(b) > maxSlot {
 		b = b[:maxSlot]
@@ -63,9 +72,8 @@ func decodeSlot(b []byte) (slot, error) {
 	w := wire.Read(b)
 	s.layout(w)
 	rest := w.Rest()
-	end := len(b) - len(rest)
-	if !w.Done() || len(rest) < sha256.Size || sha256.Sum256(b[:end]) != [sha256.Size]byte(rest[:sha256.Size]) {
-		return slot{}, fmt.Errorf("no slot")
+	if !w.Done() || len(rest) < sha256.Size || !hmac.Equal(slotSum(key, b[:len(b)-len(rest)]), rest[:sha256.Size]) {
+		return slot{}, errors.New("no slot")
 	}
 	s.key = s.key.clone()
 	return s, nil
@@ -86,6 +94,12 @@ func (s *slot) after() [sha256.Size]byte { return extended(s.before, s.link()) }
 type standing struct {
 	steps, rotated uint64
 	chain          [sha256.Size]byte
+}
+
+// counts is the standing without the chain.
+func (s standing) counts() standing {
+	s.chain = [sha256.Size]byte{}
+	return s
 }
 
 func (s standing) total() uint64 { return s.steps + s.rotated }

@@ -110,7 +110,7 @@ func (d *Device) step(from standing, kind step, s anchor.State, k *anchor.Key) e
 		return err
 	}
 	at := 1 - d.at
-	if _, err := d.state.WriteAt(next.encode(), int64(at)*slotPitch); err != nil {
+	if _, err := d.state.WriteAt(next.encode(d.sum), int64(at)*slotPitch); err != nil {
 		return err
 	}
 	if err := durable.SyncData(d.state); err != nil {
