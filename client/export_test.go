@@ -36,3 +36,6 @@ func SampleSecrets(verifier []byte) []byte {
 
 // PrintedSecrets is a value that must not show what it holds.
 func PrintedSecrets() any { return *newSecrets() }
+
+// TestingWriteVaultState writes vault.json.
+func (c *Client) TestingWriteVaultState(s *VaultState) error { return c.writeVaultState(s) }

@@ -121,7 +121,7 @@ func (l *link) fetchBundle(ctx context.Context) error {
 	var stale error
 	err := l.relay.bundle(ctx, func(data []byte) (err error) {
 		if b, err = fleet.Open(data, l.st.Server.Fleet); err == nil {
-			changed, err = l.st.sawBundle(b)
+			changed, err = l.st.saw(b)
 		}
 		if errors.Is(err, fleet.ErrStale) {
 			stale = err

@@ -78,7 +78,7 @@ func (l *link) protect(ctx context.Context, k *key.Key, p *password.Password, o 
 	if live != nil && !l.mine(live.Record) && !o.TakeOver {
 		return nil, ErrForeignRecord
 	}
-	if err := l.register(ctx, live, k, p); err != nil {
+	if err := l.registerByPolicy(ctx, live, k, p); err != nil {
 		return nil, err
 	}
 	return &Protection{int(l.bundle.Policy.MaxAttempts), l.bundle.Policy.Insecure, l.bundle.Hardened()}, nil

@@ -56,6 +56,8 @@ type VaultState struct {
 	// Again says that the last attempt was the right one: the record is used up,
 	// and the password has to be set again.
 	Again bool `json:"again,omitempty"`
+	// Policy is that of the newest bundle seen. No later one may be weaker.
+	Policy *SeenPolicy `json:"policy,omitempty"`
 }
 
 // Proposed is a record that was proposed to the vault.
@@ -98,6 +100,8 @@ func (s *VaultState) check() error {
 		return errors.New("a record is not 32 hex digits")
 	case s.TokenFile != "" && !filepath.IsAbs(s.TokenFile):
 		return errors.New("token_file is not absolute")
+	case !s.Policy.valid():
+		return errors.New("the policy is none")
 	}
 	if s.Proof == nil {
 		return nil
