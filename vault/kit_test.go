@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"keepsake.example/oprf"
+	"keepsake.example/oprf/p256"
 	"keepsake.example/vault"
 	"keepsake.example/vaultapi"
 )
@@ -205,7 +206,7 @@ func (w *world) finish(e *vault.Effect) *vaultapi.Answer {
 			w.t.Fatalf("evaluating: %v", err)
 		}
 		e.Evaluate.Key.Wipe()
-		body := a.Body.(*vaultapi.Evaluation)
+		body := evaluation(&a)
 		body.Evaluated, body.Proof = z.Bytes(), proof.Bytes()
 	}
 	if _, err := a.Encode(); err != nil {
@@ -277,21 +278,45 @@ func (p *person) cancel(live *secret, pending vaultapi.ID, kind vaultapi.Kind) *
 
 func (p *person) status() *vaultapi.Answer { return p.ask(&vaultapi.StatusBody{}) }
 
-// guess is an attempt with a password: its id and its question.
+// guess is an attempt with a password: its id and its question, or, of a hardened
+// attempt, its two questions.
 type guess struct {
 	id       vaultapi.ID
 	blinding *oprf.Blinding
+	point    *[33]byte // nil: a plain attempt
 }
 
 func newGuess(parts ...any) *guess {
-	return &guess{id("attempt", parts), must(oprf.Blind(&reader{seed: hash("blind", parts)}, []byte("password")))}
+	return &guess{id: id("attempt", parts), blinding: must(oprf.Blind(&reader{seed: hash("blind", parts)}, []byte("password")))}
+}
+
+// hardened is the guess with the n-th point for its second question.
+func (g *guess) hardened(n byte) *guess {
+	point := must(p256.Public(&[32]byte{31: n}))
+	return &guess{g.id, g.blinding, &point}
+}
+
+// request is the attempt of either kind.
+func (g *guess) request() vaultapi.Body {
+	if g.point == nil {
+		return g.body()
+	}
+	return &vaultapi.HardenedAttemptBody{Attempt: g.id, Blinded: g.body().Blinded, Blinded2: *g.point}
+}
+
+// question is what a proof of the attempt is about.
+func (g *guess) question() [32]byte {
+	if b, ok := g.request().(*vaultapi.HardenedAttemptBody); ok {
+		return b.Question()
+	}
+	return g.body().Blinded
 }
 
 func (g *guess) body() *vaultapi.AttemptBody {
 	return &vaultapi.AttemptBody{Attempt: g.id, Blinded: g.blinding.Blinded().Bytes()}
 }
 
-func (p *person) attempt(g *guess) *vaultapi.Answer { return p.ask(g.body()) }
+func (p *person) attempt(g *guess) *vaultapi.Answer { return p.ask(g.request()) }
 
 // output is what the client gets of an answer; it must be what the key gives.
 func (g *guess) output(t tester, a *vaultapi.Answer, k *oprf.PrivateKey) {
@@ -299,7 +324,10 @@ func (g *guess) output(t tester, a *vaultapi.Answer, k *oprf.PrivateKey) {
 	if a.Code != vaultapi.OK {
 		t.Fatalf("attempt: %v", a.Code)
 	}
-	e := a.Body.(*vaultapi.Evaluation)
+	e := evaluation(a)
+	if _, both := a.Body.(*vaultapi.HardenedEvaluation); both != (g.point != nil) {
+		t.Errorf("answered with %T", a.Body)
+	}
 	out, err := g.blinding.Finalize(k.Public(), must(oprf.ParseEvaluated(e.Evaluated[:])), must(oprf.ParseProof(e.Proof[:])))
 	if err != nil || e.Attempt != g.id {
 		t.Fatalf("finalizing attempt %v, answered as %v: %v", g.id, e.Attempt, err)
@@ -307,6 +335,14 @@ func (g *guess) output(t tester, a *vaultapi.Answer, k *oprf.PrivateKey) {
 	if !out.Equal(must(k.Output([]byte("password")))) {
 		t.Errorf("another output than the key's")
 	}
+}
+
+// evaluation is what an attempt of either kind is answered with.
+func evaluation(a *vaultapi.Answer) *vaultapi.Evaluation {
+	if both, ok := a.Body.(*vaultapi.HardenedEvaluation); ok {
+		return &both.Evaluation
+	}
+	return a.Body.(*vaultapi.Evaluation)
 }
 
 // prove proves a guess by the unlock key of s, and enrols a device key, nil for none.
@@ -319,7 +355,7 @@ func (p *person) proof(g *guess, s *secret, device ed25519.PrivateKey) *vaultapi
 	if device != nil {
 		b.Device = public(device)
 	}
-	b.Signature = [64]byte(ed25519.Sign(s.unlock, vaultapi.ProveMessage(p.w.fleet, p.account, s.record, g.id, g.blinding.Blinded().Bytes(), b.Device)))
+	b.Signature = [64]byte(ed25519.Sign(s.unlock, vaultapi.ProveMessage(p.w.fleet, p.account, s.record, g.id, g.question(), b.Device)))
 	return b
 }
 

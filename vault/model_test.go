@@ -22,12 +22,12 @@ type model struct {
 	left    int // attempts of live
 	owed    int // attempts since the last proof, whatever was registered since
 	next    uint64
-	tried   map[vaultapi.ID][32]byte // attempts of live
-	forget  map[vaultapi.ID]uint64   // when the vault may forget them, after a proof
-	since   map[vaultapi.ID]bool     // those without a proof since
-	ever    map[string]bool          // record and element of every evaluation there was
-	fresh   int                      // evaluations without a proof since that were of a new element
-	ripens  map[string]uint64        // when a change without authority, first answered wait, may take effect
+	tried   map[vaultapi.ID]string // attempts of live, and what they asked: B, or B and B2
+	forget  map[vaultapi.ID]uint64 // when the vault may forget them, after a proof
+	since   map[vaultapi.ID]bool   // those without a proof since
+	ever    map[string]bool        // record and question of every evaluation there was
+	fresh   int                    // evaluations without a proof since that were of a new question
+	ripens  map[string]uint64      // when a change without authority, first answered wait, may take effect
 }
 
 func newModel(p vault.Policy) *model {
@@ -45,31 +45,42 @@ func (m *model) wait(n int) (longest uint64) {
 }
 
 // charge is one attempt that was answered: rules 1, 2, 4 and 5.
-func (m *model) charge(b *vaultapi.AttemptBody, now uint64) string {
-	if seen, known := m.known(b.Attempt, now); known {
-		return unless(seen == b.Blinded, "an attempt id was answered for two elements")
+func (m *model) charge(id vaultapi.ID, asked string, now uint64) string {
+	if seen, known := m.known(id, now); known {
+		return unless(seen == asked, "an attempt id was answered for two questions")
 	}
 	if m.live == nil || m.dead || now < m.next {
 		return "an attempt was answered that is not allowed"
 	}
-	m.tried[b.Attempt], m.since[b.Attempt] = b.Blinded, true
-	delete(m.forget, b.Attempt)
+	m.tried[id], m.since[id] = asked, true
+	delete(m.forget, id)
 	m.left, m.owed, m.dead, m.graceTo = m.left-1, m.owed+1, m.left == 1, now+m.policy.Grace
 	m.next = now + m.wait(m.owed)
-	if what := fmt.Sprint(m.live.name, b.Blinded); !m.ever[what] {
+	if what := fmt.Sprint(m.live.name, asked); !m.ever[what] {
 		m.ever[what] = true
 		m.fresh++
 	}
 	return unless(m.fresh <= int(m.past[0].MaxAttempts), "more than m evaluations without a proof")
 }
 
-// known reports whether an attempt is known, and with which element (§11.5).
-func (m *model) known(id vaultapi.ID, now uint64) ([32]byte, bool) {
+// known reports whether an attempt is known, and what it asked (§11.5).
+func (m *model) known(id vaultapi.ID, now uint64) (asked string, known bool) {
 	if at := m.forget[id]; at != 0 && at <= now {
-		return [32]byte{}, false
+		return "", false
 	}
-	b, known := m.tried[id]
-	return b, known
+	asked, known = m.tried[id]
+	return asked, known
+}
+
+// attempt is an attempt of either kind that was answered or refused.
+func (m *model) attempt(id vaultapi.ID, asked string, a *vaultapi.Answer, now uint64) string {
+	_, known := m.known(id, now)
+	allowed := m.live != nil && !m.dead && now >= m.next
+	if a.Code == vaultapi.OK {
+		return m.charge(id, asked, now)
+	}
+	refused := allowed && !known && a.Code != vaultapi.Conflict && a.Code != vaultapi.Unsupported
+	return unless(!refused, "an attempt that is allowed was refused")
 }
 
 func (m *model) proof(b *vaultapi.ProveBody, by *secret, now uint64) string {
@@ -105,7 +116,7 @@ func (m *model) change(next *secret, what string, authorised bool, now uint64) s
 	case !gone && (!waited || now < ripens):
 		return "a change took effect without authority or cool-down"
 	}
-	m.live, m.dead, m.tried = next, false, map[vaultapi.ID][32]byte{}
+	m.live, m.dead, m.tried = next, false, map[vaultapi.ID]string{}
 	if next != nil {
 		m.left = int(next.proposal.Limit) - min(m.owed, int(next.proposal.Limit)-1)
 	}
@@ -126,10 +137,10 @@ func unless(ok bool, text string) string {
 // move is a request that somebody made, and the key that signed it.
 type move struct {
 	body  vaultapi.Body
-	next  *secret  // of a Propose or Confirm
-	by    *secret  // whose key signed; nil for nobody
-	of    *secret  // the record that the signature is about
-	about [32]byte // and the element
+	next  *secret // of a Propose or Confirm
+	by    *secret // whose key signed; nil for nobody
+	of    *secret // the record that the signature is about
+	about string  // and what was asked
 }
 
 // saw compares an answer with the model and lets it follow; the text is empty if
@@ -141,13 +152,9 @@ func (m *model) saw(v move, a *vaultapi.Answer, now uint64) string {
 	case *vaultapi.ProposeBody:
 		wrong = unless(a.Code != vaultapi.OK || b.Limit <= m.policy.MaxAttempts, "a limit over the cap was accepted")
 	case *vaultapi.AttemptBody:
-		_, known := m.known(b.Attempt, now)
-		allowed := m.live != nil && !m.dead && now >= m.next
-		if a.Code == vaultapi.OK {
-			wrong = m.charge(b, now)
-		} else if allowed && !known && a.Code != vaultapi.Conflict && a.Code != vaultapi.Unsupported {
-			wrong = "an attempt that is allowed was refused"
-		}
+		wrong = m.attempt(b.Attempt, fmt.Sprint(b.Blinded), a, now)
+	case *vaultapi.HardenedAttemptBody:
+		wrong = m.attempt(b.Attempt, fmt.Sprint(b.Blinded, b.Blinded2), a, now)
 	case *vaultapi.ProveBody:
 		if a.Code == vaultapi.OK {
 			if !authorised {
@@ -281,10 +288,14 @@ func (c *crowd) cancel(r *rapid.T, p *person) {
 	c.send(r, p, move{body: b, by: by, of: of})
 }
 
-// attempt is with a new id mostly; sometimes with an old one, or an old element.
+// attempt is with a new id mostly; sometimes with an old one, or an old element or
+// point; and sometimes what the vault remembers of a hardened one is asked as an element.
 func (c *crowd) attempt(r *rapid.T, p *person) {
 	c.names++
 	g := newGuess(c.names)
+	if rapid.Bool().Draw(r, "hardened") {
+		g = g.hardened(rapid.Byte().Draw(r, "point") | 1)
+	}
 	if len(c.guesses[p]) > 0 {
 		old := rapid.SampledFrom(c.guesses[p]).Draw(r, "guess")
 		switch rapid.IntRange(0, 7).Draw(r, "old") {
@@ -294,10 +305,22 @@ func (c *crowd) attempt(r *rapid.T, p *person) {
 			g.id = old.id
 		case 2:
 			g.blinding = old.blinding
+		case 3:
+			g.id, g.blinding = old.id, old.blinding // another point, or none
+		case 4:
+			c.send(r, p, move{body: &vaultapi.AttemptBody{Attempt: old.id, Blinded: old.question()}})
 		}
 	}
 	c.guesses[p] = append(c.guesses[p], g)
-	c.send(r, p, move{body: g.body()})
+	c.send(r, p, move{body: g.request()})
+}
+
+// asked is what the model calls a guess's question: no hash is in it.
+func (g *guess) asked() string {
+	if g.point != nil {
+		return fmt.Sprint(g.body().Blinded, *g.point)
+	}
+	return fmt.Sprint(g.body().Blinded)
 }
 
 func (c *crowd) prove(r *rapid.T, p *person) {
@@ -313,7 +336,7 @@ func (c *crowd) prove(r *rapid.T, p *person) {
 		b.Signature[3] ^= 1
 		by = nil
 	}
-	c.send(r, p, move{body: b, by: by, of: s, about: g.blinding.Blinded().Bytes()})
+	c.send(r, p, move{body: b, by: by, of: s, about: g.asked()})
 }
 
 // takeOver is a change without authority, from the proposal to the end of the
