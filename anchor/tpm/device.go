@@ -258,7 +258,7 @@ func (d *Device) diagnose(slots [2]*slot, at standing) error {
 	case d.machine.orderly && at.steps > newest.steps:
 		return foreign(lostPower)
 	case at.total() == newest.total():
-		return foreign("it counted other steps than the folder knows, or the folder's files are damaged")
+		return foreign("it counted other steps than the folder knows, its chain was deleted and made anew, or the folder's files are damaged")
 	}
 	return foreign("it has counted steps that the folder does not know: the folder was put back, its files are damaged, or a counter was deleted and made anew")
 }

@@ -161,9 +161,12 @@ func (u *use) Authorize(code tpm2.TPMCC, parameters, nonces []byte, names []tpm2
 	h.Write(parameters)
 	mac := u.mac(u.auth, h.Sum(nil), u.nonceCaller.Buffer, u.nonces.Buffer, nonces, byte(u.way))
 	return &tpm2.TPMSAuthCommand{
-		Handle: u.handle, Nonce: u.nonceCaller, Authorization: tpm2.TPM2BData{Buffer: mac},
-		Attributes: tpm2.TPMASession{ContinueSession: true, Decrypt: u.IsDecryption(), Encrypt: u.IsEncryption()},
+		Handle: u.handle, Nonce: u.nonceCaller, Authorization: tpm2.TPM2BData{Buffer: mac}, Attributes: u.attributes(),
 	}, nil
+}
+
+func (u *use) attributes() tpm2.TPMASession {
+	return tpm2.TPMASession{ContinueSession: true, Decrypt: u.IsDecryption(), Encrypt: u.IsEncryption()}
 }
 
 // Validate implements [tpm2.Session].
@@ -177,7 +180,7 @@ func (u *use) Validate(result tpm2.TPMRC, code tpm2.TPMCC, parameters []byte, _ 
 		auth = u.next
 	}
 	mac := u.mac(auth, h.Sum(nil), answer.Nonce.Buffer, u.nonceCaller.Buffer, nil, byte(u.way))
-	if !hmac.Equal(mac, answer.Authorization.Buffer) {
+	if !hmac.Equal(mac, answer.Authorization.Buffer) || answer.Attributes != u.attributes() {
 		return errAnswer
 	}
 	u.nonces = answer.Nonce
