@@ -237,23 +237,29 @@ func (l *lane) destroyObjects(objects []object) error {
 	return nil
 }
 
-// sweepKeys destroys every epoch key but one: those that Rotate replaced, and strays of crashes.
+// sweepKeys destroys every epoch key but one: those that Rotate replaced, and strays of crashes. It must see
+// the one: a login that ended hides them all, and then none is destroyed.
 func (l *lane) sweepKeys(keep [idSize]byte) error {
 	handles, err := l.find(attribute(p11.CKA_CLASS, p11.CKO_SECRET_KEY), attribute(p11.CKA_LABEL, labelEpoch), attribute(p11.CKA_TOKEN, true))
 	if err != nil {
 		return err
 	}
+	kept := false
 	for _, h := range handles {
 		id, err := l.read(h, p11.CKA_ID)
 		if err != nil {
 			return err
 		}
 		if bytes.Equal(id, keep[:]) {
+			kept = true
 			continue
 		}
 		if err := l.destroy(h); err != nil {
 			return err
 		}
+	}
+	if !kept {
+		return errVanished
 	}
 	return nil
 }
@@ -286,8 +292,11 @@ func (d *device) take() error {
 // objects. There being some, but none that is one, is [anchor.ErrForeign]: the key that sealed them is not here.
 func (l *lane) newest() (*owned, []object, error) {
 	all, err := l.states()
-	if err != nil || len(all) == 0 {
+	if err != nil {
 		return nil, nil, err
+	}
+	if len(all) == 0 {
+		return nil, nil, l.absent(nil)
 	}
 	sorted := slices.DeleteFunc(slices.Clone(all), func(o object) bool { return o.stored == nil })
 	slices.SortFunc(sorted, func(a, b object) int { return order(b.stored, a.stored) })

@@ -21,7 +21,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) != "" {
 		child()
 	}
-	dir, err := os.MkdirTemp("", "keepsake-pkcs11-")
+	memory := "/dev/shm" // SoftHSM writes a file at each call
+	if _, err := os.Stat(memory); err != nil {
+		memory = ""
+	}
+	dir, err := os.MkdirTemp(memory, "keepsake-pkcs11-")
 	if err == nil {
 		store, err = softhsm.New(dir)
 	}

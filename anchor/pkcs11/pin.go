@@ -122,6 +122,17 @@ func (p *pin) refuse(b []byte, why error) error {
 	return p.refused
 }
 
+// accepted forgets that another PIN was refused once.
+func (p *pin) accepted() error {
+	if p.file == "" {
+		return nil
+	}
+	if err := os.Remove(p.file + markSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 func (p *pin) refusal(why error) error {
 	if p.file == "" || !errors.Is(why, ErrPIN) {
 		return why

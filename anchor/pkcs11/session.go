@@ -53,11 +53,13 @@ func (t *token) findSlot() error {
 		return err
 	}
 	var labels []string
+	var unread error // taken out between the two calls, or not for us
 	found := 0
 	for _, slot := range slots {
 		info, err := t.tokenInfo(slot)
 		if err != nil {
-			continue // taken out between the two calls, or not for us
+			unread = err
+			continue
 		}
 		labels = append(labels, fmt.Sprintf("%q", info.Label))
 		if (t.opts.Token == "" || info.Label == t.opts.Token) && (t.opts.Serial == "" || info.SerialNumber == t.opts.Serial) {
@@ -69,7 +71,8 @@ func (t *token) findSlot() error {
 	case 1:
 		return nil
 	case 0:
-		return fmt.Errorf("%w: no %s in a slot of %s, which has %v; plug it in, or start the vendor's client", anchor.ErrAbsent, t.opts.name(), t.opts.Module, labels)
+		err := fmt.Errorf("%w: no %s in a slot of %s, which has %v; plug it in, or start the vendor's client", anchor.ErrAbsent, t.opts.name(), t.opts.Module, labels)
+		return errors.Join(err, unread)
 	}
 	return fmt.Errorf("pkcs11: %d tokens are called %q: give the serial number too", found, t.opts.Token)
 }
@@ -126,6 +129,8 @@ func (l *lane) login() error {
 	// The binding takes a string, which cannot be wiped.
 	err = l.do("C_Login", func() error { return l.ctx.Login(l.session, p11.CKU_USER, string(b)) })
 	switch {
+	case err == nil:
+		return l.pin.accepted()
 	case errors.Is(err, p11.Error(p11.CKR_USER_ALREADY_LOGGED_IN)):
 		return nil
 	case errors.Is(err, p11.Error(p11.CKR_PIN_INCORRECT)), errors.Is(err, p11.Error(p11.CKR_PIN_INVALID)), errors.Is(err, p11.Error(p11.CKR_PIN_LEN_RANGE)):
@@ -242,6 +247,9 @@ func (l *lane) destroy(h p11.ObjectHandle) error {
 // destroyAll destroys every object with a label, of both halves of a pair.
 func (l *lane) destroyAll(label string) error {
 	handles, err := l.find(attribute(p11.CKA_LABEL, label), attribute(p11.CKA_TOKEN, true))
+	if err == nil {
+		err = l.absent(nil) // a private half may be hidden
+	}
 	if err != nil {
 		return err
 	}
