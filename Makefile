@@ -46,6 +46,7 @@ check: ## gofmt, go vet, staticcheck, govulncheck
 unit: ## go test ./..., import policy, sizes and docs included
 	$(NEED_FOR_TESTS)
 	go test -timeout 20m ./...
+	go test -timeout 10m -tags planted -run '^TestPlantedBugsAreFound$$' ./internal/sim -args -inside
 	go test -timeout 5m -tags nextversion -run '^(TestMark|TestMixedVersions)$$' ./vaultd/machine ./vaultd
 
 race: ## go test -race on the packages where goroutines meet

@@ -39,6 +39,9 @@ func newFaults(r *run) *faults {
 	if r.chance(0.15) || r.hooks.storm {
 		f.storm()
 	}
+	if r.hooks.stalls {
+		f.pause = f.between(200, 700) * millisecond
+	}
 	return f
 }
 
@@ -46,7 +49,7 @@ func newFaults(r *run) *faults {
 func (f *faults) storm() {
 	f.crash, f.flap, f.down = f.between(60, 250)*millisecond, f.between(30, 150)*millisecond, 40*millisecond
 	f.net.loss = 0.3 * f.random.Float64()
-	if f.chance(0.5) {
+	if f.chance(0.5) || f.hooks.storm {
 		f.crash, f.flap, f.net.loss = f.between(1, 3)*second, 0, 0
 		f.ambush = true
 	}

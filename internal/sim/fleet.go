@@ -323,7 +323,7 @@ func (f *fleet) join(h *host, nonce [32]byte) {
 		answered = true
 		switch {
 		case late:
-		case !ok || err != nil || !from.up:
+		case !ok || err != nil || !from.up || from.node.Status().Secret.Behind:
 			again()
 		case !at.effect.(*machine.Welcome).OK:
 			h.lose()

@@ -84,7 +84,9 @@ func (h *history) applied(m *wrapper, entry []byte, effect any) {
 	h.note("apply", m.who, m.at, sum(entry))
 	if m.at == uint64(len(h.places))+1 {
 		h.places = append(h.places, place{sum: sum(entry)})
-		if _, ok := effect.(*machine.Welcome); !ok {
+		switch effect.(type) {
+		case *machine.Welcome, *machine.Rekeyed:
+		default:
 			h.extend(entry)
 		}
 	}

@@ -17,7 +17,8 @@ type hooks struct {
 	power   func(*host)        // called when the power of a host goes
 	mute    string             // an invariant that is not looked at
 	lenient bool               // anchors take any count
-	storm   bool               // every run is one of many elections
+	storm   bool               // every run is one of many elections, with candidates lain in wait for
+	stalls  bool               // in every run processes are stopped often
 }
 
 func (k *hooks) machine(h *host) inner {

@@ -48,6 +48,9 @@ type node interface {
 	Status() replica.Status
 	Dropped() uint64
 	Secret(f func(secret []byte))
+	SecretsOf(member uint64, f func(secret []byte) (right bool))
+	AdoptSecret(secret *[32]byte) error
+	Claim() ([32]byte, error)
 	Checkpoint(done func(error))
 }
 
@@ -64,6 +67,7 @@ func (h *host) config() replica.Config {
 	boot := h.boot
 	alive := func() bool { return h.up && h.boot == boot }
 	return replica.Config{
+		OpenSecret: func(info, box []byte) (*[32]byte, error) { return h.secrets.open(h, info, box) }, Overlap: h.overlap(),
 		Anchor: h.counter, Disk: h.disk,
 		NewMachine:      func() replica.Machine { return &wrapper{inner: h.hooks.machine(h), run: h.run, who: h.number} },
 		Clock:           h.clock,

@@ -9,6 +9,7 @@ import (
 	"keepsake.example/replica"
 	"keepsake.example/roster"
 	"keepsake.example/vault"
+	"keepsake.example/vaultd/machine"
 )
 
 // inner is the machine that is tested, vaultd/machine.
@@ -17,6 +18,10 @@ type inner interface {
 	State() *vault.State
 	Roster() *roster.Roster
 	Tolerate() int
+	replica.Rekeyed
+	RekeyDue() bool
+	NextRekey() (*machine.Rekey, []roster.Member)
+	LastRekey(number uint64) *machine.Rekey
 }
 
 // machine wraps one, and knows how many entries it holds: its place in the history

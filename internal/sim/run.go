@@ -40,6 +40,7 @@ type run struct {
 	fleet   *fleet
 	faults  *faults
 	clients *clients
+	secrets *secrets
 	hosts   []*host
 	relays  []*relay
 	stamps  int64
@@ -60,6 +61,7 @@ func Run(o Options) Result {
 	r.draw()
 	found(r, o)
 	o.Reseed(o.Seed)
+	r.secrets = newSecrets(r, o.Seed)
 	r.populate()
 	r.run(r.now + r.between(2, 7)*second)
 	r.settle()
@@ -147,6 +149,9 @@ func (r *run) finish() {
 	}
 	if r.failed == nil {
 		r.compareAll()
+	}
+	if r.failed == nil {
+		r.secrets.judge()
 	}
 	if r.failed == nil {
 		r.history.linear()

@@ -15,7 +15,7 @@ func (r *run) level() bool {
 			return false
 		}
 	}
-	return !r.fleet.busy && r.fleet.needed() == nil
+	return !r.fleet.busy && r.fleet.needed() == nil && r.secrets.level()
 }
 
 // standing is where everybody is, for people.
