@@ -116,24 +116,20 @@ func (s *Server) decide(ctx context.Context, message []byte) (*vaultapi.Answer, 
 // its devices knows none of them, and a Harden is about no record.
 func (s *Server) suite(ctx context.Context, c *vault.Command) (*vaultapi.Answer, error) {
 	harden, isHarden := c.Body.(*vaultapi.HardenBody)
+	_, isAttempt := c.Body.(*vaultapi.HardenedAttemptBody)
 	switch {
-	case (isHarden || isHardened(c)) && !s.known.Load().Hardened():
+	case (isHarden || isAttempt) && !s.known.Load().Hardened():
 		return s.refusal(vaultapi.Unsupported), nil
 	case !isHarden:
 		return s.carryOut(ctx, c)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Commit)
 	defer cancel()
-	if err := s.device.admit(ctx, s.device.hardens, c.Account); err != nil {
+	if err := s.device.admit(ctx, c.Account, harden.Blinded2); err != nil {
 		return nil, err
 	}
 	defer s.device.leave()
 	return s.door.Harden(ctx, harden, s.now())
-}
-
-func isHardened(c *vault.Command) bool {
-	_, ok := c.Body.(*vaultapi.HardenedAttemptBody)
-	return ok
 }
 
 // carryOut has a command decided by the group that its account belongs to, here or
@@ -152,14 +148,14 @@ func (s *Server) carryOut(ctx context.Context, c *vault.Command) (*vaultapi.Answ
 // conduct decides a command in a group of this machine, and makes the answer. An
 // attempt that the device could not serve in time is not spent.
 func (s *Server) conduct(ctx context.Context, g *group, c *vault.Command) (*vaultapi.Answer, error) {
-	if isHardened(c) {
+	if b, ok := c.Body.(*vaultapi.HardenedAttemptBody); ok {
 		if s.device == nil {
 			return s.refusal(vaultapi.Unsupported), nil // asked by a member of another fleet's roster
 		}
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.limits.Commit)
 		defer cancel()
-		if err := s.device.admit(ctx, s.device.attempts, c.Account); err != nil {
+		if err := s.device.admit(ctx, c.Account, b.Blinded2); err != nil {
 			return nil, err
 		}
 		defer s.device.leave()

@@ -25,35 +25,36 @@ const (
 	// queue, at once; deviceQueue how many attempts wait for one of those places.
 	deviceWorkers = 16
 	deviceQueue   = 64
-	// An account may ask for hardenLimit Hardens at once, and then for one each time that
-	// a place is free again, as many in an hour. A registration needs one.
-	hardenLimit = 10
-	// attemptLimit is the same for HardenedAttempts: repetitions and refusals cost no
-	// attempt, but each is an evaluation.
-	attemptLimit = 60
+	// An account may ask questionLimit questions at once, by Hardens and HardenedAttempts
+	// together, and then as many in an hour, one by one. It counts both, because who proves his own
+	// password after each attempt has no end of them. Setting a password takes two.
+	questionLimit = 10
+	// askLimit is the same for all that the device is asked, repetitions too: they tell nothing new,
+	// but take its time.
+	askLimit = 60
 )
 
 var errOften = errors.New("vaultd: the account asks the device too often")
 
 // device is the fleet's key in this machine's hardware, and what is in front of it. It is a door.Evaluator.
 type device struct {
-	key      anchor.FleetKey
-	clock    Clock
-	gate     *gate         // of requests that will ask
-	working  chan struct{} // of evaluations; one that its request gave up has a place until it ends
-	hardens  *rations
-	attempts *rations
-	metrics  *metrics
-	log      func(failing error) // when it begins and ceases to fail
-	failing  atomic.Bool
+	key       anchor.FleetKey
+	clock     Clock
+	gate      *gate         // of requests that will ask
+	working   chan struct{} // of evaluations; one that its request gave up has a place until it ends
+	questions *rations
+	asks      *rations
+	metrics   *metrics
+	log       func(failing error) // when it begins and ceases to fail
+	failing   atomic.Bool
 }
 
 func (s *Server) newDevice(key anchor.FleetKey) *device {
 	return &device{
 		key: key, clock: s.clock, metrics: s.metrics, log: s.tellDevice,
-		gate:    &gate{slots: make(chan struct{}, deviceWorkers), queue: deviceQueue, wait: s.limits.QueueWait},
-		working: make(chan struct{}, deviceWorkers),
-		hardens: newRations(hardenLimit), attempts: newRations(attemptLimit),
+		gate:      &gate{slots: make(chan struct{}, deviceWorkers), queue: deviceQueue, wait: s.limits.QueueWait},
+		working:   make(chan struct{}, deviceWorkers),
+		questions: newRations(questionLimit), asks: newRations(askLimit),
 	}
 }
 
@@ -134,8 +135,9 @@ func quantumFor(quantum, slowest time.Duration) time.Duration {
 
 // admit takes a place for a request that will ask the device, before anything is spent on
 // it. Who got one calls leave.
-func (d *device) admit(ctx context.Context, r *rations, account vaultapi.Account) error {
-	if !r.take(account, d.clock.Elapsed()) {
+func (d *device) admit(ctx context.Context, account vaultapi.Account, question [anchor.PointSize]byte) error {
+	now := d.clock.Elapsed()
+	if !d.asks.take(account, now) || !d.questions.takeFor(account, question[:], now) {
 		return errOften
 	}
 	return d.gate.enter(ctx)
@@ -196,7 +198,7 @@ func (s *Server) tellDevice(failing error) {
 	s.log.Info("the device evaluates again")
 }
 
-// rationBuckets is how many buckets of rations there are: half a MiB. Of as many accounts as
+// rationBuckets is how many buckets of rations there are: a MiB. Of as many accounts as
 // that in one hour, six in ten share theirs with another.
 const rationBuckets = 1 << 16
 
@@ -207,7 +209,12 @@ type rations struct {
 	mu    sync.Mutex
 	seed  maphash.Seed
 	every time.Duration
-	full  [rationBuckets]time.Duration // when all rations of the bucket are there again
+	all   [rationBuckets]bucket
+}
+
+type bucket struct {
+	full time.Duration // when all its rations are there again
+	last uint64        // what one was last taken for
 }
 
 func newRations(inAnHour int) *rations {
@@ -216,13 +223,22 @@ func newRations(inAnHour int) *rations {
 
 // take takes one at a time that never goes back, and reports whether there was one.
 func (r *rations) take(account vaultapi.Account, now time.Duration) bool {
-	i := maphash.Bytes(r.seed, account[:]) % rationBuckets
+	return r.takeFor(account, nil, now)
+}
+
+// takeFor takes one for something. What one was last taken for, unless nil, takes no other.
+func (r *rations) takeFor(account vaultapi.Account, what []byte, now time.Duration) bool {
+	b := &r.all[maphash.Bytes(r.seed, account[:])%rationBuckets]
+	taken := maphash.Bytes(r.seed, append(account[:], what...))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	full := max(r.full[i], now) + r.every
+	if what != nil && b.last == taken {
+		return true
+	}
+	full := max(b.full, now) + r.every
 	if full > now+time.Hour {
 		return false
 	}
-	r.full[i] = full
+	b.full, b.last = full, taken
 	return true
 }

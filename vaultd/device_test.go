@@ -173,16 +173,24 @@ func TestWrongDevice(t *testing.T) {
 	}
 }
 
-// Ten Hardens of an account at once, then one in six minutes. Other accounts have their own.
-func TestHardensAreRationed(t *testing.T) {
+// Ten questions of an account at once, of either kind, then one in six minutes, however
+// often it proves its password. Other accounts have their own.
+func TestQuestionsAreRationed(t *testing.T) {
 	w, c := hardenedWorld(t)
-	alice, bob := w.person("alice"), w.person("bob")
+	alice, bob := w.registered("alice", "right"), w.person("bob")
 	c.asked.Store(0)
-	for range 10 {
-		wants(t, alice.ask(harden()), vaultapi.OK)
+	for n := range 10 {
+		if n%2 == 0 {
+			wants(t, alice.ask(harden()), vaultapi.OK)
+			continue
+		}
+		g := newHardenedGuess("right")
+		wants(t, alice.ask(g.body), vaultapi.OK)
+		wants(t, alice.ask(alice.proveBoth(g)), vaultapi.OK)
 	}
 	for range 3 {
 		wants(t, alice.ask(harden()), vaultapi.Busy)
+		wants(t, alice.ask(newHardenedGuess("right").body), vaultapi.Busy)
 	}
 	wants(t, bob.ask(harden()), vaultapi.OK)
 	w.clock.advance(7 * time.Minute)
@@ -191,11 +199,14 @@ func TestHardensAreRationed(t *testing.T) {
 	if n := c.asked.Load(); n != 12 {
 		t.Errorf("the device was asked %d times", n)
 	}
+	if a := wants(t, alice.ask(&vaultapi.StatusBody{}), vaultapi.OK); a.Left != 10 {
+		t.Errorf("%d left after attempts that were answered busy", a.Left)
+	}
 }
 
-// Repetitions are free of attempts, but not of the device's time; what it has no time
-// for is not spent.
-func TestAttemptsOnTheDeviceAreRationed(t *testing.T) {
+// Repetitions are no new question, but take the device's time; what it has no time for
+// is not spent.
+func TestRepetitionsAreRationed(t *testing.T) {
 	w, c := hardenedWorld(t)
 	alice := w.registered("alice", "right")
 	g, next := newHardenedGuess("right"), newHardenedGuess("wrong")
@@ -230,7 +241,7 @@ func TestDeviceFails(t *testing.T) {
 	other.body.Attempt = g.body.Attempt
 	wants(t, alice.ask(other.body), vaultapi.Conflict)
 	metrics := w.admin("GET", "/metrics").Body.String()
-	for _, want := range []string{"vaultd_device_failing 1", "vaultd_device_failures_total 7", "vaultd_device_evaluation_seconds_count 0"} {
+	for _, want := range []string{"vaultd_device_failing 1", "vaultd_device_failures_total 7", "vaultd_device_seconds_count 0"} {
 		if !strings.Contains(metrics, "\n"+want+"\n") {
 			t.Errorf("no %q in the metrics", want)
 		}

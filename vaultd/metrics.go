@@ -51,11 +51,11 @@ func newMetrics() *metrics {
 			Buckets: prometheus.ExponentialBuckets(.0005, 2, 14),
 		}),
 		device: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "vaultd_device_evaluation_seconds", Help: "Time of an evaluation in the device, waiting for the device included; also of those that stand in for a refusal.",
+			Name: "vaultd_device_seconds", Help: "Time that the device took, waiting for it included, for each request that asks it, however that ended.",
 			Buckets: prometheus.ExponentialBuckets(.0005, 2, 14),
 		}),
 		deviceFailed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "vaultd_device_failures_total", Help: "Evaluations for which the device had no answer, or none in time.",
+			Name: "vaultd_device_failures_total", Help: "Requests for which the device had no answer, or none in time.",
 		}),
 	}
 	for _, result := range []string{"answered", "key", "unopened", "unavailable"} {
@@ -106,7 +106,7 @@ func (s *Server) publish() {
 	g("vaultd_anchor_counter", "Batches that the root group's anchor counted.", nil, func() float64 { return float64(root().Batch) })
 	g("vaultd_checkpoint_failed", "1 when the last try to make a checkpoint failed.", nil, func() float64 { return oneIf(root().CheckpointError != nil) })
 	if s.device != nil {
-		g("vaultd_device_failing", "1 when the last evaluation in the device failed.", nil, func() float64 { return oneIf(s.device.failing.Load()) })
+		g("vaultd_device_failing", "1 when the device failed the last time it was asked.", nil, func() float64 { return oneIf(s.device.failing.Load()) })
 		g("vaultd_device_waiting", "Requests waiting for the device.", nil, func() float64 { return float64(s.device.gate.waiting.Load()) })
 	}
 	for _, w := range s.warns {
