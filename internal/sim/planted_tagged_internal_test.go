@@ -13,5 +13,7 @@ func init() {
 		bug{name: "the leader's clock counts, not the quorum's", planted: &planted.OwnClock, within: 200},
 		bug{name: "reads trust a lease", hooks: hooks{stalls: true}, planted: &planted.LeaseRead, within: 500},
 		bug{name: "a sealed message is taken twice", planted: &planted.OpenWindow, within: 50},
+		bug{name: "the group secret before is never dropped", planted: &planted.KeepSecret, within: 100},
+		bug{name: "a new group secret is sealed to who left, too", planted: &planted.BoxForLeavers, within: 100},
 	)
 }
