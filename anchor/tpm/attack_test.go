@@ -41,6 +41,37 @@ func (b *box) refuse3(t *testing.T, text string) {
 	b.at(6, 0xa1)
 }
 
+// Of two states that were prepared for one count only the one counts that the chip has
+// counted: not the other, which a process had prepared when it died, also not after the
+// machine was started anew and an orderly chain with it.
+func TestPreparedTwice(t *testing.T) {
+	for name, b := range map[string]*box{"plain": founded(t), "orderly": orderly(t)} {
+		armed := false
+		d := b.interposed(func(command []byte, chip transportTPM) ([]byte, error) {
+			if armed {
+				return nil, errCut
+			}
+			return chip.Send(command)
+		}).open()
+		armed = true
+		if err := d.Advance(t.Context(), anchor.State{Counter: 4, Head: [32]byte{0xff}}); !errors.Is(err, errCut) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		check(t, d.Close())
+		first := image(t, b.options.Dir)
+		b.advance(4)
+		second := image(t, b.options.Dir)
+		for range 2 {
+			put(t, first, b.options.Dir)
+			b.refuses(anchor.ErrForeign, "")
+			check(t, b.chip.Stop())
+			b.power()
+		}
+		put(t, second, b.options.Dir)
+		b.at(4, 0xa1)
+	}
+}
+
 // The folder alone, at another chip, is nothing: one that nobody prepared, one that is
 // somebody else's.
 func TestClonedMachine(t *testing.T) {

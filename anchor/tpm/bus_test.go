@@ -191,6 +191,16 @@ func TestLostSession(t *testing.T) {
 	b.at(5, 9)
 }
 
+// A fleet key that the chip has lost, because the machine slept, is loaded again.
+func TestLostFleetKey(t *testing.T) {
+	prepared(t).with(func(d *tpm.Device) {
+		must(d.MakeFleetKey(t.Context(), custodian))
+		evaluates(t, d)
+		check(t, tpm.NewThief(d, nil).LoseFleetKey())
+		evaluates(t, d)
+	})
+}
+
 // Many at once: each step is taken once, and each evaluation is right.
 func TestAtOnce(t *testing.T) {
 	b := founded(t)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
@@ -21,9 +23,9 @@ type chip struct {
 	parentPublic  *tpm2.TPMTPublic
 }
 
-// connectChip connects, and frees what a process that died left loaded. (Behind the
-// kernel's resource manager there is never anything: it gives each connection a chip
-// of its own. Behind a socket or /dev/tpm0 there is.)
+// connectChip connects, and frees what a process that died left loaded: behind a socket,
+// or /dev/tpm0, which one process at a time has. The kernel's resource manager frees it
+// itself; but there the sessions of other programs are seen, and could be ended.
 func connectChip(ctx context.Context, o Options) (*chip, error) {
 	conn, err := dial(ctx, o.Path)
 	if err != nil {
@@ -34,6 +36,9 @@ func connectChip(ctx context.Context, o Options) (*chip, error) {
 		below = o.wrap(below)
 	}
 	c := &chip{TPM: patient{below}, conn: conn}
+	if strings.HasPrefix(filepath.Base(o.Path), "tpmrm") {
+		return c, nil
+	}
 	if err := c.flushAll(); err != nil {
 		return nil, errors.Join(fmt.Errorf("freeing the TPM at %s: %w", o.Path, err), conn.conn.Close())
 	}

@@ -144,18 +144,7 @@ func (c *chip) stands(i indices) (at standing, err error) {
 // locate finds the state that the chip vouches for, and finishes a step that a crash
 // left between its two commands.
 func (d *Device) locate() error {
-	if err := d.unsealSum(); err != nil {
-		return err
-	}
-	if d.began {
-		if err := d.chip.writeFirst(d.indices.chain); err != nil {
-			return err
-		}
-	}
-	at, err := d.chip.stands(d.indices)
-	if errors.Is(err, tpm2.TPMRCBadAuth) || errors.Is(err, tpm2.TPMRCAuthFail) {
-		return foreign("one of its counters was deleted and made anew")
-	}
+	at, err := d.standsNow()
 	if err != nil {
 		return err
 	}
@@ -184,6 +173,23 @@ func (d *Device) locate() error {
 		return d.locateByCount(slots, at)
 	}
 	return d.diagnose(slots, at)
+}
+
+// standsNow asks the chip for the first time. An orderly chain begins anew after a start.
+func (d *Device) standsNow() (standing, error) {
+	if err := d.unsealSum(); err != nil {
+		return standing{}, err
+	}
+	if d.began {
+		if err := d.chip.writeFirst(d.indices.chain); err != nil {
+			return standing{}, err
+		}
+	}
+	at, err := d.chip.stands(d.indices)
+	if errors.Is(err, tpm2.TPMRCBadAuth) || errors.Is(err, tpm2.TPMRCAuthFail) {
+		return standing{}, foreign("one of its counters was deleted and made anew")
+	}
+	return at, err
 }
 
 // locateByCount finds the state after the machine was started, when an orderly chain

@@ -189,6 +189,9 @@ func (h *Thief) Copy(fleet bool) (refusals []error) {
 // LoseSession takes the session from the adapter.
 func (h *Thief) LoseSession() error { return h.d.chip.flush(h.d.chip.session.handle) }
 
+// LoseFleetKey takes the loaded fleet key from it.
+func (h *Thief) LoseFleetKey() error { return h.d.chip.flush(h.d.fleet.Handle) }
+
 // WrongTries is how many wrong passwords the chip has counted.
 func (h *Thief) WrongTries() (uint32, error) { return h.d.chip.property(tpm2.TPMPTLockoutCounter) }
 

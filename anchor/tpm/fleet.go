@@ -89,6 +89,19 @@ func (k *fleetKey) Evaluate(ctx context.Context, blinded [anchor.PointSize]byte)
 		return out, err
 	}
 	defer d.end()
+	product, err := k.multiply(at)
+	if errors.Is(err, tpm2.TPMRCReferenceH0) || errors.Is(err, tpm2.TPMRCHandle) {
+		d.fleet = nil // the machine slept, and the chip with it
+		product, err = k.multiply(at)
+	}
+	if err != nil {
+		return out, fmt.Errorf("tpm: evaluating: %w", err)
+	}
+	return product.compressed(), nil
+}
+
+func (k *fleetKey) multiply(at point) (product point, err error) {
+	d := k.device
 	err = d.chip.again(func() error {
 		if d.fleet == nil {
 			h, err := d.chip.load(k.object)
@@ -97,14 +110,10 @@ func (k *fleetKey) Evaluate(ctx context.Context, blinded [anchor.PointSize]byte)
 			}
 			d.fleet = &h
 		}
-		product, err := d.chip.multiply(*d.fleet, at)
-		out = product.compressed()
+		product, err = d.chip.multiply(*d.fleet, at)
 		return err
 	})
-	if err != nil {
-		return [anchor.PointSize]byte{}, fmt.Errorf("tpm: evaluating: %w", err)
-	}
-	return out, nil
+	return product, err
 }
 
 // expand checks a compressed point. (The neutral element has no compressed form of 33 bytes.)
