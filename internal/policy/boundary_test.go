@@ -98,7 +98,7 @@ var rules = []policy.Rule{
 		Dir:      "vaultd",
 		Local:    []string{"anchor", "fleet", "oprf", "oprf/p256", "peer", "replica", "roster", "sealed", "token", "vault", "vaultapi", "vaultd/door", "vaultd/machine"},
 		External: []string{"github.com/prometheus/client_golang/...", "golang.org/x/sys/..."},
-		Tests:    []string{"anchor/software"},
+		Tests:    []string{"anchor/software", "anchor/ledger", "anchor/tpm", "anchor/pkcs11"},
 		Never:    outsideVault,
 		Why:      "the door of the vault knows neither passwords nor backups",
 	},
