@@ -222,11 +222,22 @@ func (s *secrets) judge() {
 		if s.failed != nil || !h.up {
 			continue
 		}
+		s.overheard(h)
 		for _, other := range s.fleet.roster.Members {
 			h.node.SecretsOf(other.Number, func(b []byte) bool {
 				s.known(m.Number, [32]byte(b))
 				return false
 			})
+		}
+	}
+}
+
+// overheard gives those who left their boxes: the entry travelled under the secret
+// before, which they have.
+func (s *secrets) overheard(h *host) {
+	for _, thief := range s.hosts {
+		if k := h.machine().LastRekey(thief.number); k != nil && len(k.Boxes) > 0 && !s.fleet.belongs(thief) {
+			s.gained(thief, [32]byte(boxed(thief.number, k.Info(thief.number), [32]byte(k.Boxes[0].Sealed))))
 		}
 	}
 }
