@@ -17,12 +17,13 @@ RACE      = CGO_ENABLED=1 go test -race -timeout 20m -skip '$(UNRACED)'
 # and the planted bugs, each in a world of one thread.
 UNRACED  := ^(TestPlantedBugsAreFound|TestKilled|TestManyTinyFiles|TestHuge|TestMangle|TestRestoreWithEachObjectMangled|TestIndependent|TestScripts|Fuzz)
 
-# What the tests use of the system: a keyring, a message bus for it, disks in files, cables between networks.
+# What the tests use of the system: a keyring, a message bus for it, disks in files, cables between networks, a TPM.
 define NEED_FOR_TESTS
 tools/need gnome-keyring-daemon gnome-keyring
 tools/need dbus-run-session dbus-daemon
 PATH="$$PATH:/sbin:/usr/sbin" tools/need mkfs.ext4 e2fsprogs
 PATH="$$PATH:/sbin:/usr/sbin" tools/need ip iproute2
+tools/need swtpm
 endef
 
 .DEFAULT_GOAL := help
