@@ -109,7 +109,7 @@ func (m *metal) reads(images []image, what []byte) bool {
 }
 
 // A reader of the disk that shares no code with the packages that write it; spec/replication.md
-// §2, §3.2, §5 and §6.
+// §2, §3.3, §5 and §6.
 
 func refAEAD(key *anchor.Key, salt []byte, label string) (aead cipher.AEAD) {
 	key.Use(func(secret *[anchor.KeySize]byte) {

@@ -16,7 +16,7 @@ import (
 
 // Sealing keys are of one of two KEMs, told apart by the length of the public key:
 // that of a machine without a device, and that of a machine whose P-256 half is in
-// its hardware. spec/replication.md §16.
+// its hardware. spec/replication.md §3.2.
 const (
 	softSealingSize   = roster.SealingSize
 	deviceSealingSize = mlkem.EncapsulationKeySize768 + 65 // 65: a P-256 point, uncompressed

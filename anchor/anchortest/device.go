@@ -187,7 +187,7 @@ func (s *deviceSuite) exchangerApart() {
 	})
 }
 
-// What group secrets are sealed to (spec/replication.md §16).
+// What group secrets are sealed to (spec/replication.md §3.2).
 func (s *deviceSuite) exchangerHybrid() {
 	s.with("", func(d anchor.Device) {
 		inside, err := d.Exchanger(s.Context())

@@ -19,6 +19,6 @@
 // the step before or of one that was not counted, is not looked at. If the device names
 // neither, the file or the device is of another time: [ErrRolledBack].
 //
-// spec/replication.md §3.2 has the bytes. What the whole is worth is what the device
+// spec/replication.md §3.3 has the bytes. What the whole is worth is what the device
 // is worth.
 package ledger

@@ -12,7 +12,7 @@ import (
 	"keepsake.example/anchor"
 )
 
-// spec/replication.md §3.2. A machine has at most maxGroups groups: a full slot is
+// spec/replication.md §3.3. A machine has at most maxGroups groups: a full slot is
 // 19 528 bytes, and slots lie so far apart that a torn write of one leaves the other.
 const (
 	magic      = "ksp-led\x01"

@@ -35,7 +35,7 @@ func octets(t *testing.T, v *vectors.Vector, name string) (b [32]byte) {
 	return b
 }
 
-// TestVectors runs vectors/ledger, whose names are listed in spec/replication.md §3.2.
+// TestVectors runs vectors/ledger, whose names are listed in spec/replication.md §3.3.
 func TestVectors(t *testing.T) {
 	ran := map[string]int{}
 	for _, v := range must(vectors.All("ledger")) {
