@@ -29,11 +29,17 @@ type Settings struct {
 	// Warn is told what the person should know though the work goes on; may be
 	// nil.
 	Warn func(text string)
-	Now  func() time.Time // nil: time.Now
+	// Waiting is told, from another goroutine, when the vault's servers have not answered for
+	// some seconds, who is asked and for how long; may be nil. Meanwhile nothing else is told.
+	Waiting func(text string)
+	Now     func() time.Time // nil: time.Now
 	// Pause waits between two tries to reach the vault's server; nil: by the clock.
 	Pause func(context.Context, time.Duration) error
 	KDF   password.Params // of new records at the vault; zero: password.DefaultParams
 	step  func(name string) error
+	// notice is after what time Waiting is told, haste how long each of several servers is
+	// waited for at first; 0: some seconds.
+	notice, haste time.Duration
 }
 
 // Client runs the operations of one profile. It keeps nothing between two calls

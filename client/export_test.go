@@ -1,5 +1,7 @@
 package client
 
+import "time"
+
 import "crypto/ed25519"
 
 // TestingStep has f called between the steps of a change; an error is a crash.
@@ -39,3 +41,7 @@ func PrintedSecrets() any { return *newSecrets() }
 
 // TestingWriteVaultState writes vault.json.
 func (c *Client) TestingWriteVaultState(s *VaultState) error { return c.writeVaultState(s) }
+
+// TestingTimes sets after what time Waiting is told, and how long each of several servers is waited for
+// at first.
+func (c *Client) TestingTimes(notice, haste time.Duration) { c.s.notice, c.s.haste = notice, haste }

@@ -51,7 +51,7 @@ func (c *Client) vault(ctx context.Context, a Access, f func(*link) error) error
 	if code := a.Code; code != nil {
 		l.access.Code = func(ctx context.Context, handle string) (string, error) { l.fresh = true; return code(ctx, handle) }
 	}
-	l.relay = newRelay(l.st.Server, l.st.Near, c.s.Pause)
+	l.relay = newRelay(l.st.Server, l.st.Near, c)
 	defer l.relay.close()
 	if err := l.fetchBundle(ctx); err != nil {
 		return err

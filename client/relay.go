@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,6 +15,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"keepsake.example/fleet"
@@ -32,6 +34,15 @@ const (
 	minTries   = 2
 	firstPause = 250 * time.Millisecond // when all were asked; doubled each time, plus up to as much by chance
 	maxJSON    = 64 << 10               // bytes of a JSON answer that are read
+	// patience is after what time nobody is asked any more. What is under way is waited
+	// for: the vault may have decided it.
+	patience = 15 * time.Second
+	// hasteTime is how long each of several servers is waited for in the first
+	// round: one that is cut off from the vault, while the others are not, must not keep
+	// the person. It costs nothing to ask another as well.
+	hasteTime = 2 * time.Second
+	// noticeTime is after what time the person is told who is asked.
+	noticeTime = 3 * time.Second
 	// maxPause is the longest wait that a server can ask for and that is waited
 	// for without telling the person.
 	maxPause = 5 * time.Second
@@ -52,6 +63,11 @@ type relay struct {
 	issuer servers
 	http   *http.Client
 	pause  func(context.Context, time.Duration) error
+	now    func() time.Time
+	// waiting is told who is asked when nobody has answered for notice.
+	waiting func(text string)
+	notice  time.Duration
+	haste   time.Duration
 }
 
 // servers are URLs that do the same, and which of them answered last.
@@ -61,16 +77,19 @@ type servers struct {
 }
 
 // newRelay asks the server at the URL near first, where there is such a one.
-func newRelay(s *Server, near string, pause func(context.Context, time.Duration) error) *relay {
+func newRelay(s *Server, near string, c *Client) *relay {
 	config := &tls.Config{MinVersion: tls.VersionTLS13}
 	if s.CA != "" {
 		config.RootCAs = x509.NewCertPool()
 		config.RootCAs.AppendCertsFromPEM([]byte(s.CA)) // checked by NewServer
 	}
-	if pause == nil {
-		pause = pauseFor
+	r := &relay{
+		server: s, relays: servers{urls: s.relays()}, issuer: servers{urls: []string{s.issuer()}},
+		pause: c.s.Pause, now: c.now, waiting: c.s.Waiting, notice: cmp.Or(c.s.notice, noticeTime), haste: cmp.Or(c.s.haste, hasteTime),
 	}
-	r := &relay{server: s, relays: servers{urls: s.relays()}, issuer: servers{urls: []string{s.issuer()}}, pause: pause}
+	if r.pause == nil {
+		r.pause = pauseFor
+	}
 	r.relays.first = max(slices.Index(r.relays.urls, near), 0)
 	r.http = &http.Client{
 		Timeout: requestTime,
@@ -134,10 +153,11 @@ func (e *again) Unwrap() error { return e.cause }
 // *again otherwise. When all servers were asked often enough the error is a
 // NotCountedError.
 func (r *relay) repeat(ctx context.Context, c call, use func(*answer) error) error {
-	n := len(c.to.urls)
+	defer r.tell(c.to)()
+	n, begun := len(c.to.urls), r.now()
 	most, asked, sent := max(maxTries, minTries*n), 0, false
 	for pause := firstPause; ; pause *= 2 {
-		err := r.round(ctx, c, &asked, &sent, use)
+		err := r.round(ctx, c, begun, &asked, &sent, use)
 		retry, ok := errors.AsType[*again](err)
 		if !ok {
 			return err
@@ -145,7 +165,10 @@ func (r *relay) repeat(ctx context.Context, c call, use func(*answer) error) err
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if asked >= most || retry.after > maxPause {
+		// By chance as well: a thousand phones that lost one server must not come
+		// back to it in step.
+		rest := max(pause+rand.N(pause), retry.after)
+		if asked >= most || retry.after > maxPause || r.now().Add(rest).Sub(begun) >= patience {
 			if n > 1 && !retry.here {
 				err = fmt.Errorf("none of %d servers answers; the last: %w", n, retry.cause)
 			} else {
@@ -153,10 +176,30 @@ func (r *relay) repeat(ctx context.Context, c call, use func(*answer) error) err
 			}
 			return &NotCountedError{Sent: sent, Cause: err}
 		}
-		// By chance as well: a thousand phones that lost one server must not come
-		// back to it in step.
-		if err := r.pause(ctx, max(pause+rand.N(pause), retry.after)); err != nil {
+		if err := r.pause(ctx, rest); err != nil {
 			return err
+		}
+	}
+}
+
+// tell has the person told who is asked, if that takes long. The function that it returns is
+// called when somebody answered, or nobody is asked any more.
+func (r *relay) tell(to *servers) (stop func()) {
+	if r.waiting == nil {
+		return func() {}
+	}
+	text := "no answer yet from " + strings.TrimPrefix(to.urls[to.first], "https://")
+	if n := len(to.urls); n > 1 {
+		text += fmt.Sprintf(" or the others, %d servers in all", n)
+	}
+	told := make(chan struct{})
+	t := time.AfterFunc(r.notice, func() {
+		defer close(told)
+		r.waiting(fmt.Sprintf("%s; asking for up to %v", text, patience))
+	})
+	return func() {
+		if !t.Stop() {
+			<-told
 		}
 	}
 }
@@ -164,12 +207,18 @@ func (r *relay) repeat(ctx context.Context, c call, use func(*answer) error) err
 // round asks the servers one after the other, beginning with the one that answered
 // last, until one settles it or says that all would say the same. It counts them in
 // asked, and sets sent when something may have arrived.
-func (r *relay) round(ctx context.Context, c call, asked *int, sent *bool, use func(*answer) error) (err error) {
-	first := c.to.first
-	for i := range c.to.urls {
-		at := (first + i) % len(c.to.urls)
+func (r *relay) round(ctx context.Context, c call, begun time.Time, asked *int, sent *bool, use func(*answer) error) (err error) {
+	first, n := c.to.first, len(c.to.urls)
+	for i := range n {
+		if *asked >= n && i > 0 && r.now().Sub(begun) >= patience {
+			return err
+		}
+		at, limit := (first+i)%n, requestTime
+		if *asked < n-1 {
+			limit = r.haste
+		}
 		*asked++
-		got, failed := r.send(ctx, c, c.to.urls[at])
+		got, failed := r.send(ctx, c, c.to.urls[at], limit)
 		if failed == nil {
 			failed = use(got)
 			*sent = true
@@ -193,7 +242,9 @@ func (r *relay) round(ctx context.Context, c call, asked *int, sent *bool, use f
 
 // send sends once. The error is an *again, for the server was not reached, or the
 // context's.
-func (r *relay) send(ctx context.Context, c call, to string) (*answer, error) {
+func (r *relay) send(ctx context.Context, c call, to string, limit time.Duration) (*answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, c.method, to+c.path, bytes.NewReader(c.body))
 	if err != nil {
 		return nil, fmt.Errorf("asking the server: %w", err)

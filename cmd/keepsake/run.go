@@ -124,7 +124,17 @@ func (a *app) client() *client.Client {
 		Keyring:  client.SystemKeyring(),
 		Progress: a.showProgress,
 		Warn:     func(text string) { a.progress.Clear(); a.msg.Warning("%s", text) },
+		Waiting:  a.waiting,
 	})
+}
+
+// waiting tells that the servers do not answer, and a person how to stop.
+func (a *app) waiting(text string) {
+	a.progress.Clear()
+	if a.asks() {
+		text += "; Ctrl-C stops, and nothing is lost"
+	}
+	a.msg.Note("%s", text)
 }
 
 func (a *app) showProgress(p backup.Progress) {

@@ -126,7 +126,7 @@ func (p *person) ask(ctx context.Context, body vaultapi.Body) (*vaultapi.Answer,
 
 // post sends a sealed request to one chatd.
 func (p *person) post(ctx context.Context, url string, request []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // as a client that knows of another, in its first round
 	defer cancel()
 	q, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/vault", bytes.NewReader(request))
 	if err != nil {
