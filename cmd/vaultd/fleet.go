@@ -112,6 +112,7 @@ func (a *app) replace(ctx context.Context, o *options) error {
 	}
 	steps = append(steps,
 		"vaultd operator propose "+first+" --because '...'     (sign, submit)",
+		"vaultd status     until the secret of every group is one higher: what the old machine knew of it is worth nothing then",
 		fmt.Sprintf("on the new machine: vaultd init DIR --join %x --name NAME --data-center %s --advertise HOST:PORT ...", r.Fleet, old.DataCenter),
 		fmt.Sprintf("vaultd operator propose add member.card     (sign, submit: it is member %d)", newcomer),
 		"on the new machine: vaultd join --config DIR/vaultd.toml --roster FILE, then vaultd serve",

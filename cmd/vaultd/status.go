@@ -91,6 +91,8 @@ type margin struct {
 	Voters int    `json:"voters"`
 	Up     int    `json:"voters_up"` // the links to them are up, or it is the member itself
 	Needed int    `json:"voters_needed"`
+
+	secret vaultd.SecretStatus
 }
 
 func marginOf(st *vaultd.Status, g vaultd.GroupStatus) margin {
@@ -98,7 +100,7 @@ func marginOf(st *vaultd.Status, g vaultd.GroupStatus) margin {
 	for _, m := range st.Members {
 		up[m.Number] = m.Link != "down"
 	}
-	m := margin{Group: g.Group}
+	m := margin{Group: g.Group, secret: g.Secret}
 	for _, member := range g.Members {
 		if member.Learner {
 			continue
@@ -152,7 +154,7 @@ func (st *statusJSON) write(w io.Writer) {
 	}
 	row("rules", "change %d; %d of %d operators sign; %s; tolerated rollbacks %d", g.Serial, g.Quorum, g.Operators, version, g.Tolerate)
 	for _, m := range st.Margins {
-		row(fmt.Sprintf("group %d", m.Group), "%s", m)
+		row(fmt.Sprintf("group %d", m.Group), "%s; %s", m, secretText(m.secret))
 	}
 	for _, p := range st.Problems {
 		row("PROBLEM", "%s", p)
