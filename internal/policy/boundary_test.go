@@ -37,7 +37,7 @@ var rules = []policy.Rule{
 		Dir:      "client",
 		Local:    []string{"backup", "key", "cloud", "cloud/dir", "cloud/rclone", "sealed", "vaultapi", "fleet", "password", "internal/durable"},
 		External: []string{"github.com/zalando/go-keyring", "golang.org/x/sys/..."},
-		Tests:    []string{"internal/mounttest", "modernc.org/sqlite/...", "token"},
+		Tests:    []string{"internal/mounttest", "modernc.org/sqlite/...", "oprf/p256", "token"},
 		Never:    []string{"cmd/...", "internal/cli", "vault", "replica", "chatd", "anchor/..."},
 		Why:      "the device links nothing of the servers, and the SDK nothing of the terminal",
 	},
