@@ -5,7 +5,7 @@ const StateSize = stateSize
 
 // Tap puts functions between the package and the module; each may be nil.
 func (o *Options) Tap(call func(name string, do func() error) error, flags func(uint) uint) {
-	o.tap = tap{call, flags}
+	o.tap = &tap{call, flags}
 }
 
 // DecodeState reads a state and writes it again.

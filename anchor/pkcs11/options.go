@@ -14,7 +14,7 @@ type Options struct {
 	Serial  string // its serial number; may be empty when the label is unique
 	PINFile string // file with the user PIN, readable by its owner alone; one per token
 
-	tap // for tests
+	tap *tap // for tests; nil else
 }
 
 // tap comes between us and the module in tests. Its functions may be nil.

@@ -104,7 +104,7 @@ func InitToken(ctx context.Context, module, label string, custodian, pin *anchor
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := initToken(module, tap{}, label, custodian, pin); err != nil {
+	if err := initToken(module, label, custodian, pin); err != nil {
 		return fmt.Errorf("making the token %q: %w", label, err)
 	}
 	return nil
