@@ -99,28 +99,39 @@ func (c *call) conclude(e *vault.Effect) {
 	h := c.host.history
 	h.acknowledged(c)
 	a := &e.Answer
-	attempt, isAttempt := c.request.body.(*vaultapi.AttemptBody)
-	if body, ok := a.Body.(*vaultapi.Evaluation); ok && isAttempt {
-		h.left(c, attempt, body, e.Evaluate != nil)
-		c.check(e, attempt, body)
+	_, asked, isAttempt := asking(c.request.body)
+	if body := evaluationIn(a); body != nil && isAttempt {
+		h.left(c, asked, body, e.Evaluate != nil)
+		c.check(e, asked, body)
 	}
 	h.answered(c, a)
 	c.finish(a)
 }
 
+// evaluationIn is what an attempt of either kind is answered with; nil for none.
+func evaluationIn(a *vaultapi.Answer) *vaultapi.Evaluation {
+	switch b := a.Body.(type) {
+	case *vaultapi.Evaluation:
+		return b
+	case *vaultapi.HardenedEvaluation:
+		return &b.Evaluation
+	}
+	return nil
+}
+
 // check looks at what is evaluated: the element that was asked about, under the key of the
 // record. One in eight is really evaluated.
-func (c *call) check(e *vault.Effect, attempt *vaultapi.AttemptBody, body *vaultapi.Evaluation) {
+func (c *call) check(e *vault.Effect, asked question, body *vaultapi.Evaluation) {
 	p := c.host.pool
 	s, known := c.host.clients.secretOf(body.Record)
-	element := slices.Index(p.elements, attempt.Blinded)
+	element := slices.Index(p.elements, asked.element)
 	if !known || element < 0 {
 		c.host.fail(honestZ, "an evaluation for a record or element that nobody made")
 		return
 	}
 	if e.Evaluate != nil {
 		e.Evaluate.Key.Use(func(k *[32]byte) { known = *k == p.secrets[s].k })
-		if !known || e.Evaluate.Blinded.Bytes() != attempt.Blinded {
+		if !known || e.Evaluate.Blinded.Bytes() != asked.element {
 			c.host.fail(honestZ, "an evaluation with another key or element than asked for")
 		}
 		if c.host.random.IntN(8) != 0 {
@@ -131,8 +142,13 @@ func (c *call) check(e *vault.Effect, attempt *vaultapi.AttemptBody, body *vault
 	a, err := p.door.Conclude(context.Background(), e, c.request.body)
 	if err != nil {
 		c.host.fail(honestZ, "concluding: %v", err)
-	} else if z := a.Body.(*vaultapi.Evaluation); z.Evaluated != p.answer(s, element) {
+		return
+	}
+	if evaluationIn(a).Evaluated != p.answer(s, element) {
 		c.host.fail(honestZ, "an evaluation is not k·B")
+	}
+	if both, ok := a.Body.(*vaultapi.HardenedEvaluation); ok && both.Evaluated2 != p.chip[asked.point] {
+		c.host.fail(honestZ, "an evaluation is not h·B2")
 	}
 }
 

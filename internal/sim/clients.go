@@ -38,9 +38,36 @@ type record struct {
 
 // guess is one attempt.
 type guess struct {
-	id      vaultapi.ID
-	element [32]byte
-	record  *record // whose key answered; nil: not answered
+	id     vaultapi.ID
+	asked  question
+	record *record // whose key answered; nil: not answered
+}
+
+// body is the attempt.
+func (g *guess) body() vaultapi.Body {
+	if g.asked.point == [33]byte{} {
+		return &vaultapi.AttemptBody{Attempt: g.id, Blinded: g.asked.element}
+	}
+	return &vaultapi.HardenedAttemptBody{Attempt: g.id, Blinded: g.asked.element, Blinded2: g.asked.point}
+}
+
+// proved is what a proof of the attempt says was asked.
+func (g *guess) proved() [32]byte {
+	if b, ok := g.body().(*vaultapi.HardenedAttemptBody); ok {
+		return b.Question()
+	}
+	return g.asked.element
+}
+
+// guess is a new attempt, in a fleet with a device mostly a hardened one.
+func (d *device) guess() *guess { return &guess{id: d.id(), asked: d.question()} }
+
+func (d *device) question() question {
+	q := question{element: pick(d.world, d.pool.elements)}
+	if hardened(d.run) && d.chance(0.6) {
+		q.point = pick(d.world, d.pool.points)
+	}
+	return q
 }
 
 // device acts for a person, one request after the other.
@@ -157,7 +184,7 @@ func (d *device) act() {
 	[actions]func(){
 		doRegister: func() { d.register(nil, vaultapi.ByNobody) },
 		doRecover:  d.recover,
-		doGuess:    func() { d.attempt(&guess{id: d.id(), element: pick(d.world, d.pool.elements)}, d.next) },
+		doGuess:    func() { d.attempt(d.guess(), d.next) },
 		doRepeat:   d.repeat,
 		doSwap:     d.swap,
 		doProve:    func() { d.prove(d.older(), d.next) },
@@ -240,7 +267,7 @@ func (d *device) sign(q *request, of *record, kind vaultapi.Kind, message []byte
 // attempt makes an attempt, and then something.
 func (d *device) attempt(g *guess, then func()) {
 	d.guesses = append(d.guesses, g)
-	d.ask(&request{body: &vaultapi.AttemptBody{Attempt: g.id, Blinded: g.element}}, func(a *vaultapi.Answer) {
+	d.ask(&request{body: g.body()}, func(a *vaultapi.Answer) {
 		d.learn(g, a)
 		then()
 	})
@@ -250,7 +277,7 @@ func (d *device) learn(g *guess, a *vaultapi.Answer) {
 	switch {
 	case a == nil:
 	case a.Code == vaultapi.OK:
-		if e, ok := a.Body.(*vaultapi.Evaluation); ok {
+		if e := evaluationIn(a); e != nil {
 			g.record = d.made[e.Record]
 		}
 	case a.Code == vaultapi.None || a.Code == vaultapi.Destroyed:
@@ -260,7 +287,7 @@ func (d *device) learn(g *guess, a *vaultapi.Answer) {
 
 // recover is an attempt with the right password, and its proof.
 func (d *device) recover() {
-	g := &guess{id: d.id(), element: pick(d.world, d.pool.elements)}
+	g := d.guess()
 	d.attempt(g, func() { d.prove(g, d.next) })
 }
 
@@ -278,11 +305,11 @@ func (d *device) prove(g *guess, then func()) {
 		return
 	}
 	b := &vaultapi.ProveBody{Attempt: g.id}
-	q := &request{body: b, about: g.element}
+	q := &request{body: b, proves: g.asked}
 	if d.chance(0.2) {
 		b.Device = *public(pick(d.world, d.pool.secrets).device)
 	}
-	b.Signature = d.sign(q, g.record, vaultapi.ByUnlock, vaultapi.ProveMessage(d.pool.fleet, d.pool.accounts[d.account], g.record.id, g.id, g.element, b.Device)).Signature
+	b.Signature = d.sign(q, g.record, vaultapi.ByUnlock, vaultapi.ProveMessage(d.pool.fleet, d.pool.accounts[d.account], g.record.id, g.id, g.proved(), b.Device)).Signature
 	d.ask(q, func(*vaultapi.Answer) { then() })
 }
 
@@ -293,7 +320,7 @@ func (d *device) forge() {
 		d.next()
 		return
 	}
-	d.tell(&request{body: &vaultapi.ProveBody{Attempt: g.id, Signature: [64]byte{1}}, about: g.element})
+	d.tell(&request{body: &vaultapi.ProveBody{Attempt: g.id, Signature: [64]byte{1}}, proves: g.asked})
 }
 
 func (d *device) repeat() {
@@ -302,22 +329,26 @@ func (d *device) repeat() {
 		d.next()
 		return
 	}
-	d.ask(&request{body: &vaultapi.AttemptBody{Attempt: g.id, Blinded: g.element}}, func(a *vaultapi.Answer) {
+	d.ask(&request{body: g.body()}, func(a *vaultapi.Answer) {
 		d.learn(g, a)
 		d.next()
 	})
 }
 
-// swap sends an old attempt's id with another element, or its element with another id.
+// swap sends an old attempt's id with another question, or its question with another id.
 func (d *device) swap() {
 	g := d.older()
 	switch {
 	case g == nil:
 		d.next()
 	case d.chance(0.5):
-		d.tell(&request{body: &vaultapi.AttemptBody{Attempt: g.id, Blinded: pick(d.world, d.pool.elements)}})
+		other := &guess{id: g.id, asked: d.question()}
+		if d.chance(0.5) {
+			other.asked.element = g.asked.element // another point, or none
+		}
+		d.tell(&request{body: other.body()})
 	default:
-		d.attempt(&guess{id: d.id(), element: g.element}, d.next)
+		d.attempt(&guess{id: d.id(), asked: g.asked}, d.next)
 	}
 }
 
@@ -366,7 +397,7 @@ func (d *device) replay() {
 func (d *device) race() {
 	left := 2 + d.random.IntN(4)
 	for range left {
-		d.attempt(&guess{id: d.id(), element: pick(d.world, d.pool.elements)}, func() {
+		d.attempt(d.guess(), func() {
 			if left--; left == 0 {
 				d.next()
 			}

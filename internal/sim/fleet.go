@@ -43,9 +43,15 @@ func member(number uint64, learner bool) roster.Member {
 	}
 }
 
+// hardened says whether a run's fleet has a key of the second suite: three in four have.
+func hardened(r *run) bool { return r.policy.MaxAttempts != 3 }
+
 // newRoster is the roster that a group of one member is founded with.
 func newRoster(r *run) *roster.Roster {
 	x := &roster.Roster{Fleet: r.pool.fleet, Groups: 1, Quorum: 2, MinVersion: 1, Policy: roster.Policy(r.policy), Members: []roster.Member{member(1, false)}, Highest: 1}
+	if hardened(r) {
+		x.Hardening = r.pool.hardening
+	}
 	for i, k := range r.pool.operators {
 		x.Operators = append(x.Operators, roster.Operator{Name: fmt.Sprint("op", i), Key: *public(k)})
 	}

@@ -12,7 +12,7 @@ const (
 	oneState    = "equal states"       // equal at equal places
 	asTheModel  = "the plain model"    // an effect is what the model says
 	paidFirst   = "paid before"        // an evaluation belongs to an attempt that is committed
-	noMoreThanM = "never more than m"  // evaluations of distinct elements between proofs
+	noMoreThanM = "never more than m"  // evaluations of distinct questions between proofs
 	deadKeys    = "destroyed keys"     // never answer again
 	fresh       = "linearizable"       // nobody is told less than what was acknowledged before
 	honestTime  = "quorum clock"       // never back, never ahead of a majority of honest clocks, not held back
@@ -59,13 +59,13 @@ type charge struct {
 	account int
 	record  vaultapi.ID
 	attempt vaultapi.ID
-	element [32]byte
+	asked   question
 }
 
 type evaluation struct {
 	account int
 	record  vaultapi.ID
-	element [32]byte
+	asked   question
 }
 
 func newHistory(r *run) *history {
@@ -184,8 +184,8 @@ func (h *history) follow(c *vault.Command, p *place) {
 	was := h.accounts[q.account]
 	next, r := h.rules.decide(was, q, h.time)
 	p.request, p.reply = q, r
-	if b, ok := q.body.(*vaultapi.AttemptBody); ok && next.owed > was.owed {
-		h.charges[charge{q.account, next.record.id, b.Attempt, b.Blinded}] = was.refills
+	if id, asked, ok := asking(q.body); ok && next.owed > was.owed {
+		h.charges[charge{q.account, next.record.id, id, asked}] = was.refills
 	}
 	h.become(q.account, next)
 	h.note("decided", uint64(q.account), uint64(q.body.Type()), uint64(r.code), uint64(r.left))
@@ -228,23 +228,24 @@ func (h *history) acknowledged(c *call) {
 	h.acked = max(h.acked, c.place)
 }
 
-// left is told of each evaluation that leaves the vault, in an answer to an Attempt.
-func (h *history) left(c *call, b *vaultapi.AttemptBody, e *vaultapi.Evaluation, byKey bool) {
-	k := charge{c.request.account, e.Record, b.Attempt, b.Blinded}
+// left is told of each evaluation that leaves the vault, in an answer to an attempt. A
+// hardened attempt is one charge for both of its evaluations.
+func (h *history) left(c *call, asked question, e *vaultapi.Evaluation, byKey bool) {
+	k := charge{c.request.account, e.Record, e.Attempt, asked}
 	refills, paid := h.charges[k]
 	if !paid {
-		h.fail(paidFirst, "member %d evaluated for attempt %v of account %d, which is not committed", c.host.number, b.Attempt, k.account)
+		h.fail(paidFirst, "member %d evaluated for attempt %v of account %d, which is not committed", c.host.number, e.Attempt, k.account)
 		return
 	}
 	if at, dead := h.dead[e.Record]; dead && byKey && at <= c.floor {
 		h.fail(deadKeys, "member %d evaluated with the key of record %v, destroyed at place %d", c.host.number, e.Record, at)
 	}
-	what := evaluation{k.account, e.Record, b.Blinded}
+	what := evaluation{k.account, e.Record, asked}
 	if !h.seen[what] {
 		h.seen[what] = true
 		h.spent[k.account][refills]++
 	}
 	if n := h.spent[k.account][refills]; n > int(h.rules.policy.MaxAttempts) {
-		h.fail(noMoreThanM, "%d evaluations of distinct elements for account %d without a proof", n, k.account)
+		h.fail(noMoreThanM, "%d evaluations of distinct questions for account %d without a proof", n, k.account)
 	}
 }

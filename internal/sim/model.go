@@ -15,9 +15,27 @@ type request struct {
 	who     [8]byte
 	signer  [32]byte    // public key of who signed; zeros: nobody, or it is forged
 	of      vaultapi.ID // live record that the signature is about
-	about   [32]byte    // Prove: the element; Confirm: digest of the proposal
+	about   [32]byte    // Confirm: digest of the proposal
+	proves  question    // Prove: what was asked
 	names   vaultapi.ID // Cancel: the change that the signature is about
 	digest  [32]byte    // of type and body
+}
+
+// question is what an attempt asks: an element, and a point if it is a hardened one.
+type question struct {
+	element [32]byte
+	point   [33]byte // zeros: none
+}
+
+// asking is the id and the question of an attempt of either kind.
+func asking(b vaultapi.Body) (id vaultapi.ID, q question, ok bool) {
+	switch b := b.(type) {
+	case *vaultapi.AttemptBody:
+		return b.Attempt, question{element: b.Blinded}, true
+	case *vaultapi.HardenedAttemptBody:
+		return b.Attempt, question{b.Blinded, b.Blinded2}, true
+	}
+	return id, q, false
 }
 
 // reply is what the vault says to a request, without bytes that only cryptography can judge.
@@ -33,6 +51,8 @@ func replyOf(a *vaultapi.Answer) reply {
 	r := reply{code: a.Code, left: a.Left, limit: a.Limit, next: a.Next}
 	switch b := a.Body.(type) {
 	case *vaultapi.Evaluation:
+		r.record = b.Record
+	case *vaultapi.HardenedEvaluation:
 		r.record = b.Record
 	case *vaultapi.StatusReport:
 		r.record, r.past = b.Record, len(b.Past)
@@ -84,7 +104,7 @@ type ended struct {
 
 type tried struct {
 	id      vaultapi.ID
-	element [32]byte
+	asked   question
 	other   bool   // of a record that has ended
 	until   uint64 // 0: since the last success
 	success int    // which success it is from before
@@ -219,8 +239,9 @@ func (r rules) decide(a plain, q *request, now uint64) (plain, reply) {
 		return r.propose(a, b, q, now)
 	case *vaultapi.ConfirmBody:
 		return r.confirm(a, b, q, now)
-	case *vaultapi.AttemptBody:
-		return r.attempt(a, b, now)
+	case *vaultapi.AttemptBody, *vaultapi.HardenedAttemptBody:
+		id, asked, _ := asking(b)
+		return r.attempt(a, id, asked, now)
 	case *vaultapi.ProveBody:
 		return r.prove(a, b, q, now)
 	case *vaultapi.DeleteBody:
@@ -319,11 +340,11 @@ func (a plain) replace(authorised bool, now uint64) (plain, reply) {
 	return a, a.say(vaultapi.OK, now)
 }
 
-func (r rules) attempt(a plain, b *vaultapi.AttemptBody, now uint64) (plain, reply) {
+func (r rules) attempt(a plain, id vaultapi.ID, asked question, now uint64) (plain, reply) {
 	if !a.there() {
 		return a, a.absent(now)
 	}
-	i := slices.IndexFunc(a.tried, func(t tried) bool { return t.id == b.Attempt })
+	i := slices.IndexFunc(a.tried, func(t tried) bool { return t.id == id })
 	last := a.phase == grace && i >= 0 && i == len(a.tried)-1
 	answered := func() (plain, reply) {
 		s := a.say(vaultapi.OK, now)
@@ -333,7 +354,7 @@ func (r rules) attempt(a plain, b *vaultapi.AttemptBody, now uint64) (plain, rep
 	switch {
 	case a.phase == grace && !last:
 		return a, a.absent(now)
-	case i >= 0 && (a.tried[i].other || a.tried[i].element != b.Blinded):
+	case i >= 0 && (a.tried[i].other || a.tried[i].asked != asked):
 		return a, a.say(vaultapi.Conflict, now)
 	case i >= 0:
 		return answered()
@@ -342,7 +363,7 @@ func (r rules) attempt(a plain, b *vaultapi.AttemptBody, now uint64) (plain, rep
 	}
 	a.spent, a.owed = a.spent+1, a.owed+1
 	a.next = now + r.wait(a.owed)
-	a.tried = append(slices.Clone(a.tried), tried{id: b.Attempt, element: b.Blinded})
+	a.tried = append(slices.Clone(a.tried), tried{id: id, asked: asked})
 	a = a.trim()
 	if a.spent == a.record.limit {
 		a.phase, a.until, a.next = grace, now+r.policy.Grace, 0
@@ -364,7 +385,7 @@ func (r rules) prove(a plain, b *vaultapi.ProveBody, q *request, now uint64) (pl
 		return a, a.absent(now)
 	case i < 0 || a.tried[i].other || a.tried[i].until != 0:
 		return a, a.say(vaultapi.Conflict, now)
-	case q.signer == [32]byte{} || q.signer != a.record.unlock || q.of != a.record.id || q.about != a.tried[i].element:
+	case q.signer == [32]byte{} || q.signer != a.record.unlock || q.of != a.record.id || q.proves != a.tried[i].asked:
 		return a, a.say(vaultapi.Unauthorised, now)
 	}
 	a.tried = slices.Clone(a.tried)

@@ -2,15 +2,18 @@ package sim
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	cryptorand "crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
 
 	"keepsake.example/oprf"
+	"keepsake.example/oprf/p256"
 	"keepsake.example/roster"
 	"keepsake.example/vaultapi"
 	"keepsake.example/vaultd/door"
@@ -24,6 +27,7 @@ const (
 	poolSecrets  = 24
 	poolAccounts = 3
 	poolSigned   = 1 << 14
+	poolPoints   = 4
 )
 
 type pool struct {
@@ -35,6 +39,9 @@ type pool struct {
 	strangers []ed25519.PrivateKey
 	identity  ed25519.PrivateKey
 	fleet     [32]byte
+	points    [][33]byte // B2
+	hardening [33]byte   // H
+	chip      chip
 
 	answers map[[2]int][32]byte // by secret and element: Z
 	byKey   map[[32]byte]int    // k·G to the index of the secret
@@ -77,9 +84,32 @@ func newPool() *pool {
 	}
 	p.door = must(door.New(random))
 	p.door.Rand, p.door.Retry = cryptorand.Reader, retry
+	p.installChip()
 	p.identity = signer("identity", 0)
 	p.fleet = sha256.Sum256(append([]byte("keepsake fleet id\x01"), public(p.identity)[:]...))
 	return p
+}
+
+// chip is the device of every member: what its key h answers to the pool's points.
+type chip map[[33]byte][33]byte
+
+// Evaluate implements door.Evaluator.
+func (c chip) Evaluate(_ context.Context, point [33]byte) ([33]byte, error) {
+	if e, ok := c[point]; ok {
+		return e, nil
+	}
+	return point, errors.New("sim: a point that nobody asks")
+}
+
+func (p *pool) installChip() {
+	h := [32]byte{31: 9}
+	p.hardening, p.chip = must(p256.Public(&h)), chip{}
+	for i := range byte(poolPoints) {
+		point := must(p256.Public(&[32]byte{31: i + 10}))
+		p.points = append(p.points, point)
+		p.chip[point] = must(p256.Evaluate(&h, point))
+	}
+	p.door.Device = p.chip
 }
 
 // answer is what a key answers to a question.
