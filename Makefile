@@ -11,29 +11,36 @@ FIRST    ?= 1
 TOOL     := go tool -modfile=tools/go.mod
 # The command that is shipped has no C in it; the race detector needs a C compiler and asks for one.
 RACE      = CGO_ENABLED=1 go test -race -timeout 20m -skip '$(UNRACED)'
+# vaultd is the one program that may have C in it: PKCS#11 modules are C libraries (doc/decisions/0037-pkcs11.md).
+# Names and users are looked up without libc all the same.
+CGO       = CGO_ENABLED=$$(command -v "$$(go env CC)" >/dev/null && echo 1 || echo 0)
 # Tests that take minutes under the race detector and run no goroutines that other tests do not run: kills of child
 # processes, memory bounds (which the detector itself would exceed), byte by byte mangling, a second decoder, fuzz seeds;
 # and the scripts of the command, which start it some hundred times: the goroutines are those of client and backup;
 # and the planted bugs, each in a world of one thread.
 UNRACED  := ^(TestPlantedBugsAreFound|TestKilled|TestManyTinyFiles|TestHuge|TestMangle|TestRestoreWithEachObjectMangled|TestIndependent|TestScripts|Fuzz)
 
-# What the tests use of the system: a keyring, a message bus for it, disks in files, cables between networks, a TPM.
+# What the tests use of the system: a keyring, a message bus for it, disks in files, cables between networks, a TPM,
+# a PKCS#11 token, and a C compiler for what talks to it.
 define NEED_FOR_TESTS
 tools/need gnome-keyring-daemon gnome-keyring
 tools/need dbus-run-session dbus-daemon
 PATH="$$PATH:/sbin:/usr/sbin" tools/need mkfs.ext4 e2fsprogs
 PATH="$$PATH:/sbin:/usr/sbin" tools/need ip iproute2
 tools/need swtpm
+tools/need softhsm2-util softhsm2
+tools/need gcc gcc libc6-dev
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check unit race sim sim-planted fuzz stats demo bench-backup bench-vault bench-fleet clean
+.PHONY: help build test check unit race sim sim-planted fuzz stats demo bench-backup bench-vault bench-fleet bench-anchor clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
 
-build: ## bin/keepsake, bin/chatd, bin/vaultd, bin/devnet
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+build: ## bin/keepsake, bin/chatd, bin/devnet; bin/vaultd, with PKCS#11 if there is a C compiler
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/keepsake ./cmd/chatd ./cmd/devnet
+	$(CGO) go build -trimpath -tags netgo,osusergo -o bin/ ./cmd/vaultd
 
 test: check unit race fuzz ## everything: format, vet, staticcheck, govulncheck, tests, race detector, fuzzing
 
@@ -47,6 +54,8 @@ check: ## gofmt, go vet, staticcheck, govulncheck
 unit: ## go test ./..., import policy, sizes and docs included
 	$(NEED_FOR_TESTS)
 	go test -timeout 20m ./...
+	CGO_ENABLED=0 go build ./...
+	CGO_ENABLED=0 go test -timeout 5m ./anchor/pkcs11
 	go test -timeout 10m -tags planted -run '^TestPlantedBugsAreFound$$' ./internal/sim -args -inside
 	go test -timeout 5m -tags nextversion -run '^(TestMark|TestMixedVersions)$$' ./vaultd/machine ./vaultd
 
@@ -79,6 +88,9 @@ bench-vault: ## what the vault costs: processor time, load, memory: a dated tabl
 
 bench-fleet: ## what five replicas cost beside one, data centers apart, elections: a dated table in bench/ (QUICK=1: a small trial)
 	bench/fleet
+
+bench-anchor: ## what each anchor's step costs, alone and under a fleet's load: a dated table in bench/ (QUICK=1: a small trial)
+	bench/anchor
 
 clean: ## remove what make made
 	rm -rf bin

@@ -179,8 +179,15 @@ func (l *lane) signsFor(private p11.ObjectHandle, public [anchor.PointSize]byte)
 	if err != nil {
 		return err
 	}
-	x, y := elliptic.UnmarshalCompressed(elliptic.P256(), public[:])
-	if len(sig) != 64 || !ecdsa.Verify(&ecdsa.PublicKey{Curve: elliptic.P256(), X: x, Y: y}, digest, new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])) {
+	point, err := uncompressed(public)
+	if err != nil {
+		return err
+	}
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	if err != nil {
+		return err
+	}
+	if len(sig) != 64 || !ecdsa.Verify(key, digest, new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])) {
 		return errWrapped
 	}
 	return nil

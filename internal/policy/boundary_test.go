@@ -141,7 +141,7 @@ var rules = []policy.Rule{
 	{Dir: "internal/policy", Why: "reads the source, links none of it"},
 	{Dir: "internal/policy/stats", Local: []string{"internal/policy"}, Why: "reads the source, links none of it"},
 	{Dir: "bench/newbytes", External: []string{"github.com/klauspost/compress/..."}, Why: "measures independently of what it measures"},
-	{Dir: "bench/vaultload", Local: []string{"anchor/software", "fleet", "oprf", "replica", "roster", "sealed", "token", "vault", "vaultapi", "vaultd", "vaultd/machine"}, Why: "drives the vault from inside and from outside, to compare"},
+	{Dir: "bench/vaultload", Local: []string{"anchor", "anchor/ledger", "anchor/pkcs11/...", "anchor/software", "anchor/tpm/...", "fleet", "oprf", "replica", "roster", "sealed", "token", "vault", "vaultapi", "vaultd", "vaultd/machine"}, Why: "drives the vault from inside and from outside, to compare"},
 	{Dir: "bench/compare", Why: "drives programs, links none of them"},
 }
 
@@ -176,6 +176,26 @@ func report(t *testing.T, found []string) {
 
 func TestImports(t *testing.T) {
 	report(t, policy.CheckImports(thisModule(t), rules))
+}
+
+// Modules that need cgo. A program that links one has C in it, and none of Go's memory safety there.
+var withC = []string{"github.com/miekg/pkcs11"}
+
+// Of all programs only vaultd comes to have C in it: a PKCS#11 module is a C library.
+func TestOnlyVaultdLinksC(t *testing.T) {
+	s := thisModule(t)
+	for _, dir := range s.Dirs() {
+		if s.Packages[dir].Name != "main" {
+			continue
+		}
+		links := slices.ContainsFunc(policy.Dependencies(s, dir), func(m string) bool { return slices.Contains(withC, m) })
+		if links && dir != "cmd/vaultd" {
+			t.Errorf("%s links a module with C", dir)
+		}
+		if !links && dir == "cmd/vaultd" {
+			t.Error("cmd/vaultd links no module with C: this test looks in the wrong place")
+		}
+	}
 }
 
 // load makes a module of the given files, "path: content" each, beside a minimal go.mod.
