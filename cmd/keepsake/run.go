@@ -15,6 +15,7 @@ import (
 	"keepsake.example/backup"
 	"keepsake.example/client"
 	"keepsake.example/internal/cli"
+	"keepsake.example/password"
 )
 
 // errInterrupted is why a context ended: a signal came.
@@ -113,6 +114,13 @@ func (a *app) printJSON(v any) error {
 	return nil
 }
 
+// pace is what a guess costs the device, and how long it waits between two tries to reach
+// the server: what is right, unless a test is in a hurry.
+var pace struct {
+	kdf   password.Params
+	pause func(context.Context, time.Duration) error
+}
+
 // client makes the client of the profile. It is made late: --help needs no
 // profile.
 func (a *app) client() *client.Client {
@@ -125,6 +133,8 @@ func (a *app) client() *client.Client {
 		Progress: a.showProgress,
 		Warn:     func(text string) { a.progress.Clear(); a.msg.Warning("%s", text) },
 		Waiting:  a.waiting,
+		KDF:      pace.kdf,
+		Pause:    pace.pause,
 	})
 }
 
