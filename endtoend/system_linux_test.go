@@ -38,16 +38,20 @@ func newSystem(t *testing.T) *system {
 	return s
 }
 
-// prepared makes a system and starts nothing.
-func prepared(t *testing.T) *system {
+// prepared makes a system and starts nothing. anchor are the flags of what the vault
+// counts on; without any, files.
+func prepared(t *testing.T, anchor ...string) *system {
 	t.Helper()
+	if len(anchor) == 0 {
+		anchor = []string{"--insecure-software-anchor"}
+	}
 	s := &system{dir: t.TempDir(), front: newTap(t), door: newTap(t), back: newTap(t)}
 	s.vault = &daemon{name: "vaultd", config: s.path("vaultd", "vaultd.toml")}
 	s.chat = &daemon{name: "chatd", config: s.path("relay", "chatd.toml")}
 	s.issuer = &daemon{name: "chatd", config: s.path("issuer", "chatd.toml")}
 	s.makeOperator(t)
 	s.command(t, "chatd", "init", s.path("issuer"), "--role", "issuer", "--url", s.door.url(), "--allow", "*", "--insecure-terminal", "--insecure-self-signed", "127.0.0.1")
-	out := s.command(t, "vaultd", "init", s.path("vaultd"), "--issuer", s.door.url(), "--jwks", s.path("issuer", "jwks.json"), "--insecure-software-anchor", "--insecure-waits", "0s")
+	out := s.command(t, "vaultd", append([]string{"init", s.path("vaultd"), "--issuer", s.door.url(), "--jwks", s.path("issuer", "jwks.json"), "--insecure-waits", "0s"}, anchor...)...)
 	s.fleet, s.serverPin = field(t, out, "fleet id"), field(t, out, "server pin")
 	out = s.command(t, "chatd", "init", s.path("relay"), "--url", s.front.url(), "--vault", s.back.url()+"="+s.serverPin,
 		"--issuer", s.door.url(), "--jwks", s.path("issuer", "jwks.json"), "--insecure-self-signed", "127.0.0.1")
