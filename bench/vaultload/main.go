@@ -8,6 +8,7 @@
 //
 // With -fleet it measures five replicas instead, for bench/fleet: what they cost beside one, how
 // long an answer takes with data centers apart, how long an election and how long catching up.
+// With -anchor it compares what machines count on, for bench/anchor.
 package main
 
 import (
@@ -26,8 +27,12 @@ func main() {
 	out := flag.String("out", "", "Markdown file to write")
 	quick := flag.Bool("quick", false, "small numbers, to see that it works")
 	five := flag.Bool("fleet", false, "measure a fleet of five")
+	anchors := flag.Bool("anchor", false, "compare the anchors")
 	flag.Parse()
 	run := run
+	if *anchors {
+		run = runAnchor
+	}
 	if *five {
 		run = runFleet
 	}
