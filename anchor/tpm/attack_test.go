@@ -19,13 +19,13 @@ var owner = []byte("custodian's own 32-byte password")
 // A folder that is put back, by however little, is refused.
 func TestFolderPutBack(t *testing.T) {
 	b := founded(t)
-	b.refuse3(t, "the folder was put back")
+	b.putBack(t, "the folder was put back")
 	o := orderly(t)
-	o.refuse3(t, "join as a new member")
+	o.putBack(t, "join as a new member")
 }
 
-// refuse3 takes images of the folder and puts each back.
-func (b *box) refuse3(t *testing.T, text string) {
+// putBack takes images of the folder and puts each back.
+func (b *box) putBack(t *testing.T, text string) {
 	t.Helper()
 	var images []string
 	for n := uint64(4); n < 7; n++ {
@@ -144,8 +144,21 @@ func TestRemadeIndex(t *testing.T) {
 	}
 }
 
-// A deleted index is refused.
-func TestOtherOwner(t *testing.T) {
+func TestDeletedIndex(t *testing.T) {
+	for _, which := range []int{tpm.Steps, tpm.Rotates, tpm.Chain} {
+		b := founded(t)
+		d := b.open()
+		check(t, tpm.NewThief(d, owner).Delete(which))
+		if err := d.Rotate(t.Context(), state(4), keyOf(4)); err == nil && which != tpm.Steps {
+			t.Errorf("index %d deleted, and a step taken", which)
+		}
+		check(t, d.Close())
+		b.refuses(anchor.ErrForeign, "was deleted")
+	}
+}
+
+// A chip that was cleared, as who stands before the machine can do it.
+func TestCleared(t *testing.T) {
 	b := founded(t)
 	d := b.open()
 	check(t, tpm.NewThief(d, owner).Clear())
@@ -299,14 +312,19 @@ func TestLockedOut(t *testing.T) {
 	}
 	f := founded(t)
 	f.with(func(d *tpm.Device) {
-		if err := tpm.NewThief(d, []byte("wrong")).Clear(); err == nil {
+		thief := tpm.NewThief(d, []byte("wrong"))
+		check(t, thief.LockOut())
+		if err := thief.Clear(); err == nil {
 			t.Error("cleared with a wrong password")
 		}
 		check(t, d.Advance(t.Context(), state(4)))
+		check(t, d.Rotate(t.Context(), state(5), keyOf(5)))
+		must(d.Open(t.Context(), "label", must(d.Seal(t.Context(), "label", nil))))
+		must(must(d.Exchanger(t.Context())).ECDH(must(ecdh.P256().GenerateKey(rand.Reader)).PublicKey()))
 		must(d.MakeFleetKey(t.Context(), custodian))
 		evaluates(t, d)
 	})
-	f.at(4, 0xa1)
+	f.at(5, 5)
 }
 
 func TestPCRs(t *testing.T) {

@@ -2,6 +2,7 @@ package tpm
 
 import (
 	"cmp"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -101,10 +102,10 @@ const (
 // Remake deletes an index and makes it anew with the same password; then it extends a
 // chain by what the slots of the folder old were, up to the newest of them.
 func (h *Thief) Remake(which int, old string) error {
-	c, i := h.d.chip, h.d.indices.all()[which]
-	if _, err := (tpm2.NVUndefineSpace{AuthHandle: c.asOwner(h.owner, plain), NVIndex: i.named()}).Execute(c); err != nil {
-		return custodians(err)
+	if err := h.Delete(which); err != nil {
+		return err
 	}
+	c, i := h.d.chip, h.d.indices.all()[which]
 	if err := c.define(i, c.asOwner(h.owner, encrypted), c.auth); err != nil {
 		return err
 	}
@@ -194,6 +195,38 @@ func (h *Thief) LoseFleetKey() error { return h.d.chip.flush(h.d.fleet.Handle) }
 
 // WrongTries is how many wrong passwords the chip has counted.
 func (h *Thief) WrongTries() (uint32, error) { return h.d.chip.property(tpm2.TPMPTLockoutCounter) }
+
+// LockOut makes the chip count wrong passwords, of an object that is not ours, until it
+// takes none any more.
+func (h *Thief) LockOut() error {
+	c := h.d.chip
+	template := sealedTemplate(tpm2.TPM2BDigest{})
+	template.ObjectAttributes.NoDA = false
+	answer, err := tpm2.CreatePrimary{
+		PrimaryHandle: tpm2.TPMRHEndorsement, InPublic: tpm2.New2B(template),
+		InSensitive: tpm2.TPM2BSensitiveCreate{Sensitive: &tpm2.TPMSSensitiveCreate{
+			UserAuth: tpm2.TPM2BAuth{Buffer: []byte("right")}, Data: tpm2.NewTPMUSensitiveCreate(&tpm2.TPM2BSensitiveData{Buffer: []byte("data")}),
+		}},
+	}.Execute(c)
+	if err != nil {
+		return err
+	}
+	defer c.flush(answer.ObjectHandle)
+	for range 100 {
+		_, err := tpm2.Unseal{ItemHandle: tpm2.AuthHandle{Handle: answer.ObjectHandle, Name: answer.Name, Auth: tpm2.PasswordAuth([]byte("wrong"))}}.Execute(c)
+		if errors.Is(err, tpm2.TPMRCLockout) {
+			return nil
+		}
+	}
+	return errors.New("a hundred wrong passwords, and not locked")
+}
+
+// Delete deletes an index.
+func (h *Thief) Delete(which int) error {
+	c, i := h.d.chip, h.d.indices.all()[which]
+	_, err := tpm2.NVUndefineSpace{AuthHandle: c.asOwner(h.owner, plain), NVIndex: i.named()}.Execute(c)
+	return custodians(err)
+}
 
 // Clear is TPM2_Clear.
 func (h *Thief) Clear() error {
