@@ -137,3 +137,6 @@ func Vote(n *Node) (term, vote uint64) {
 	h := n.raft.BasicStatus().HardState
 	return h.GetTerm(), h.GetVote()
 }
+
+// LogRoom is how many bytes are left of a node's log file.
+func LogRoom(n *Node) int64 { return n.log.end - n.log.at }

@@ -217,9 +217,9 @@ func (n *Node) fits(m *raftpb.Message) bool {
 }
 
 // roomFor makes room for so many bytes of entries, besides those that raft was given
-// already, and for a vote.
+// already, for a vote, and for the empty entry of whoever is elected by it.
 func (n *Node) roomFor(entries int) error {
-	size := batchHead + n.taken + entries
+	size := batchHead + entryHead + n.taken + entries
 	if entries > 0 {
 		return n.room(size)
 	}
