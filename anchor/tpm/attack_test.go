@@ -4,8 +4,12 @@ import (
 	"context"
 	"crypto/ecdh"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
+	"io"
+	"net"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
@@ -70,6 +74,75 @@ func TestPreparedTwice(t *testing.T) {
 		put(t, second, b.options.Dir)
 		b.at(4, 0xa1)
 	}
+}
+
+// Two copies of a machine that run at once at one chip do not both get on: what one has
+// counted the other cannot count otherwise.
+func TestTwoCopiesAtOneChip(t *testing.T) {
+	b := founded(t)
+	b.options.Path = share(t, b.options.Path)
+	copied := *b
+	copied.options.Dir = image(t, b.options.Dir)
+	one, two := b.open(), copied.open()
+	defer two.Close()
+	defer one.Close()
+	check(t, one.Advance(t.Context(), state(4)))
+	for range 2 {
+		if err := two.Advance(t.Context(), anchor.State{Counter: 4, Head: [32]byte{0xff}}); !errors.Is(err, anchor.ErrForeign) {
+			t.Errorf("counted otherwise: %v", err)
+		}
+	}
+	if err := one.Advance(t.Context(), state(5)); !errors.Is(err, anchor.ErrForeign) {
+		t.Errorf("counted after another: %v", err)
+	}
+}
+
+// share is a path at which several may use the chip, as the kernel's resource manager has it.
+func share(t *testing.T, path string) string {
+	t.Helper()
+	shared := filepath.Join(t.TempDir(), "tpmrm")
+	chip, err := net.Dial("unix", path)
+	check(t, err)
+	listener, err := net.Listen("unix", shared)
+	check(t, err)
+	t.Cleanup(func() { listener.Close(); chip.Close() })
+	var mu sync.Mutex
+	serve := func(conn net.Conn) {
+		defer conn.Close()
+		for {
+			command, err := message(conn)
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			_, err = chip.Write(command)
+			var response []byte
+			if err == nil {
+				response, err = message(chip)
+			}
+			mu.Unlock()
+			if _, wrong := conn.Write(response); err != nil || wrong != nil {
+				return
+			}
+		}
+	}
+	go func() {
+		for conn, err := listener.Accept(); err == nil; conn, err = listener.Accept() {
+			go serve(conn)
+		}
+	}()
+	return shared
+}
+
+// message is a command or a response.
+func message(r io.Reader) ([]byte, error) {
+	header := make([]byte, 10)
+	if _, err := io.ReadFull(r, header); err != nil {
+		return nil, err
+	}
+	rest := make([]byte, binary.BigEndian.Uint32(header[2:])-10)
+	_, err := io.ReadFull(r, rest)
+	return append(header, rest...), err
 }
 
 // The folder alone, at another chip, is nothing: one that nobody prepared, one that is

@@ -96,7 +96,8 @@ func (d *Device) next(ctx context.Context, kind step, s anchor.State, k *anchor.
 //  1. the slot to come is made durable, with its epoch key sealed to the counter to come;
 //  2. the chain is extended with it. From here on no other state can follow;
 //  3. the counter is incremented. From here on the one before is past: where it is that
-//     of rotations, the chip never again opens the old epoch key, for anybody.
+//     of rotations, the chip never again opens the old epoch key, for anybody;
+//  4. the chain is read back: see [Device.alone].
 //
 // A crash before 2 leaves the old state, one after 2 is finished by the next Open.
 func (d *Device) step(from standing, kind step, s anchor.State, k *anchor.Key) error {
@@ -121,9 +122,31 @@ func (d *Device) step(from standing, kind step, s anchor.State, k *anchor.Key) e
 		err = d.count(next)
 	}
 	if err == nil {
+		err = d.alone(next)
+	}
+	if err == nil {
 		d.now, d.at = next, at
 	}
 	return err
+}
+
+// alone checks that the chip went from the present state to this one, and not by way of
+// somebody else's: two copies of a machine that run at the same chip at the same time,
+// each with a folder of its own, would each take its steps otherwise, and tell people of
+// them. Of two that try one finds out before it tells anybody.
+func (d *Device) alone(s *slot) error {
+	var chain []byte
+	err := d.chip.again(func() (err error) {
+		chain, err = d.chip.read(d.indices.chain)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if [sha256.Size]byte(chain) != s.after() {
+		return foreign("somebody else counts with it, or a copy of this machine: it cannot be used any more")
+	}
+	return nil
 }
 
 // count takes the second half of a step.
