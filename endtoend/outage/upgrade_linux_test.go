@@ -1,6 +1,7 @@
 package outage_test
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,8 +14,8 @@ import (
 	"keepsake.example/internal/mounttest"
 )
 
-// frozen is the commit whose servers stand for the older build. It speaks version 1, as
-// the present build does; it moves on only when a version is given up.
+// frozen is the commit whose servers stand for the older build. It speaks version 1, and
+// the present build version 2; it moves on only when a version is given up.
 const frozen = "d6983a4"
 
 // older and next are the servers of the frozen commit, and the present ones with the build
@@ -50,7 +51,8 @@ func built(t *testing.T, name string, build func(into string) error) (bin string
 // A fleet of the older build becomes one of the present build, one machine after the
 // other, under load; and while it is half and half, the leader is killed. Then it becomes
 // one of the version to come, which begins to write what is new when the last machine is
-// there, and not before; from then on the present build is refused.
+// there, and not before; from then on the present build is refused. What is of the
+// present version, a new group secret, is likewise not written beside an older member.
 func TestUpgrade(t *testing.T) {
 	was, will := older(t), next(t)
 	if !mounttest.Networks(t, environment()...) {
@@ -64,6 +66,7 @@ func TestUpgrade(t *testing.T) {
 			leaderKilled(t, s, l)
 			s.awaitTogether(t)
 		}
+		s.rekeys(t, already)
 	})
 	s.upgrade(t, will, func(already int) {
 		if already < 5 && s.marks() > 0 {
@@ -90,6 +93,55 @@ func (s *system) upgrade(t *testing.T, bin string, after func(already int)) {
 		c.run(t)
 		c.awaitReady(t)
 	}
+}
+
+// rekeys asks an upgraded machine for new secrets, of which the fleet must have none as long as
+// one member is older, and everybody one as soon as none is.
+func (s *system) rekeys(t *testing.T, already int) {
+	t.Helper()
+	if already == len(s.vaults) {
+		await(t, "a new secret", func() bool { return s.rekey(t) == 0 })
+		await(t, "everybody to have it", func() bool { return s.secrets(t, 1) == len(s.vaults) })
+		return
+	}
+	if code := s.rekey(t); code == 0 || s.secrets(t, 0) != already {
+		t.Errorf("with %d of five upgraded, vaultd operator rekey ended with %d, and %d have the first secret", already, code, s.secrets(t, 0))
+	}
+}
+
+// rekey runs the command at a machine of the present build.
+func (s *system) rekey(t *testing.T) (code int) {
+	t.Helper()
+	for _, v := range s.vaults {
+		if v.site.bin == programs {
+			_, code = v.site.try(t, "vaultd", "operator", "rekey", "--admin", v.admin)
+			return code
+		}
+	}
+	return -1
+}
+
+// secrets counts the machines of the present build that have this generation, and no other secret.
+func (s *system) secrets(t *testing.T, generation uint64) (machines int) {
+	t.Helper()
+	for _, v := range s.vaults {
+		var st struct {
+			Groups []struct {
+				Secret *struct {
+					Generation      uint64
+					Behind, Turning bool
+				}
+			}
+		}
+		_, text := v.look("/status")
+		if json.Unmarshal(text, &st) != nil || len(st.Groups) == 0 {
+			continue
+		}
+		if is := st.Groups[0].Secret; is != nil && is.Generation == generation && !is.Behind && !is.Turning {
+			machines++
+		}
+	}
+	return machines
 }
 
 var marked = regexp.MustCompile(`(?m)^vaultd_marks (\d+)`)
