@@ -41,7 +41,7 @@ func (c chips) run(ts *testscript.TestScript, neg bool, args []string) {
 // cmdToken makes a token of SoftHSM: "token DIR LABEL" sets MODULE, PIN, CUSTODIAN and what
 // SoftHSM needs to find its tokens.
 func cmdToken(ts *testscript.TestScript, neg bool, args []string) {
-	store, err := softhsm.New(ts.MkAbs(args[0]))
+	store, err := softhsm.NewForChildren(ts.MkAbs(args[0]))
 	ts.Check(err)
 	o, err := store.Token(context.Background(), args[1])
 	ts.Check(err)

@@ -28,6 +28,7 @@ type options struct {
 	roster   string
 	changes  bool
 	key      string
+	token    string
 	card     string
 	yes      bool
 	proposal proposal

@@ -27,7 +27,7 @@ With --card they are compared with member.card, as you have it from that machine
 	Example: `  vaultd operator sign change-7.txt --key alice.key --out change-7.alice
   vaultd operator sign change-8.txt --key alice.key --card member.card`,
 	Flags: func(f *flag.FlagSet, o *options) {
-		f.StringVar(&o.key, "key", "", "`FILE` with the operator's key, from vaultd operator keygen")
+		f.StringVar(&o.key, "key", "", "`FILE` with the operator's key, from vaultd operator keygen; or the pkcs11: URI of one on a token")
 		f.StringVar(&o.out, "out", "", "`FILE` to write text and signatures to, in place of CHANGE")
 		f.StringVar(&o.card, "card", "", "`FILE` that the machine was to be taken in by; another one is not signed")
 		f.BoolVar(&o.yes, "yes", false, "sign without asking; for who has read it already")
@@ -35,8 +35,8 @@ With --card they are compared with member.card, as you have it from that machine
 	Run: (*app).sign,
 }
 
-func (a *app) sign(_ context.Context, o *options) error {
-	k, err := readOperatorKey(o.key)
+func (a *app) sign(ctx context.Context, o *options) error {
+	k, err := a.operatorKey(ctx, o.key)
 	if err != nil {
 		return err
 	}

@@ -24,15 +24,15 @@ aloud and wrote down yourself, with your own key, on your own machine: the diges
 covers every line above it.`,
 	Example: `  vaultd transcript sign transcript --key alice.key --out transcript.alice`,
 	Flags: func(f *flag.FlagSet, o *options) {
-		f.StringVar(&o.key, "key", "", "`FILE` with the operator's key, from vaultd operator keygen")
+		f.StringVar(&o.key, "key", "", "`FILE` with the operator's key, from vaultd operator keygen; or the pkcs11: URI of one on a token")
 		f.StringVar(&o.out, "out", "", "`FILE` to write transcript and signatures to, in place of TRANSCRIPT")
 		f.BoolVar(&o.yes, "yes", false, "sign without asking; for who has read it already")
 	},
 	Run: (*app).transcriptSign,
 }
 
-func (a *app) transcriptSign(_ context.Context, o *options) error {
-	k, err := readOperatorKey(o.key)
+func (a *app) transcriptSign(ctx context.Context, o *options) error {
+	k, err := a.operatorKey(ctx, o.key)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"keepsake.example/anchor"
@@ -43,6 +44,7 @@ type Store struct {
 	dir       string
 	module    string
 	custodian string
+	children  bool // SoftHSM is not used in this process
 }
 
 const (
@@ -58,9 +60,23 @@ const (
 // all were closed. So a process uses one store at a time.
 func New(dir string) (*Store, error) {
 	s, err := create(dir)
+	if err == nil {
+		err = os.Setenv(variable, filepath.Join(s.dir, configName))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("making a SoftHSM store in %s: %w", dir, err)
 	}
+	return s, nil
+}
+
+// NewForChildren is New for processes that are given the store's Environment. This one does not use it, so
+// there may be several, each with tests of its own.
+func NewForChildren(dir string) (*Store, error) {
+	s, err := create(dir)
+	if err != nil {
+		return nil, fmt.Errorf("making a SoftHSM store in %s: %w", dir, err)
+	}
+	s.children = true
 	return s, nil
 }
 
@@ -83,7 +99,7 @@ func create(dir string) (*Store, error) {
 	if err := durable.WriteFile(filepath.Join(dir, configName), []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	return s, os.Setenv(variable, filepath.Join(dir, configName))
+	return s, nil
 }
 
 // once returns the secret in a file, which it makes at the first call.
@@ -117,9 +133,15 @@ func (s *Store) CustodianFile() string { return filepath.Join(s.dir, custodianNa
 // file beside it. It is not prepared: that is [pkcs11.Prepare].
 func (s *Store) Token(ctx context.Context, label string) (pkcs11.Options, error) {
 	opts := s.Options(label)
+	if _, err := os.Stat(opts.PINFile); err == nil {
+		return opts, fmt.Errorf("making a SoftHSM token: there is a token %q already", label)
+	}
 	secret, err := once(opts.PINFile)
 	if err != nil {
 		return opts, fmt.Errorf("making a SoftHSM token: %w", err)
+	}
+	if s.children {
+		return opts, s.run(ctx, "--init-token", "--free", "--label", label, "--so-pin", s.custodian, "--pin", secret)
 	}
 	pin, err := anchor.NewSecret([]byte(secret))
 	if err != nil {
@@ -129,6 +151,16 @@ func (s *Store) Token(ctx context.Context, label string) (pkcs11.Options, error)
 	custodian := s.Custodian()
 	defer custodian.Wipe()
 	return opts, pkcs11.InitToken(ctx, s.module, label, custodian, pin)
+}
+
+// run runs SoftHSM's own tool. The PINs are for all to see meanwhile: they are thrown away with the store.
+func (s *Store) run(ctx context.Context, args ...string) error {
+	c := exec.CommandContext(ctx, "softhsm2-util", args...)
+	c.Env = append(os.Environ(), s.Environment())
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("making a SoftHSM token: softhsm2-util: %w: %s", err, out)
+	}
+	return nil
 }
 
 // Options says how to open the token that Token made.

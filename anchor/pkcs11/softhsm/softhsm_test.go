@@ -49,6 +49,24 @@ func TestStore(t *testing.T) {
 	}
 }
 
+// A store for other processes: this one's stays as it is.
+func TestNewForChildren(t *testing.T) {
+	t.Setenv("SOFTHSM2_CONF", "of this process")
+	s, err := softhsm.NewForChildren(t.TempDir())
+	check(t, err)
+	opts, err := s.Token(t.Context(), "token")
+	check(t, err)
+	if _, err := s.Token(t.Context(), "token"); err == nil {
+		t.Error("two tokens of one name")
+	}
+	if os.Getenv("SOFTHSM2_CONF") != "of this process" {
+		t.Error("it is used in this process")
+	}
+	_, value, _ := strings.Cut(s.Environment(), "=")
+	t.Setenv("SOFTHSM2_CONF", value) // as the child has it
+	check(t, pkcs11.Prepare(t.Context(), opts, s.Custodian()))
+}
+
 func TestNewFails(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	check(t, os.WriteFile(file, nil, 0o600))
