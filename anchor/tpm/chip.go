@@ -1,6 +1,7 @@
 package tpm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ type chip struct {
 // or /dev/tpm0, which one process at a time has. The kernel's resource manager frees it
 // itself; but there the sessions of other programs are seen, and could be ended.
 func connectChip(ctx context.Context, o Options) (*chip, error) {
-	conn, err := dial(ctx, o.Path)
+	conn, err := dial(ctx, o.Path, cmp.Or(o.limit, answerLimit))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the TPM at %s: %w", o.Path, err)
 	}

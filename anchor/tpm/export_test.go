@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
@@ -16,6 +17,12 @@ import (
 // Wrapped is o with something between the adapter and the chip.
 func (o Options) Wrapped(wrap func(transport.TPM) transport.TPM) Options {
 	o.wrap = wrap
+	return o
+}
+
+// Limited is o with another limit of the time that an answer takes.
+func (o Options) Limited(limit time.Duration) Options {
+	o.limit = limit
 	return o
 }
 

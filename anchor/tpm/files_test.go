@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"keepsake.example/anchor"
 	"keepsake.example/anchor/tpm"
@@ -205,6 +206,43 @@ func TestOverTCP(t *testing.T) {
 	d := b.open()
 	check(t, d.Advance(t.Context(), state(4)))
 	check(t, d.Close())
+}
+
+// A chip that never answers is most likely somebody else's at the moment.
+func TestSilentChip(t *testing.T) {
+	b := founded(t)
+	b.options.Path = serve(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+	b.options = b.options.Limited(50 * time.Millisecond)
+	b.refuses(anchor.ErrInUse, "no answer")
+}
+
+// Who waits for the chip need not wait longer than he wants.
+func TestCancelledWhileWaiting(t *testing.T) {
+	b, arrived, proceed := founded(t), make(chan struct{}), make(chan struct{})
+	armed := false
+	d := b.interposed(func(command []byte, chip transportTPM) ([]byte, error) {
+		if armed {
+			armed = false
+			close(arrived)
+			<-proceed
+		}
+		return chip.Send(command)
+	}).open()
+	armed = true
+	done := make(chan error)
+	go func() { done <- d.Advance(context.Background(), state(4)) }()
+	<-arrived
+	ctx, cancel := context.WithCancel(t.Context())
+	waiting := make(chan error)
+	go func() { waiting <- d.Advance(ctx, state(4)) }()
+	cancel()
+	if err := <-waiting; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	close(proceed)
+	check(t, <-done)
+	check(t, d.Close())
+	b.at(4, 0xa1)
 }
 
 // Nonsense for a response is an error, whatever its length says.

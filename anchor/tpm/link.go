@@ -33,20 +33,21 @@ const (
 // A link carries commands to a chip, one at a time.
 type link struct {
 	conn    io.ReadWriteCloser
-	message bool // one read gives one response: a device file
+	message bool          // one read gives one response: a device file
+	limit   time.Duration // of an answer; device files wait as long as the kernel does
 }
 
 // dial connects to a device file, a socket, or tcp:host:port.
-func dial(ctx context.Context, path string) (*link, error) {
+func dial(ctx context.Context, path string, limit time.Duration) (*link, error) {
 	if address, ok := strings.CutPrefix(path, tcpPrefix); ok {
-		return connect(ctx, "tcp", address)
+		return connect(ctx, "tcp", address, limit)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, absent(err)
 	}
 	if info.Mode()&fs.ModeSocket != 0 {
-		return connect(ctx, "unix", path)
+		return connect(ctx, "unix", path, limit)
 	}
 	if info.Mode()&fs.ModeDevice == 0 {
 		return nil, fmt.Errorf("%s is neither a device nor a socket", path)
@@ -58,12 +59,12 @@ func dial(ctx context.Context, path string) (*link, error) {
 	return &link{conn: file, message: true}, nil
 }
 
-func connect(ctx context.Context, network, address string) (*link, error) {
-	conn, err := (&net.Dialer{Timeout: answerLimit}).DialContext(ctx, network, address)
+func connect(ctx context.Context, network, address string, limit time.Duration) (*link, error) {
+	conn, err := (&net.Dialer{Timeout: limit}).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, absent(err)
 	}
-	return &link{conn: conn}, nil
+	return &link{conn: conn, limit: limit}, nil
 }
 
 // absent tells a chip that is not there from one that somebody else has or that we may not open.
@@ -80,7 +81,7 @@ func absent(err error) error {
 // Send implements [transport.TPM].
 func (l *link) Send(command []byte) ([]byte, error) {
 	if conn, ok := l.conn.(net.Conn); ok {
-		if err := conn.SetDeadline(time.Now().Add(answerLimit)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(l.limit)); err != nil {
 			return nil, absent(err)
 		}
 	}
@@ -89,7 +90,7 @@ func (l *link) Send(command []byte) ([]byte, error) {
 	}
 	response, err := l.receive()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, fmt.Errorf("%w: no answer in %v", anchor.ErrInUse, answerLimit)
+		return nil, fmt.Errorf("%w: no answer in %v", anchor.ErrInUse, l.limit)
 	}
 	return response, err
 }

@@ -2,6 +2,7 @@ package tpm
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
@@ -29,7 +30,9 @@ type Options struct {
 	// Replace deletes an earlier machine on this chip and in this folder, for good.
 	Replace bool
 
-	wrap func(transport.TPM) transport.TPM // for tests
+	// For tests: what is between, and another limit of an answer.
+	wrap  func(transport.TPM) transport.TPM
+	limit time.Duration
 }
 
 func (o Options) pcrMask() (mask uint32, err error) {
