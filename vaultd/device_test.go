@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -132,6 +133,33 @@ func TestHardenedFleet(t *testing.T) {
 	}
 	if b := w.bundle(); b.FleetKey != c.Public() {
 		t.Errorf("after the restart the bundle's fleet key is %x", b.FleetKey)
+	}
+}
+
+// Every kind of device answers alike: what setting a password asked and what recovering it asks,
+// under blinds of their own, come to the same.
+func TestHardenedOnEveryDevice(t *testing.T) {
+	for kind, play := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			h := play(t, t.TempDir())
+			device := must(h.open())
+			t.Cleanup(func() { device.(io.Closer).Close() })
+			public := must(device.MakeFleetKey(t.Context(), h.custodian))
+			w := foundWorld(t, newClock(), device)
+			if b := w.bundle(); b.FleetKey != public {
+				t.Errorf("the bundle's fleet key is %x", b.FleetKey)
+			}
+			alice := w.registered("alice", "right")
+			set, g := must(p256.Blind(rand.Reader, []byte("right"))), newHardenedGuess("right")
+			told := wants(t, alice.ask(&vaultapi.HardenBody{Blinded2: set.Blinded()}), vaultapi.OK).Body.(*vaultapi.Hardened)
+			e := wants(t, alice.ask(g.body), vaultapi.OK).Body.(*vaultapi.HardenedEvaluation)
+			if err := alice.finish(g.guess, &vaultapi.Answer{Body: &e.Evaluation}); err != nil {
+				t.Error(err)
+			}
+			if must(set.Finalize(told.Evaluated2)) != must(g.point.Finalize(e.Evaluated2)) {
+				t.Error("two outputs for one password")
+			}
+		})
 	}
 }
 

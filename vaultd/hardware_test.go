@@ -29,7 +29,8 @@ type hardware struct {
 	// not played; disk is the folder of what it keeps on the machine's disk, or "".
 	inside, disk string
 	// off and on are the device's power, for changing what is inside.
-	off, on func()
+	off, on   func()
+	custodian *anchor.Secret
 }
 
 // kinds are the devices there are, made new in a folder.
@@ -56,7 +57,7 @@ func playSoftware(t testing.TB, dir string) *hardware {
 	inside := filepath.Join(dir, "inside")
 	okay(t, software.Prepare(inside, custodian(t)))
 	none := func() {}
-	return &hardware{name: "software", inside: inside, off: none, on: none, open: func() (anchor.Device, error) {
+	return &hardware{name: "software", custodian: custodian(t), inside: inside, off: none, on: none, open: func() (anchor.Device, error) {
 		d, err := software.OpenDevice(inside)
 		if err != nil {
 			return nil, err
@@ -66,7 +67,7 @@ func playSoftware(t testing.TB, dir string) *hardware {
 }
 
 func playTPM(t testing.TB, dir string) *hardware {
-	h := &hardware{name: "tpm", inside: filepath.Join(dir, "inside"), disk: filepath.Join(dir, "disk")}
+	h := &hardware{name: "tpm", custodian: custodian(t), inside: filepath.Join(dir, "inside"), disk: filepath.Join(dir, "disk")}
 	okay(t, os.MkdirAll(h.inside, 0o700))
 	var chip *swtpm.Chip
 	h.on = func() { chip = must(swtpm.Start(h.inside)) }
@@ -95,7 +96,7 @@ func tokenIn(t testing.TB, store *softhsm.Store, inside, label string) *hardware
 	o := must(store.Token(t.Context(), label))
 	okay(t, pkcs11.Prepare(t.Context(), o, store.Custodian()))
 	none := func() {}
-	return &hardware{name: "pkcs11", inside: inside, off: none, on: none, open: func() (anchor.Device, error) { return pkcs11.Open(context.Background(), o) }}
+	return &hardware{name: "pkcs11", custodian: store.Custodian(), inside: inside, off: none, on: none, open: func() (anchor.Device, error) { return pkcs11.Open(context.Background(), o) }}
 }
 
 // metal is a vault of one machine on a device.
