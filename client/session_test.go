@@ -244,6 +244,7 @@ func TestVaultFilesAreStrict(t *testing.T) {
 		"serial": func(s *client.VaultState) { s.Digest = "" }, "record": func(s *client.VaultState) { s.Record = "x" },
 		"proof": func(s *client.VaultState) { s.Proof.Body += "00" }, "token file": func(s *client.VaultState) { s.TokenFile = "x" },
 		"proposed": func(s *client.VaultState) { s.Proposed = &client.Proposed{} }, "name": func(s *client.VaultState) { s.Name = "" },
+		"fleet key": func(s *client.VaultState) { s.FleetKey = strings.Repeat("0", 64) },
 	} {
 		bad, err := client.DecodeVaultState(data)
 		if err != nil {
