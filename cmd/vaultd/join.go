@@ -170,7 +170,9 @@ func (a *app) join(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
+	over := a.tellLater(noticeAfter, askedForWelcome(r))
 	number, err := a.enter(ctx, c, signed, r.Fleet)
+	over()
 	if err != nil {
 		return fmt.Errorf("joining the fleet: %w", err)
 	}
