@@ -43,6 +43,12 @@ and writes DIR/bundle, the signed bundle that clients will fetch through chatd.
 The policy (attempts, waits) is part of the fleet: it is not changed later by
 editing a file.
 
+--anchor says what the machine counts on: its TPM or a PKCS#11 token, which init makes
+ready, or, for development, files. doc/hsm-tpm.md and doc/hsm-pkcs11.md say what that is
+worth.
+--fleet-key, when a fleet is founded, makes a key in the device that every machine of the
+fleet will need: vaultd help device.
+
 A fleet of several machines is founded on one of them, with --operator for each
 of those who will sign its changes (vaultd operator keygen), --quorum, and what
 the others know this machine by: --name, --data-center, --advertise.
@@ -50,7 +56,7 @@ the others know this machine by: --name, --data-center, --advertise.
 With --join FLEET nothing is founded. DIR gets the keys of a new machine, its
 vaultd.toml, and DIR/member.card, which operators need to take it in: vaultd
 operator propose add. Then: vaultd join.`,
-	Example: `  vaultd init /var/lib/vaultd --insecure-software-anchor \
+	Example: `  vaultd init /var/lib/vaultd --anchor tpm --tpm-path /dev/tpmrm0 --fleet-key \
     --issuer https://id.example.org --audience vault --jwks /etc/vaultd/jwks.json \
     --relay 3f0c…64 hex digits, from chatd… \
     --name fra1 --data-center frankfurt --advertise fra1.vault.example.org:7445 \
