@@ -43,7 +43,7 @@ type rekeying struct {
 	opening   bool
 	retry     uint64 // tick before which no box is opened
 	problem   error  // of the last box
-	strangers uint64 // hellos under secrets that this member does not have
+	strangers uint64 // messages that may be under secrets that this member does not have
 }
 
 // rekey goes over to the secret that the state has agreed on, and drops the one before
@@ -139,7 +139,7 @@ type SecretStatus struct {
 	// one before, too.
 	Behind, Turning bool
 	Problem         error  // why its box did not open; nil when it did
-	Strangers       uint64 // hellos under secrets that this member does not have
+	Strangers       uint64 // messages that may be under secrets that this member does not have
 }
 
 func (n *Node) secretStatus() SecretStatus {

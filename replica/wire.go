@@ -53,7 +53,7 @@ func (n *Node) Receive(message []byte) {
 	}
 	if err != nil {
 		n.dropped++
-		if errors.Is(err, errForged) && message[1] == wireHello {
+		if unread(message, err) {
 			n.strangers++
 		}
 		return
@@ -67,6 +67,13 @@ func (n *Node) Receive(message []byte) {
 		return
 	}
 	n.inbox = append(n.inbox, received{o.from, o.newest, m})
+}
+
+// unread says whether a message may be one of the group under a secret that this member does
+// not have: a hello that nobody made whom it can hear, or what is meant for a run of it that is
+// over. Whoever met that run under the new secret says no hello any more, and does not hear ours.
+func unread(message []byte, err error) bool {
+	return errors.Is(err, errForged) && message[1] == wireHello || errors.Is(err, errForeign) && len(message) > 1 && message[1] == wireSealed
 }
 
 func (n *Node) dispatch(to uint64, message []byte) {
