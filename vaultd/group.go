@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"keepsake.example/anchor"
@@ -36,6 +37,7 @@ type group struct {
 	ended   sync.WaitGroup
 	// checkpointed is when the keeper, whose field it is, last made a checkpoint.
 	checkpointed time.Duration
+	stuck        atomic.Pointer[string] // why the group's secret could not be kept as it should be, last
 	rotating     sync.Mutex
 	taking       sync.Mutex
 }

@@ -21,6 +21,9 @@ const (
 	// earlier is how long before it is made a key says to be valid already, for
 	// clients whose clocks are slow.
 	earlier = time.Hour
+	// spareKeys is from how many channel keys on none is made because the group's secret
+	// changed: a bundle has at most eight, and those that time asks for must find room.
+	spareKeys = 6
 )
 
 // run starts what goes on beside requests in a group: taking over what changes, and
@@ -133,7 +136,7 @@ func (s *Server) due(g *group, view *vault.FleetView, outlast uint64) *vault.Com
 	for _, k := range view.Keys {
 		newest = max(newest, k.NotAfter)
 	}
-	if g.number == machine.Root && (newest+rotation <= now+validity || newest <= outlast) {
+	if g.number == machine.Root && (newest+rotation <= now+validity || newest <= outlast && len(view.Keys) < spareKeys) {
 		c := addKey(now, s.limits.KeyValidity)
 		c.ChannelKey.NotAfter = max(c.ChannelKey.NotAfter, outlast+1) // clients seal to the one that ends last
 		return c

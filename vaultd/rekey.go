@@ -74,6 +74,9 @@ func (g *group) rekeyDue() (due bool) {
 func (g *group) secretStatus() SecretStatus {
 	st := g.replica.Status().Secret
 	is := SecretStatus{Generation: st.Generation, Behind: st.Behind, Turning: st.Turning, Due: g.rekeyDue()}
+	if why := g.stuck.Load(); why != nil && (is.Due || st.Strangers > 0) {
+		is.Problem = *why
+	}
 	if st.Problem != nil {
 		is.Problem = st.Problem.Error()
 	}
@@ -87,7 +90,6 @@ func (s *Server) keepSecret(g *group) {
 	defer cancel()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
-	var told string
 	for heard := g.replica.Status().Secret.Strangers; ; {
 		select {
 		case <-ctx.Done():
@@ -99,18 +101,28 @@ func (s *Server) keepSecret(g *group) {
 			heard = st.Secret.Strangers
 			err = s.catchSecret(ctx, g)
 		}
-		if err == nil || ctx.Err() != nil {
+		if ctx.Err() != nil || g.tells(err) {
 			continue
-		}
-		if told != err.Error() { // and not the same every second
-			told = err.Error()
-			s.log.Warn("keeping the group's secret", "group", g.number, "error", err)
 		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(askPause):
 		}
 	}
+}
+
+// tells keeps for the status what hinders the group's secret, logs what is new, and says
+// whether all is well.
+func (g *group) tells(err error) bool {
+	if err == nil {
+		g.stuck.Store(nil)
+		return true
+	}
+	text := err.Error()
+	if was := g.stuck.Swap(&text); was == nil || *was != text { // and not the same every second
+		g.s.log.Warn("keeping the group's secret", "group", g.number, "error", err)
+	}
+	return false
 }
 
 // renewDue makes a new secret when one is due. The leader of the group does it.

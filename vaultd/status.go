@@ -198,8 +198,8 @@ func (s *Server) problems() (list []string) {
 		if st.CheckpointError != nil {
 			say("group %d: the last checkpoint failed: %v", g.number, st.CheckpointError)
 		}
-		if st.Secret.Problem != nil {
-			say("group %d: the group's new secret: %v", g.number, st.Secret.Problem)
+		if is := g.secretStatus(); is.Problem != "" {
+			say("group %d: the group's secret: %s", g.number, is.Problem)
 		}
 		for _, m := range st.Members {
 			if m.Forgot > 0 {
