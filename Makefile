@@ -18,7 +18,7 @@ CGO       = CGO_ENABLED=$$(command -v "$$(go env CC)" >/dev/null && echo 1 || ec
 # processes, memory bounds (which the detector itself would exceed), byte by byte mangling, a second decoder, fuzz seeds;
 # and the scripts of the command, which start it some hundred times: the goroutines are those of client and backup;
 # and the planted bugs, each in a world of one thread; and a TPM's or token's process that dies at each command.
-UNRACED  := ^(TestPlantedBugsAreFound|TestKilled|TestDies|TestCrash|TestManyTinyFiles|TestHuge|TestMangle|TestRestoreWithEachObjectMangled|TestIndependent|TestScripts|Fuzz)
+UNRACED  := ^(TestPlantedBugsAreFound|TestKilled|TestDies|TestCutIn|TestManyTinyFiles|TestHuge|TestMangle|TestRestoreWithEachObjectMangled|TestIndependent|TestScripts|Fuzz)
 
 # What the tests use of the system: a keyring, a message bus for it, disks in files, cables between networks, a TPM,
 # a PKCS#11 token, and a C compiler for what talks to it.

@@ -51,7 +51,7 @@ func crash(t *testing.T, opts pkcs11.Options, after int, f func(anchor.Device) e
 
 // After any call of a step the token is found at the old state or at the new one, at the
 // new one if the step was done, and nothing is left over.
-func TestCrashInStep(t *testing.T) {
+func TestCutInStep(t *testing.T) {
 	opts := founded(t)
 	n, key := uint64(3), byte(2)
 	for name, step := range map[string]func(d anchor.Device) error{
@@ -81,7 +81,7 @@ func TestCrashInStep(t *testing.T) {
 	}
 }
 
-func TestCrashInFound(t *testing.T) {
+func TestCutInFound(t *testing.T) {
 	opts := token(t)
 	empty, done := 0, false
 	for after := 0; !done; after++ {
@@ -103,7 +103,7 @@ func TestCrashInFound(t *testing.T) {
 }
 
 // Opening writes too: it may be cut anywhere, and the next one finds the state.
-func TestCrashInOpen(t *testing.T) {
+func TestCutInOpen(t *testing.T) {
 	opts := founded(t)
 	for after, done := 0, false; !done; after++ {
 		c := &cutter{armed: true, after: after}
@@ -123,7 +123,7 @@ func TestCrashInOpen(t *testing.T) {
 }
 
 // The machine's key is whole or not there: a later call gives one, and always the same.
-func TestCrashInExchanger(t *testing.T) {
+func TestCutInExchanger(t *testing.T) {
 	opts := token(t)
 	for after, done := 0, false; !done; after++ {
 		done = crash(t, opts, after, func(d anchor.Device) error { _, err := d.Exchanger(t.Context()); return err })
@@ -136,7 +136,7 @@ func TestCrashInExchanger(t *testing.T) {
 	}
 }
 
-func TestCrashInMakeFleetKey(t *testing.T) {
+func TestCutInMakeFleetKey(t *testing.T) {
 	opts := token(t)
 	whole := 0
 	for after, done := 0, false; !done; after++ {
@@ -153,7 +153,7 @@ func TestCrashInMakeFleetKey(t *testing.T) {
 	}
 }
 
-func TestCrashInInstallFleetKey(t *testing.T) {
+func TestCutInInstallFleetKey(t *testing.T) {
 	opts := token(t)
 	donor := open(t, token(t))
 	must(donor.MakeFleetKey(t.Context(), store.Custodian()))
