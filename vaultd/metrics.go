@@ -104,6 +104,7 @@ func (s *Server) publish() {
 	g("vaultd_log_bytes", "Bytes of the root group's log since the last checkpoint.", nil, func() float64 { return float64(root().LogBytes) })
 	g("vaultd_applied_index", "Entries of the root group applied.", nil, func() float64 { return float64(root().Applied) })
 	g("vaultd_anchor_counter", "Batches that the root group's anchor counted.", nil, func() float64 { return float64(root().Batch) })
+	g("vaultd_anchor", "1; the label says what this machine counts on.", prometheus.Labels{"anchor": root().Anchor.Name}, func() float64 { return 1 })
 	g("vaultd_checkpoint_failed", "1 when the last try to make a checkpoint failed.", nil, func() float64 { return oneIf(root().CheckpointError != nil) })
 	if s.device != nil {
 		g("vaultd_device_failing", "1 when the device failed the last time it was asked.", nil, func() float64 { return oneIf(s.device.failing.Load()) })

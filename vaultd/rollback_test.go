@@ -3,6 +3,7 @@ package vaultd_test
 import (
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -211,6 +212,18 @@ func TestClonedDiskIsRefused(t *testing.T) {
 				t.Errorf("the machine's keys open elsewhere: %v", err)
 			}
 		})
+	}
+}
+
+// People are told what the machine counts on, wherever they look.
+func TestAnchorIsNamed(t *testing.T) {
+	m := newMachine(t, "tpm")
+	for path, want := range map[string]string{
+		"/metrics": `vaultd_anchor{anchor="tpm"} 1`, "/status": `"anchor":"tpm"`,
+	} {
+		if text := m.admin("GET", path).Body.String(); !strings.Contains(text, want) {
+			t.Errorf("%s does not say %s:\n%s", path, want, text)
+		}
 	}
 }
 
