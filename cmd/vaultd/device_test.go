@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -12,29 +13,34 @@ import (
 	"keepsake.example/anchor/tpm/swtpm"
 )
 
-// chips are the TPMs in software that scripts have running, by folder.
-type chips map[string]*swtpm.Chip
+// chips are the TPMs in software that scripts, which run side by side, have running.
+type chips struct {
+	mu    sync.Mutex
+	byDir map[string]*swtpm.Chip
+}
 
 // run starts, or ends, the chip in a folder, whose socket is then in a variable: "chip
 // start DIR CHIP", "chip stop DIR", "chip kill DIR". A chip that was started again has
 // its new socket.
-func (c chips) run(ts *testscript.TestScript, neg bool, args []string) {
+func (c *chips) run(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: chip start DIR VARIABLE, chip stop DIR, chip kill DIR")
 	}
 	dir := ts.MkAbs(args[1])
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch args[0] {
 	case "start":
 		ts.Check(os.MkdirAll(dir, 0o700))
 		chip, err := swtpm.Start(dir)
 		ts.Check(err)
 		ts.Defer(func() { chip.Kill() })
-		c[dir] = chip
+		c.byDir[dir] = chip
 		ts.Setenv(args[2], chip.Path())
 	case "stop":
-		ts.Check(c[dir].Stop())
+		ts.Check(c.byDir[dir].Stop())
 	case "kill":
-		ts.Check(c[dir].Kill())
+		ts.Check(c.byDir[dir].Kill())
 	}
 }
 

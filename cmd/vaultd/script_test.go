@@ -17,6 +17,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"keepsake.example/anchor/tpm/swtpm"
 	"keepsake.example/roster"
 )
 
@@ -43,7 +44,7 @@ func TestScripts(t *testing.T) {
 			"await": cmdAwait,
 			"edit":  cmdEdit,
 			"post":  cmdPost,
-			"chip":  make(chips).run,
+			"chip":  (&chips{byDir: map[string]*swtpm.Chip{}}).run,
 			"token": cmdToken,
 			"back":  cmdBack,
 		},
