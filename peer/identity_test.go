@@ -154,6 +154,33 @@ func TestAnotherAnswers(t *testing.T) {
 	}
 }
 
+// A machine that was removed while it was away hears it from those that it knows, and from nobody else: one
+// that merely stands at their address cannot say it.
+func TestRemovedMachineIsTold(t *testing.T) {
+	d, old := &directory{}, &directory{}
+	la, lb, lc := listen(t), listen(t), listen(t)
+	d.add(1, la.Addr().String())
+	old.add(1, la.Addr().String())
+	old.add(2, lb.Addr().String())
+	old.add(4, lc.Addr().String())
+	ofThree := &directory{}
+	ofThree.add(1, la.Addr().String())
+	join(t, 1, la, d, quick)
+	join(t, 3, lc, ofThree, quick) // at the address of 4
+	b := join(t, 2, lb, old, quick)
+	await(t, "the refusal", func() bool {
+		s, _ := b.link(1)
+		return strings.Contains(s.Problem, "operators removed this machine from the fleet")
+	})
+	await(t, "the other reason", func() bool {
+		s, _ := b.link(4)
+		if strings.Contains(s.Problem, "removed") {
+			t.Fatal("who is not a member says that this machine was removed")
+		}
+		return strings.Contains(s.Problem, "another identity key than the directory says")
+	})
+}
+
 // Who is removed from the directory loses its connections, and who is added gets in.
 func TestDirectoryChanges(t *testing.T) {
 	a, b, d := pair(t, quick)

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -157,19 +158,30 @@ func (k *link) dial(n lane) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = c.send(frame{kind: kindHello, lane: n, from: k.l.c.Self, to: k.peer.Number})
-	if err == nil {
-		var f frame
-		if f, err = readFrame(c.r, 0); err == nil && f.kind != kindBeat {
-			err = errFrame
-		}
+	sent := c.send(frame{kind: kindHello, lane: n, from: k.l.c.Self, to: k.peer.Number})
+	f, err := readFrame(c.r, 0) // also when nothing could be sent: there may be a reason to read
+	if err == nil && f.kind != kindBeat {
+		err = errFrame
 	}
-	if err != nil {
+	if err = cmp.Or(refusal(err), sent, err); err != nil {
 		c.cancel(err)
 		return nil, err
 	}
 	c.ready(n, k.l.limits)
 	return c, nil
+}
+
+// errNotWanted is as good as the other side's signature: TLS has shown that it has the identity key of
+// the directory before it says this, and seals what it says.
+var errNotWanted = errors.New("peer: it refuses this machine's identity key: the operators removed this machine from the fleet, or it has not heard yet " +
+	"that they added it; if others say so too, look at a member that serves: vaultd status, vaultd operator show")
+
+// refusal is errNotWanted for what TLS says when the other side does not take our key, and else nil.
+func refusal(err error) error {
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "remote error" && e.Err.Error() == "tls: bad certificate" {
+		return errNotWanted
+	}
+	return nil
 }
 
 var errWoken = errors.New("peer: the other side has connected meanwhile")
