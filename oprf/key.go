@@ -50,20 +50,37 @@ func ParsePrivateKey(b []byte) (*PrivateKey, error) {
 	return makeKey(func(k *ristretto255.Scalar) error { return parseScalar(k, b) })
 }
 
-// makeKey lets set write the scalar where it stays, so that there is one copy.
+// CheckPrivateKey says whether [ParsePrivateKey] would read b, without the cost of k·G.
+func CheckPrivateKey(b []byte) error {
+	s, err := scalarOf(func(k *ristretto255.Scalar) error { return parseScalar(k, b) })
+	s.Wipe()
+	return err
+}
+
 func makeKey(set func(k *ristretto255.Scalar) error) (*PrivateKey, error) {
-	s, pair := newSecret[keyPair]()
-	if err := set(&pair.k); err != nil {
+	s, err := scalarOf(set)
+	if err != nil {
 		s.Wipe()
 		return nil, err
+	}
+	pair := s.open()
+	pair.public = PublicKey{newElement(ristretto255.NewIdentityElement().ScalarBaseMult(&pair.k))}
+	return &PrivateKey{s}, nil
+}
+
+// scalarOf lets set write the scalar where it stays, so that there is one copy, which
+// the caller wipes also when there is an error.
+func scalarOf(set func(k *ristretto255.Scalar) error) (secret[keyPair], error) {
+	s, pair := newSecret[keyPair]()
+	if err := set(&pair.k); err != nil {
+		return s, err
 	}
 	// Under k = 1 every answer is the question, which clients refuse, and
 	// under 0 every answer is the identity.
 	if isZero(&pair.k) || pair.k.Equal(small(1)) == 1 {
-		return nil, errWeakKey
+		return s, errWeakKey
 	}
-	pair.public = PublicKey{newElement(ristretto255.NewIdentityElement().ScalarBaseMult(&pair.k))}
-	return &PrivateKey{s}, nil
+	return s, nil
 }
 
 // Use calls f with the encoding of the key (little-endian), and wipes it when f

@@ -433,3 +433,17 @@ func TestSizes(t *testing.T) {
 		t.Error("a batch index does not fit 16 bits")
 	}
 }
+
+// What is checked is what is parsed.
+func TestCheckPrivateKey(t *testing.T) {
+	good := bytes.Repeat([]byte{7}, 31)
+	for name, b := range map[string][]byte{
+		"good": append(good, 0), "short": good, "zero": make([]byte, 32), "one": append([]byte{1}, make([]byte, 31)...),
+		"not canonical": bytes.Repeat([]byte{0xff}, 32), "empty": nil,
+	} {
+		_, want := oprf.ParsePrivateKey(b)
+		if got := oprf.CheckPrivateKey(b); !errors.Is(got, want) || (got == nil) != (name == "good") {
+			t.Errorf("%s: %v, and parsing says %v", name, got, want)
+		}
+	}
+}

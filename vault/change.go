@@ -17,11 +17,9 @@ func (t *turn) propose(b *vaultapi.ProposeBody) *Effect {
 	}
 	defer clear(r.key[:])
 	b.Key.Use(func(k *[32]byte) { r.key = *k })
-	k, err := oprf.ParsePrivateKey(r.key[:])
-	if err != nil || r.limit > t.fleet.Policy.MaxAttempts {
+	if oprf.CheckPrivateKey(r.key[:]) != nil || r.limit > t.fleet.Policy.MaxAttempts {
 		return t.say(vaultapi.Unsupported, nil)
 	}
-	k.Wipe()
 	switch {
 	case t.hasRecord() && t.record.id == r.id:
 		return t.same(t.phase == live && t.record.proposal == r.proposal)
