@@ -288,8 +288,9 @@ func (d *device) take() error {
 	return fmt.Errorf("%w: another machine is stepping on it", anchor.ErrInUse)
 }
 
-// newest finds the newest state that the token's keys vouch for, nil if nothing was founded, and all state
-// objects. There being some, but none that is one, is [anchor.ErrForeign]: the key that sealed them is not here.
+// newest returns the newest state, nil if nothing was founded, and all state objects. If the token's keys do not vouch
+// for it, that is [anchor.ErrForeign], whatever older states say: a key is there before its state, and
+// goes after it, so no crash looks so.
 func (l *lane) newest() (*owned, []object, error) {
 	all, err := l.states()
 	if err != nil {
@@ -299,23 +300,23 @@ func (l *lane) newest() (*owned, []object, error) {
 		return nil, nil, l.absent(nil)
 	}
 	sorted := slices.DeleteFunc(slices.Clone(all), func(o object) bool { return o.stored == nil })
-	slices.SortFunc(sorted, func(a, b object) int { return order(b.stored, a.stored) })
-	for i, o := range sorted {
-		key, err := l.unsealKey(o.stored)
-		if err != nil {
-			return nil, nil, err
-		}
-		if key == nil {
-			continue
-		}
-		// The same state twice is a step that was tried twice.
-		if next := i + 1; next < len(sorted) && order(o.stored, sorted[next].stored) == 0 && o.stored.state != sorted[next].stored.state {
-			key.Wipe()
-			return nil, nil, fmt.Errorf("%w: two states of one count: two machines founded on this token at once", anchor.ErrForeign)
-		}
-		return &owned{*o.stored, key}, all, nil
+	if len(sorted) == 0 {
+		return nil, nil, fmt.Errorf("%w: what it holds as its state is none", anchor.ErrForeign)
 	}
-	return nil, nil, fmt.Errorf("%w: none of its %d states was sealed by a key that is there", anchor.ErrForeign, len(all))
+	slices.SortFunc(sorted, func(a, b object) int { return order(b.stored, a.stored) })
+	top := sorted[0].stored
+	// The same state twice is a step that was tried twice.
+	if len(sorted) > 1 && order(top, sorted[1].stored) == 0 && top.state != sorted[1].stored.state {
+		return nil, nil, fmt.Errorf("%w: two states of one count: two machines founded on this token at once", anchor.ErrForeign)
+	}
+	key, err := l.unsealKey(top)
+	if err != nil {
+		return nil, nil, err
+	}
+	if key == nil {
+		return nil, nil, fmt.Errorf("%w: its newest state, of count %d, was sealed by a key that is not there", anchor.ErrForeign, top.state.Counter)
+	}
+	return &owned{*top, key}, all, nil
 }
 
 // unsealKey opens a state; nil if the token's keys do not vouch for it.

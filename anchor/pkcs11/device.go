@@ -124,6 +124,14 @@ func (d *device) usable(ctx context.Context) error {
 
 // Describe implements [anchor.Anchor].
 func (d *device) Describe() anchor.Description {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.soft {
+		return anchor.Description{
+			Name:     "pkcs11",
+			Protects: "nothing from who operates the machine: this token is SoftHSM, files that play one; for tests and rehearsals (doc/hsm-pkcs11.md)",
+		}
+	}
 	return anchor.Description{
 		Name: "pkcs11",
 		Protects: "keys cannot be read out of the token, and what a destroyed key sealed cannot be read again; whoever has the user PIN, as root on this machine has, " +

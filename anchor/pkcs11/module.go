@@ -84,6 +84,10 @@ func failed(call string, err error) error {
 // lost reports whether a new session and login may help: ours is gone, or the handles are
 // those of an earlier one.
 func lost(err error) bool {
+	// Whatever else went wrong: a second try would be a second wrong PIN.
+	if errors.Is(err, anchor.ErrCustodian) || errors.Is(err, ErrPIN) || errors.Is(err, anchor.ErrLocked) {
+		return false
+	}
 	for _, code := range []p11.Error{
 		p11.CKR_SESSION_HANDLE_INVALID, p11.CKR_SESSION_CLOSED, p11.CKR_USER_NOT_LOGGED_IN, p11.CKR_TOKEN_NOT_PRESENT,
 		p11.CKR_DEVICE_REMOVED, p11.CKR_KEY_HANDLE_INVALID, p11.CKR_OBJECT_HANDLE_INVALID,

@@ -275,6 +275,22 @@ func TestStraysAreSwept(t *testing.T) {
 	attack(t, opts).tidy()
 }
 
+// A newest state whose key is gone is not passed over for an older one: that would be a rollback.
+func TestOlderStateIsNotFallenBackTo(t *testing.T) {
+	opts := founded(t)
+	older := attack(t, opts).state()
+	d := open(t, opts)
+	check(t, d.Advance(t.Context(), state(4)))
+	check(t, d.Close())
+	r := attack(t, opts)
+	newest := bytes.Clone(r.state())
+	newest[56] ^= 1 // the id of its key
+	r.put(newest)
+	r.add(older)
+	_, err := pkcs11.Open(t.Context(), opts)
+	is(t, err, anchor.ErrForeign)
+}
+
 func TestTwoFoundingsAreRefused(t *testing.T) {
 	opts := founded(t)
 	other := founded(t)

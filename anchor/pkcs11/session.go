@@ -5,6 +5,7 @@ package pkcs11
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	p11 "github.com/miekg/pkcs11"
@@ -21,6 +22,7 @@ type token struct {
 
 	mu   sync.Mutex // logins, one at a time
 	slot uint
+	soft bool // it is SoftHSM
 	pin  pin
 }
 
@@ -63,7 +65,7 @@ func (t *token) findSlot() error {
 		}
 		labels = append(labels, fmt.Sprintf("%q", info.Label))
 		if (t.opts.Token == "" || info.Label == t.opts.Token) && (t.opts.Serial == "" || info.SerialNumber == t.opts.Serial) {
-			t.slot = slot
+			t.slot, t.soft = slot, strings.HasPrefix(info.Model, "SoftHSM")
 			found++
 		}
 	}

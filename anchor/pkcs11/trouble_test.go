@@ -293,3 +293,32 @@ func TestPrepareRefuses(t *testing.T) {
 	is(t, err, anchor.ErrForeign)
 	check(t, pkcs11.Prepare(t.Context(), opts, nil)) // a module without an SO
 }
+
+// The text at start and in status does not call files hardware.
+func TestDescribeSoftHSM(t *testing.T) {
+	if d := open(t, token(t)).Describe(); d.Name != "pkcs11" || !strings.HasPrefix(d.Protects, "nothing") {
+		t.Errorf("%+v", d)
+	}
+}
+
+// A wrong SO PIN is not tried again because the session was lost right after it.
+func TestWrongCustodianIsTriedOnce(t *testing.T) {
+	opts := token(t)
+	logins, failing := 0, false
+	opts.Tap(func(name string, do func() error) error {
+		if name == "C_Login" && failing {
+			logins++
+			if logins > 1 {
+				return p11.Error(p11.CKR_SESSION_HANDLE_INVALID)
+			}
+		}
+		return do()
+	}, nil)
+	d := open(t, opts)
+	failing = true
+	_, err := d.MakeFleetKey(t.Context(), must(anchor.NewSecret([]byte("wrong"))))
+	is(t, err, anchor.ErrCustodian)
+	if logins != 2 {
+		t.Errorf("%d logins, want one as the SO and one as the user", logins)
+	}
+}
