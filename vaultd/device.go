@@ -17,8 +17,8 @@ import (
 	"keepsake.example/vaultapi"
 )
 
-// What the device is asked for is bounded, because it is slow (a TPM evaluates ten to
-// twenty times a second), and because with a vault's memory and disks in his hands
+// What the device is asked for is bounded, because it is slow (a TPM evaluates some
+// five times a second), and because with a vault's memory and disks in his hands
 // somebody makes his guesses with it.
 const (
 	// deviceWorkers is how many evaluations are in the device, or in its driver's own
