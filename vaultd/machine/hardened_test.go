@@ -3,7 +3,9 @@ package machine_test
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"testing"
 
 	"keepsake.example/oprf"
@@ -126,5 +128,31 @@ func TestOldProgramInHardenedFleet(t *testing.T) {
 	}
 	if err := old().Restore(bytes.NewReader(picture(t, m))); !errors.Is(err, replica.ErrNewer) {
 		t.Errorf("version 1 takes its picture: %v", err)
+	}
+}
+
+// A state has one picture: what says version 2 and has nothing of it is none.
+func TestPictureHasOneForm(t *testing.T) {
+	k := newKit(1)
+	m := must2(k.found(t, 0))
+	before := m.Roster().Encode()
+	c := add(m, 2)
+	c.Member.Sealing = append(c.Member.Sealing, make([]byte, roster.DeviceSealingSize-roster.SealingSize)...)
+	change(t, m, k.sign(c, 2))
+	whole, after := picture(t, m), m.Roster().Encode()
+	at := bytes.Index(whole, after)
+	records := bytes.Index(whole, []byte("keepsake vault state")) - 2
+	exchanged := func(by []byte) []byte {
+		head := append(binary.BigEndian.AppendUint32(bytes.Clone(whole[:at-4]), uint32(len(by))), by...)
+		head = append(head, 0, 1)                                          // the one that was welcomed
+		head = append(append(head, whole[at+len(after)+2:][:40]...), 0, 0) // and no change
+		head = binary.BigEndian.AppendUint32(head, crc32.Checksum(head, crc32.MakeTable(crc32.Castagnoli)))
+		return append(head, whole[records:]...)
+	}
+	if err := machine.New(0, nil).Restore(bytes.NewReader(exchanged(after))); err != nil {
+		t.Errorf("made of its own parts: %v", err)
+	}
+	if err := machine.New(0, nil).Restore(bytes.NewReader(exchanged(before))); err == nil {
+		t.Error("a picture of version 2 of a roster of version 1")
 	}
 }
