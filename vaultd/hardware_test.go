@@ -144,10 +144,18 @@ func (c *counts) Close() error { return errors.Join(c.Anchor.Close(), c.close())
 // newMachine founds a fleet of one machine on a device, and serves it.
 func newMachine(t testing.TB, kind string, change ...func(*vaultd.Config)) *metal {
 	t.Helper()
+	return newMachineOf(t, kind, 1, change...)
+}
+
+// newMachineOf is newMachine with so many groups.
+func newMachineOf(t testing.TB, kind string, groups uint32, change ...func(*vaultd.Config)) *metal {
+	t.Helper()
 	dir := t.TempDir()
 	m := &metal{world: bareWorld(t, dir), hardware: kinds[kind](t, filepath.Join(dir, "device"))}
 	okay(t, m.attach())
-	id, _, err := vaultd.Found(t.Context(), vaultd.Founding{Dir: m.state(), Anchor: m.anchor, Device: m.device, Policy: testPolicy(), Clock: m.clock})
+	id, _, err := vaultd.Found(t.Context(), vaultd.Founding{
+		Dir: m.state(), Anchor: m.anchor, Device: m.device, Policy: testPolicy(), Clock: m.clock, Groups: groups, GroupAnchor: m.config.GroupAnchor,
+	})
 	okay(t, err)
 	m.fleet = id
 	for _, f := range change {
@@ -174,6 +182,7 @@ func (m *metal) attach() error {
 	m.device, m.ledger = h, l
 	m.anchor = &counts{l.Group(0), func() error { return errors.Join(l.Close(), d.Close()) }}
 	m.config.Anchor, m.config.Device = m.anchor, h
+	m.config.GroupAnchor = func(number uint32) (anchor.Anchor, error) { return l.Group(number), nil }
 	return nil
 }
 

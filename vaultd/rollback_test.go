@@ -2,6 +2,7 @@ package vaultd_test
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -210,6 +211,40 @@ func TestClonedDiskIsRefused(t *testing.T) {
 			defer m.anchor.Close()
 			if _, err := vaultd.DecodeDeviceKeys(t.Context(), m.device, file); !errors.Is(err, anchor.ErrBox) {
 				t.Errorf("the machine's keys open elsewhere: %v", err)
+			}
+		})
+	}
+}
+
+// All groups of a machine count on its one device, and none of them goes back alone.
+func TestGroupsOnOneDevice(t *testing.T) {
+	for kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			m := newMachineOf(t, kind, 4)
+			var people []*person
+			for n := range 6 {
+				people = append(people, m.registered(fmt.Sprint("person ", n), "right"))
+			}
+			m.stop()
+			one := filepath.Join(m.state(), "group-002")
+			old := imageOf(t, one)
+			m.up()
+			for _, p := range people {
+				p.guesses(1)
+			}
+			if r := m.admin("POST", "/checkpoint"); r.Code != 204 {
+				t.Errorf("checkpoint: %d %s", r.Code, r.Body)
+			}
+			m.stop()
+			now := imageOf(t, one)
+			old.putBack(t, one)
+			m.rolledBack("one group's disk", m.refuses("one group's disk"))
+			now.putBack(t, one) // that alone: the root went on in the start that was refused
+			m.up()
+			for _, p := range people {
+				if s := wants(t, p.ask(&vaultapi.StatusBody{}), vaultapi.OK); s.Left != 9 {
+					t.Errorf("%d attempts left, want 9", s.Left)
+				}
 			}
 		})
 	}
