@@ -336,3 +336,53 @@ func TestSecretChangesDuringACheckpoint(t *testing.T) {
 	g.tick(40)
 	g.under(secret, 1, 1, 2, 3)
 }
+
+// While both secrets are good, who was met under the new one is not heard under the old one any more.
+func TestMetMemberIsNotHeardUnderTheOldSecret(t *testing.T) {
+	g := rekeyed(t, 31, 3)
+	old := g.secretOf(1)
+	g.seats[2].manual = true // its box waits
+	entry, _ := g.rekeyEntry(1)
+	check(t, g.tell(1, entry))
+	g.tick(20)
+	one := g.seats[1].node
+	if st := one.Status().Secret; !st.Turning || st.Behind {
+		t.Fatalf("%+v", st)
+	}
+	for from, heard := range map[uint64]bool{2: true, 3: false} {
+		dropped := one.Status().Dropped
+		one.Receive(replica.HelloUnder(old, from, 1))
+		if now := one.Status().Dropped; (now == dropped) != heard {
+			t.Errorf("a hello of member %d under the old secret: heard %t", from, now == dropped)
+		}
+	}
+	g.change(1, "demote 3") // raft is told of it again, and it is let in no further
+	dropped := one.Status().Dropped
+	if one.Receive(replica.HelloUnder(old, 3, 1)); one.Status().Dropped == dropped {
+		t.Error("a hello of member 3 under the old secret is heard after its demotion")
+	}
+}
+
+// Who is removed after it got a box stays removed for a member that opens its own box later.
+func TestRemovedBeforeTheBoxIsOpened(t *testing.T) {
+	g := rekeyed(t, 32, 5)
+	g.seats[2].manual = true
+	entry, secret := g.rekeyEntry(1)
+	check(t, g.tell(1, entry))
+	g.tick(5)
+	g.change(1, "remove 3")
+	g.tick(5)
+	two := g.seats[2]
+	two.manual = false
+	for _, part := range two.later {
+		part()
+	}
+	g.tick(5)
+	if g.secretOf(2) != secret {
+		t.Fatal("the box was not opened")
+	}
+	dropped := two.node.Status().Dropped
+	if two.node.Receive(replica.HelloUnder(secret, 3, 2)); two.node.Status().Dropped == dropped {
+		t.Error("member 2 hears who was removed")
+	}
+}

@@ -82,3 +82,6 @@ func (s *Server) Opens(k *Keys, number uint64, box []byte) bool {
 	})
 	return opens
 }
+
+// Hear gives a server a message that came over a member's link.
+func (s *Server) Hear(from uint64, message []byte) { s.receive(from, machine.Root, message) }

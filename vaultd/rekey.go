@@ -254,40 +254,41 @@ func (s *Server) serveSecret(from uint64, b []byte) ([]byte, error) {
 type told [secretHead]byte
 
 // catchSecret asks the others for the secret that was made while this machine slept, and
-// takes it when a majority of the voters that it knows, itself counted, says the same.
+// takes it when enough say the same.
 func (s *Server) catchSecret(ctx context.Context, g *group) error {
 	boxes, err := s.askSecrets(ctx, g)
 	if err != nil {
 		return err
 	}
-	voters, count := 0, map[told]int{}
-	for _, m := range g.roster().In(g.number) {
-		if m.Learner {
-			continue
-		}
-		voters++
-		if head, ok := boxes[m.Number]; ok && m.Number != s.self {
-			count[told(head)]++
-		} else if m.Number == s.self {
-			for head := range headsOf(boxes) {
-				count[head]++
-			}
-		}
+	from, ok := agreed(g.roster().In(g.number), s.self, boxes)
+	if !ok {
+		return errDisagree
 	}
-	for _, b := range boxes {
-		if head := told(b); count[head] > voters/2 {
-			return s.adopt(g, head, b[secretHead:])
-		}
-	}
-	return errDisagree
+	return s.adopt(g, told(boxes[from]), boxes[from][secretHead:])
 }
 
-func headsOf(boxes map[uint64][]byte) map[told]bool {
-	heads := map[told]bool{}
-	for _, b := range boxes {
-		heads[told(b)] = true
+// agreed finds an answer that a majority of the voters gives, self counted: one of them
+// can have been stolen since this machine last heard of the fleet, and would say anything.
+func agreed(members []roster.Member, self uint64, answers map[uint64][]byte) (from uint64, ok bool) {
+	voters, own, count := 0, 0, map[told]int{}
+	for _, m := range members {
+		switch b := answers[m.Number]; {
+		case m.Learner:
+		case m.Number == self:
+			voters, own = voters+1, 1
+		case b == nil:
+			voters++
+		default:
+			voters++
+			count[told(b)]++
+		}
 	}
-	return heads
+	for number, b := range answers {
+		if count[told(b)]+own > voters/2 {
+			return number, true
+		}
+	}
+	return 0, false
 }
 
 // askSecrets returns what each member answered that gave this machine a box.

@@ -196,3 +196,21 @@ func TestSecretsOfGroups(t *testing.T) {
 		f.awaitSecret(group, 1, f.machine(5))
 	}
 }
+
+// Who has a secret could seal in everybody's name: over the links of one machine only what is of that machine is taken.
+func TestMessageOverAnothersLink(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
+	f := newFleet(t, 1, 1)
+	hello := make([]byte, 98) // of no secret
+	hello[0], hello[1], hello[9], hello[17], hello[18] = 1, 1, 2, 1, 1
+	dropped := func() uint64 { return f.machine(1).server.Status(t.Context()).Replica.Dropped }
+	before := dropped()
+	f.machine(1).server.Hear(3, append([]byte{}, hello...))
+	f.machine(1).server.Hear(2, append([]byte{}, hello...))
+	eventually(t, "the message of member 2 is looked at", func() error {
+		if n := dropped(); n != before+1 {
+			return fmt.Errorf("%d messages were looked at", n-before)
+		}
+		return nil
+	})
+}

@@ -90,6 +90,7 @@ func TestRekeyRefused(t *testing.T) {
 		"before":          func(r *machine.Rekey) { r.Before[0]++ },
 		"somebody else":   func(r *machine.Rekey) { r.Boxes = append(r.Boxes, machine.Box{Number: 4, Sealed: []byte{1}}) },
 		"not to everyone": func(r *machine.Rekey) { r.Boxes = r.Boxes[:2] },
+		"in another's":    func(r *machine.Rekey) { r.Boxes[2].Number = 9 },
 		"twice":           func(r *machine.Rekey) { r.Boxes[1].Number = 1 },
 		"no box":          func(r *machine.Rekey) { r.Boxes = nil },
 		"long box":        func(r *machine.Rekey) { r.Boxes[0].Sealed = make([]byte, 2049) },
