@@ -269,8 +269,11 @@ const tries = 3
 
 // take reads the state, and makes this process its owner.
 func (d *device) take() error {
-	for range tries {
+	for n := range tries {
 		now, others, err := d.anchor.newest()
+		if errors.Is(err, anchor.ErrForeign) && n+1 < tries {
+			continue // the other one may have replaced its state and key while we looked
+		}
 		if err != nil || now == nil {
 			return err
 		}

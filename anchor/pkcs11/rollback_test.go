@@ -204,6 +204,67 @@ func TestOtherMachineOpensDuringStep(t *testing.T) {
 	}
 }
 
+// And the other way round: the first takes a step between any two calls of the other one's opening.
+func TestStepDuringOtherMachinesOpening(t *testing.T) {
+	opts := founded(t)
+	clone := opts
+	clone.PINFile = filepath.Join(t.TempDir(), "pin")
+	check(t, os.WriteFile(clone.PINFile, must(os.ReadFile(opts.PINFile)), 0o600))
+	left := -1
+	var step func()
+	clone.Tap(func(name string, do func() error) error {
+		if left == 0 {
+			left--
+			step()
+		}
+		left--
+		return do()
+	}, nil)
+	outcomes := map[bool]int{}
+	for after := 0; ; after++ {
+		first := open(t, opts)
+		before, _, err := first.Read(t.Context())
+		check(t, err)
+		next := state(before.Counter + 1)
+		var stepping error
+		stepped := false
+		step = func() {
+			stepped = true
+			if after%2 == 0 {
+				stepping = first.Advance(t.Context(), next)
+			} else {
+				stepping = first.Rotate(t.Context(), next, keyOf(byte(next.Counter)))
+			}
+		}
+		left = after
+		second, err := pkcs11.Open(t.Context(), clone)
+		left = -1
+		if !stepped {
+			check(t, errors.Join(err, first.Close(), second.Close()))
+			break
+		}
+		outcomes[stepping == nil]++
+		opened, seen := err == nil, before
+		if opened {
+			seen, _, err = second.Read(t.Context())
+			check(t, errors.Join(err, second.Close()))
+		}
+		check(t, first.Close())
+		now, _, err := counter(t.Context(), opts)
+		check(t, err)
+		if stepping == nil && now != next.Counter || stepping != nil && !errors.Is(stepping, anchor.ErrInUse) {
+			t.Errorf("stepped before call %d: the step says %v; at %d, then at %d, want %d", after, stepping, seen.Counter, now, next.Counter)
+		}
+		if opened && stepping == nil && seen != next {
+			t.Errorf("stepped before call %d: the step was acknowledged, and the other one does not know it", after)
+		}
+		attack(t, opts).tidy()
+	}
+	if outcomes[true] == 0 || outcomes[false] == 0 {
+		t.Errorf("the step was done %d times, refused %d times: not taken on both sides", outcomes[true], outcomes[false])
+	}
+}
+
 // On one machine the PIN file is the lock.
 func TestSecondProcess(t *testing.T) {
 	opts := founded(t)
