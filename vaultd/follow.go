@@ -96,9 +96,9 @@ func (s *Server) takeOver(g *group) error {
 		s.die(err) // a newcomer learns the policy only now
 		return err
 	}
-	if r.Fleet != s.fleet {
-		s.die(errFleet)
-		return errFleet
+	if err := s.fits(r); err != nil {
+		s.die(err)
+		return err
 	}
 	if was := s.known.Swap(r); was.Serial != r.Serial {
 		s.log.Info("the fleet was changed", "serial", r.Serial, "change", s.lastAction())
@@ -115,6 +115,19 @@ func (s *Server) takeOver(g *group) error {
 		s.die(&VersionError{Least: r.MinVersion, Has: s.config.version})
 	}
 	return s.keys.refresh(view)
+}
+
+// fits refuses a roster that is not of the fleet this machine was started for: what it
+// started with may be of a file that nobody signed. A bundle without the fleet key, or
+// with another, would have clients set passwords that need no device.
+func (s *Server) fits(r *roster.Roster) error {
+	switch {
+	case r.Fleet != s.fleet:
+		return errFleet
+	case r.Hardening != s.keys.hardening:
+		return fmt.Errorf("%w: the file beside the state said of another key, or of none", ErrFleetKey)
+	}
+	return nil
 }
 
 // lastAction is what the last change did, in a line.
