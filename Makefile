@@ -4,7 +4,10 @@
 SHELL    := bash
 # Nothing is skipped under make: what cannot run fails, and says what it needs (internal/mounttest).
 export KEEPSAKE_TEST_EVERYTHING := 1
-FUZZTIME ?= 10s
+# Packages tested at once: one more than there are processors, since many tests wait for clocks and other processes.
+AT_ONCE  ?= $(shell expr $$(nproc) + 1)
+FUZZTIME ?= 5s
+export FUZZTIME
 SEEDS    ?= 10000
 FIRST    ?= 1
 # Pinned in tools/go.mod, a module of its own, so that the product's go.mod stays small.
@@ -17,8 +20,9 @@ CGO       = CGO_ENABLED=$$(command -v "$$(go env CC)" >/dev/null && echo 1 || ec
 # Tests that take minutes under the race detector and run no goroutines that other tests do not run: kills of child
 # processes, memory bounds (which the detector itself would exceed), byte by byte mangling, a second decoder, fuzz seeds;
 # and the scripts of the command, which start it some hundred times: the goroutines are those of client and backup;
-# and the planted bugs, each in a world of one thread; and a TPM's or token's process that dies at each command.
-UNRACED  := ^(TestPlantedBugsAreFound|TestKilled|TestDies|TestCutIn|TestManyTinyFiles|TestHuge|TestMangle|TestRestoreWithEachObjectMangled|TestIndependent|TestScripts|Fuzz)
+# and the planted bugs, each in a world of one thread; a TPM's or token's process that dies at each command;
+# and what computes much in one goroutine.
+UNRACED  := ^(TestPlantedBugsAreFound|TestKilled|TestDies|TestCutIn|TestManyTinyFiles|TestHuge|TestMangle|TestRestoreWithEachObjectMangled|TestIndependent|TestScripts|Fuzz|TestSlowCloudHoldsNoLock|TestStateFollowsWrites|TestBuilderPieces|TestLockBytePage|TestQuiescentIsIdentical|TestManifestAroundGaps|TestWycheproof|TestRandomPairs)
 
 # What the tests use of the system: a keyring, a message bus for it, disks in files, cables between networks, a TPM,
 # a PKCS#11 token, and a C compiler for what talks to it.
@@ -53,7 +57,7 @@ check: ## gofmt, go vet, staticcheck, govulncheck
 
 unit: ## go test ./..., import policy, sizes and docs included
 	$(NEED_FOR_TESTS)
-	go test -timeout 20m ./...
+	go test -p $(AT_ONCE) -timeout 20m ./...
 	CGO_ENABLED=0 go build ./...
 	CGO_ENABLED=0 go test -timeout 5m ./anchor/pkcs11
 	go test -timeout 10m -tags planted -run '^TestPlantedBugsAreFound$$' ./internal/sim -args -inside
@@ -71,7 +75,7 @@ sim: ## the whole fleet in one thread: make sim SEEDS=n FIRST=seed (10,000 from 
 sim-planted: ## bugs planted on purpose, each of which the simulator must find; writes the table in bench/sim.md
 	go test -tags planted -run '^TestPlantedBugsAreFound$$' -timeout 20m ./internal/sim -args -table $(CURDIR)/bench/sim.md
 
-fuzz: ## each fuzz target for FUZZTIME (10s)
+fuzz: ## each fuzz target for FUZZTIME (5s: a trial; FUZZTIME=10m is a search)
 	tools/fuzz
 
 stats: ## sizes of functions and files against the budgets
