@@ -54,6 +54,9 @@ func (n *Node) rekey() error {
 		return nil
 	}
 	r, s := m.Rekeying(n.self), n.sessions
+	if err := n.doubt(); err != nil {
+		return err
+	}
 	switch {
 	case r.Generation == 0:
 	case r.Check == s.check:
@@ -62,6 +65,27 @@ func (n *Node) rekey() error {
 		n.unbox(r)
 	}
 	return n.retire()
+}
+
+// doubt gives up a secret that others told of and that the leader does not have: it was a lie.
+// Kept, it would keep this member from the secrets that its log brings, and the one before it good here.
+func (n *Node) doubt() error {
+	s, lead := n.sessions, n.raft.BasicStatus().Lead
+	if s.confirmed || lead == 0 || s.now.knows(lead) || n.ticks-n.turned < uint64(n.c.Overlap) {
+		return nil
+	}
+	if err := s.lapse(); err != nil {
+		return err
+	}
+	n.onlyPresent()
+	return nil
+}
+
+// onlyPresent makes a checkpoint that has the present secret only.
+func (n *Node) onlyPresent() {
+	n.secret.Wipe()
+	n.secret = copyKey(n.sessions.now.secret)
+	n.Checkpoint(func(error) {})
 }
 
 // unbox opens the box beside the node: the key can be in hardware.
@@ -112,9 +136,7 @@ func (n *Node) retire() error {
 		return nil
 	}
 	s.end()
-	n.secret.Wipe()
-	n.secret = copyKey(s.now.secret)
-	n.Checkpoint(func(error) {})
+	n.onlyPresent()
 	return nil
 }
 
@@ -162,7 +184,8 @@ func (n *Node) behind() bool {
 
 // AdoptSecret takes a secret that others say is the group's present one: this member slept
 // while it was changed, and hears nobody. It is kept in memory only, beside the one
-// before, until the state says the same. A member without state takes none (ErrEmpty).
+// before, until the state says the same; when a leader is heard who does not have it, it is given
+// up. A member without state takes none (ErrEmpty).
 func (n *Node) AdoptSecret(secret *[32]byte) error {
 	switch {
 	case n.closed || n.halted != nil:

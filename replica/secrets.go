@@ -143,6 +143,14 @@ func (s *secrets) turn(next *sessions, confirmed bool) error {
 	return nil
 }
 
+// lapse gives up a secret that was hearsay, for the one before.
+func (s *secrets) lapse() (err error) {
+	s.now.wipe()
+	s.now, s.before, s.confirmed = s.before, nil, true
+	s.check, err = checkOfKey(s.now.secret)
+	return err
+}
+
 // end drops the secret before.
 func (s *secrets) end() {
 	s.before.wipe()

@@ -1,0 +1,44 @@
+package replica_test
+
+import (
+	"testing"
+
+	"keepsake.example/replica"
+)
+
+// A member was told a secret that none is: a stolen member was half of the majority that it
+// asked. When the group's log brings a new secret it opens its box all the same, and drops the old one
+// (spec/replication.md §18.3): who has that would else be good at this member for ever.
+func TestHearsayGivesWayToTheLog(t *testing.T) {
+	g := rekeyed(t, 33, 3)
+	old := g.secretOf(3)
+	lie := [32]byte{66}
+	check(t, g.seats[3].node.AdoptSecret(&lie))
+	g.tick(20)
+	secret := g.rekey(1)
+	g.tick(1300) // twice the overlap
+	g.under(secret, 1, 1, 2, 3)
+	for under, what := range map[[32]byte]string{old: "the old secret", lie: "a secret that was made up"} {
+		dropped := g.seats[3].node.Status().Dropped
+		if g.seats[3].node.Receive(replica.HelloUnder(under, 2, 3)); g.seats[3].node.Status().Dropped == dropped {
+			t.Errorf("member 3 hears a hello under %s", what)
+		}
+	}
+	g.must(3, 10)
+	g.agree()
+}
+
+// So does a leader that was told a lie before it led: it could make no new secret else, when
+// whoever lied is removed.
+func TestHearsayOfALeader(t *testing.T) {
+	g := rekeyed(t, 34, 3)
+	lead := g.leader().number
+	lie := [32]byte{66}
+	check(t, g.seats[lead].node.AdoptSecret(&lie))
+	g.tick(700)
+	if st := g.seats[lead].node.Status(); st.Role != "leader" || st.Secret.Turning || st.Secret.Behind {
+		t.Fatalf("%s: %+v", st.Role, st.Secret)
+	}
+	g.under(g.rekey(lead), 1, 1, 2, 3)
+	g.must(lead, 10)
+}
