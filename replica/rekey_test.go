@@ -172,11 +172,11 @@ func TestMemberThatSleptWhileTheSecretChanged(t *testing.T) {
 	for name, picture := range map[string]bool{"by the log": false, "by a picture": true} {
 		t.Run(name, func(t *testing.T) {
 			g := rekeyed(t, 27, 3)
-			old := g.secretOf(3)
+			old := g.rekey(1)
 			g.crash(3)
 			secret := g.rekey(1)
 			g.tick(700)
-			g.under(secret, 1, 1, 2)
+			g.under(secret, 2, 1, 2)
 			if picture {
 				for range 3 {
 					g.must(1, 100)
@@ -197,11 +197,32 @@ func TestMemberThatSleptWhileTheSecretChanged(t *testing.T) {
 			g.tick(20)
 			check(t, g.seats[3].node.AdoptSecret(&secret))
 			g.tick(60)
-			g.under(secret, 1, 1, 2, 3)
+			g.under(secret, 2, 1, 2, 3)
 			g.must(3, 10)
 			g.agree()
 		})
 	}
+}
+
+// Lies, however many, do not take a member from the secret that its state has.
+func TestLiesAboutTheSecret(t *testing.T) {
+	g := rekeyed(t, 33, 3)
+	secret := g.rekey(1)
+	for n := range byte(3) {
+		lie := [32]byte{n + 1}
+		check(t, g.seats[3].node.AdoptSecret(&lie))
+		g.tick(5)
+		g.must(3, 10)
+	}
+	g.tick(700)
+	g.must(3, 10)
+	next := g.rekey(1)
+	g.under(next, 2, 1, 2)
+	if secret == next || g.secretOf(3) != next || g.seats[3].node.Status().Secret.Behind {
+		t.Errorf("member 3: %+v", g.seats[3].node.Status().Secret)
+	}
+	g.under(next, 2, 3)
+	g.agree()
 }
 
 // Who has no state takes no secret but that of its welcome.
@@ -348,6 +369,17 @@ func TestMetMemberIsNotHeardUnderTheOldSecret(t *testing.T) {
 	one := g.seats[1].node
 	if st := one.Status().Secret; !st.Turning || st.Behind {
 		t.Fatalf("%+v", st)
+	}
+	for from, want := range map[uint64]int{2: 2, 3: 1} {
+		count := 0
+		if one.SecretsOf(from, func([]byte) bool { count++; return false }); count != want {
+			t.Errorf("member %d may use %d secrets", from, count)
+		}
+		one.SecretFor(from, func(b []byte) {
+			if ([32]byte(b) == old) != (want == 2) {
+				t.Errorf("member %d is spoken to under another secret", from)
+			}
+		})
 	}
 	for from, heard := range map[uint64]bool{2: true, 3: false} {
 		dropped := one.Status().Dropped
