@@ -3,10 +3,12 @@ package vaultd
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 
 	"keepsake.example/replica"
 	"keepsake.example/roster"
 	"keepsake.example/token"
+	"keepsake.example/vault"
 	"keepsake.example/vaultapi"
 	"keepsake.example/vaultd/door"
 	"keepsake.example/vaultd/machine"
@@ -89,3 +91,9 @@ func SetVersion(c *Config, version uint32) { c.version = version }
 
 // QuantumFor is the quantum of a vault with a device that takes so long.
 var QuantumFor = quantumFor
+
+// AskAs has another machine decide a command, as this machine forwards what it verified.
+func (s *Server) AskAs(ctx context.Context, to uint64, group uint32, c *vault.Command) (*vaultapi.Answer, error) {
+	request := append(binary.BigEndian.AppendUint32(nil, group), c.Encode()...)
+	return s.askCommand(ctx, to, request, c.Body.Type())
+}

@@ -10,6 +10,8 @@ import (
 
 	"keepsake.example/fleet"
 	"keepsake.example/roster"
+	"keepsake.example/vault"
+	"keepsake.example/vaultapi"
 	"keepsake.example/vaultd"
 )
 
@@ -47,4 +49,39 @@ func TestRosterFileWithoutTheFleetKey(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// Not a promise but its end (threat model, C21): who has a member's memory can ask the others as that
+// member, who look at no token then. Accounts cost him nothing, and so the rations, which are by account, do not bound
+// what he asks the others' devices. Rule 1 holds for each account all the same.
+func TestWhoHasAMembersMemoryAsksTheOthersDevices(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
+	f := newFleet(t, 2, 1, func(m *machine) { m.config.Device = newChip(m.clock) })
+	leader, thief := f.leader(), f.followers()[0]
+	told := 0
+	for n := range 3 {
+		p := f.person("nobody knows him")
+		p.account = vaultapi.Account{0: 0xff, 1: byte(n)} // of no issuer
+		ask := func(body vaultapi.Body) *vaultapi.Answer {
+			return must(thief.server.AskAs(t.Context(), leader.number, 0, &vault.Command{Kind: vault.Request, Account: p.account, Body: body}))
+		}
+		proposal := p.proposal("his own")
+		wants(t, ask(proposal), vaultapi.OK)
+		wants(t, ask(&vaultapi.ConfirmBody{Record: proposal.Record}), vaultapi.OK)
+		for range 20 {
+			g := newHardenedGuess("his own")
+			a, err := thief.server.AskAs(t.Context(), leader.number, 0, &vault.Command{Kind: vault.Request, Account: p.account, Body: g.body})
+			if err != nil {
+				break // busy
+			}
+			if err := p.finishBoth(g, wants(t, a, vaultapi.OK), leader.config.Device.(*chip)); err != nil {
+				t.Fatal(err)
+			}
+			told++
+			wants(t, ask(p.proveBoth(g)), vaultapi.OK)
+		}
+	}
+	if told != 3*10 {
+		t.Errorf("%d answers of the device to three accounts", told)
+	}
 }
