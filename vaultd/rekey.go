@@ -22,6 +22,8 @@ import (
 const (
 	// askPause is between two tries of a member that slept, and of a leader whose new secret was refused.
 	askPause = time.Second
+	// aloneLooks is how many looks without a leader come before the first question: 2 s, some elections.
+	aloneLooks = 8
 	// secretHead is what stands before the box in the answer of askSecret: octet,
 	// generation, serial, check.
 	secretHead = 1 + 8 + 8 + 32
@@ -90,15 +92,14 @@ func (s *Server) keepSecret(g *group) {
 	defer cancel()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
-	for heard := g.replica.Status().Secret.Strangers; ; {
+	for alone := (solitude{heard: g.replica.Status().Secret.Strangers}); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-look.C:
 		}
 		err := s.renewDue(ctx, g)
-		if st := g.replica.Status(); err == nil && st.Leader == 0 && st.Secret.Strangers > heard && g.machine() != nil {
-			heard = st.Secret.Strangers
+		if st := g.replica.Status(); alone.asks(st.Leader, st.Secret.Strangers) && err == nil && g.machine() != nil {
 			err = s.catchSecret(ctx, g)
 		}
 		if ctx.Err() != nil || g.tells(err) {
@@ -109,6 +110,26 @@ func (s *Server) keepSecret(g *group) {
 		case <-time.After(askPause):
 		}
 	}
+}
+
+// solitude is for how many looks a member has heard no leader, and which messages that
+// it could not read it has asked about.
+type solitude struct {
+	looks int
+	heard uint64
+}
+
+// asks says whether to ask the others for a secret. Every member that starts again gets messages for its run
+// before, and has no leader for a moment: that alone is nothing to ask, or to warn, about.
+func (a *solitude) asks(leader, strangers uint64) bool {
+	if a.looks++; leader != 0 {
+		*a = solitude{heard: strangers}
+	}
+	if a.looks < aloneLooks || strangers <= a.heard {
+		return false
+	}
+	a.heard = strangers
+	return true
 }
 
 // tells keeps for the status what hinders the group's secret, logs what is new, and says
@@ -269,8 +290,9 @@ func (s *Server) catchSecret(ctx context.Context, g *group) error {
 
 // agreed finds an answer that a majority of the voters gives, self counted: one of them
 // can have been stolen since this machine last heard of the fleet, and would say anything.
+// What learners say counts for nothing, and where self is the only voter there is nobody to ask.
 func agreed(members []roster.Member, self uint64, answers map[uint64][]byte) (from uint64, ok bool) {
-	voters, own, count := 0, 0, map[told]int{}
+	voters, own, count, said := 0, 0, map[told]int{}, map[uint64]told{}
 	for _, m := range members {
 		switch b := answers[m.Number]; {
 		case m.Learner:
@@ -280,11 +302,12 @@ func agreed(members []roster.Member, self uint64, answers map[uint64][]byte) (fr
 			voters++
 		default:
 			voters++
+			said[m.Number] = told(b)
 			count[told(b)]++
 		}
 	}
-	for number, b := range answers {
-		if count[told(b)]+own > voters/2 {
+	for number, what := range said {
+		if count[what]+own > voters/2 {
 			return number, true
 		}
 	}

@@ -32,12 +32,43 @@ func TestOneMemberIsNotBelieved(t *testing.T) {
 		{5, 2, 1, map[uint64][]byte{2: answer(7), 6: answer(7), 7: answer(7)}, 0},
 		{3, 1, 4, map[uint64][]byte{1: answer(7)}, 0},
 		{3, 1, 4, map[uint64][]byte{1: answer(7), 2: answer(7)}, 7},
+		{3, 2, 1, map[uint64][]byte{2: answer(7), 4: answer(7), 5: answer(7)}, 7},
 		{3, 0, 1, nil, 0},
+		{1, 1, 1, map[uint64][]byte{2: answer(7)}, 0},               // a learner is no majority beside the only voter
 		{5, 0, 1, map[uint64][]byte{1: answer(7), 2: answer(7)}, 0}, // it does not speak for itself twice
 	} {
 		from, ok := agreed(members(c.voters, c.learners), c.self, c.answers)
-		if ok != (c.want != 0) || ok && c.answers[from][0] != c.want {
+		if ok != (c.want != 0) || ok && (c.answers[from][0] != c.want || from > uint64(c.voters)) {
 			t.Errorf("%s: %d, %t", fmt.Sprint(c.voters, c.learners, c.answers), from, ok)
 		}
+	}
+}
+
+// A member that starts again hears what was meant for its run before, and has no leader yet: it asks
+// nobody. One that hears no leader for long does, as often as there is something new that it cannot read.
+func TestWhoAsksForASecret(t *testing.T) {
+	started := solitude{heard: 3}
+	for look := range 3 * aloneLooks {
+		leader := uint64(1)
+		if look%aloneLooks < aloneLooks-1 {
+			leader = 0
+		}
+		if started.asks(leader, uint64(4+look)) {
+			t.Fatalf("asks at look %d", look)
+		}
+	}
+	if slept := (solitude{}); true {
+		asked := 0
+		for look := range 3 * aloneLooks {
+			if slept.asks(0, uint64(1+look/aloneLooks)) {
+				asked++
+			}
+		}
+		if asked != 3 {
+			t.Errorf("asks %d times, and 3 times there was something new", asked)
+		}
+	}
+	if silent := (solitude{looks: aloneLooks, heard: 5}); silent.asks(0, 5) {
+		t.Error("asks, and there is nothing that it could not read")
 	}
 }
