@@ -418,3 +418,23 @@ func TestRemovedBeforeTheBoxIsOpened(t *testing.T) {
 		t.Error("member 2 hears who was removed")
 	}
 }
+
+// A box that holds another secret than the group agreed on is not used: the maker of the entry was wrong, or lied.
+func TestBoxWithAnotherSecret(t *testing.T) {
+	g := rekeyed(t, 34, 3)
+	old := g.secretOf(3)
+	entry, _ := g.rekeyEntry(1)
+	entry = entry[:len(entry)-1] + string("0123456789abcdef"[(entry[len(entry)-1]+1)%16]) // the last box is member 3's
+	check(t, g.tell(1, entry))
+	g.tick(20)
+	if st := g.seats[3].node.Status().Secret; st.Problem == nil || !st.Behind || g.secretOf(3) != old {
+		t.Errorf("member 3: %+v", st)
+	}
+	g.must(3, 10)
+	g.tick(700) // the others have dropped the secret that it has
+	secret := g.rekey(1)
+	check(t, g.seats[3].node.AdoptSecret(&secret)) // it asked
+	g.tick(60)
+	g.under(secret, 2, 1, 2, 3)
+	g.agree()
+}

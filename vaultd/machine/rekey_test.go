@@ -2,6 +2,7 @@ package machine_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"testing"
 
@@ -246,5 +247,30 @@ func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The bytes of spec/replication.md §18.1.
+func TestRekeyBytes(t *testing.T) {
+	r := &machine.Rekey{Fleet: [32]byte{1}, Group: 2, Generation: 3, Serial: 4, Check: [32]byte{5}, Before: [32]byte{6}, Boxes: []machine.Box{{Number: 7, Sealed: []byte{8, 9}}}}
+	zeros := make([]byte, 31)
+	var entry, info bytes.Buffer
+	part := func(to *bytes.Buffer, parts ...any) {
+		for _, p := range parts {
+			if text, ok := p.(string); ok {
+				to.WriteString(text)
+				continue
+			}
+			check(t, binary.Write(to, binary.BigEndian, p))
+		}
+	}
+	head := []any{byte(1), zeros, uint32(2), uint64(3), uint64(4), byte(5), zeros}
+	part(&entry, append(append([]any{"keepsake rekey\x01"}, head...), byte(6), zeros, byte(1), uint64(7), uint16(2), byte(8), byte(9))...)
+	part(&info, append(append([]any{"keepsake rekey box\x01"}, head...), uint64(7))...)
+	if !bytes.Equal(r.Encode(), entry.Bytes()) {
+		t.Errorf("entry %x, want %x", r.Encode(), entry.Bytes())
+	}
+	if !bytes.Equal(r.Info(7), info.Bytes()) {
+		t.Errorf("info %x, want %x", r.Info(7), info.Bytes())
 	}
 }
