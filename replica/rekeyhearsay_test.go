@@ -42,3 +42,37 @@ func TestHearsayOfALeader(t *testing.T) {
 	g.under(g.rekey(lead), 1, 1, 2, 3)
 	g.must(lead, 10)
 }
+
+// A member that was down through two changes and a change of the leader is told the second secret,
+// and keeps it while its log brings the first one: it is not taken back to that.
+func TestMemberThatSleptThroughTwoChanges(t *testing.T) {
+	g := rekeyed(t, 35, 5)
+	asleep := g.leader().number%5 + 1
+	g.crash(asleep)
+	first := g.rekey(g.leader().number)
+	g.tick(700)
+	lead := g.leader().number
+	g.crash(lead)
+	g.tick(40)
+	g.start(lead)
+	g.tick(40)
+	secret := g.rekey(g.leader().number)
+	g.tick(700)
+	g.start(asleep)
+	g.tick(60)
+	n := g.seats[asleep].node
+	if st := n.Status(); st.Leader != 0 || st.Secret.Strangers == 0 {
+		t.Fatalf("hears %d: %+v", st.Leader, st.Secret)
+	}
+	check(t, n.AdoptSecret(&secret))
+	for range 200 {
+		g.tick(1)
+		if g.secretOf(asleep) == first {
+			t.Fatal("it went over to the secret that the others have dropped")
+		}
+	}
+	g.tick(700)
+	g.under(secret, 2, fiveBut()...)
+	g.must(asleep, 10)
+	g.agree()
+}

@@ -127,7 +127,7 @@ func (r *recovery) checkpoint(numbers []uint64) error {
 	if len(numbers) == 0 {
 		return &DamagedError{checkpointPrefix + "…", 0, "the folder holds no checkpoint"}
 	}
-	return &RollbackError{r.anchor.Counter, 0, "the disk is of an epoch whose key the anchor has replaced"}
+	return &RollbackError{r.anchor.Counter, 0, "the disk is of an epoch whose key the anchor does not have: the disk is older, or what the anchor is kept in was put back"}
 }
 
 func (r *recovery) tryCheckpoint(number uint64) (ours bool, err error) {
