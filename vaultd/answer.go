@@ -159,6 +159,9 @@ func (s *Server) conduct(ctx context.Context, g *group, c *vault.Command) (*vaul
 			return nil, err
 		}
 		defer s.device.leave()
+		if err := s.device.ready(ctx); err != nil {
+			return nil, err
+		}
 	}
 	effect, err := s.execute(ctx, g, c)
 	if errors.Is(err, replica.ErrVersion) {

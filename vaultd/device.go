@@ -99,7 +99,7 @@ func (s *Server) tryKey(ctx context.Context, key anchor.FleetKey) (slowest time.
 			return 0, fmt.Errorf("trying the fleet's key in the device: %w", err)
 		}
 		if got != want {
-			return 0, errors.New("vaultd: the device does not evaluate under the fleet's key: it is broken, or another one")
+			return 0, errErrs
 		}
 		slowest = max(slowest, s.clock.Elapsed()-began)
 	}
@@ -144,6 +144,25 @@ func (d *device) admit(ctx context.Context, account vaultapi.Account, question [
 }
 
 func (d *device) leave() { d.gate.leave() }
+
+var errErrs = errors.New("vaultd: the device does not evaluate under the fleet's key: it is broken, or another one")
+
+// ready tries a device that failed last, before an attempt is spent on it: while it is gone,
+// every other password that a person types would cost one, and the last of them the record.
+func (d *device) ready(ctx context.Context) error {
+	if !d.failing.Load() {
+		return nil
+	}
+	question, want, err := known(rand.Reader, d.key.Public())
+	if err != nil {
+		return err
+	}
+	got, err := d.Evaluate(ctx, question)
+	if err == nil && got != want {
+		return errErrs
+	}
+	return err
+}
 
 // Evaluate asks the device, for as long as ctx allows.
 func (d *device) Evaluate(ctx context.Context, blinded [anchor.PointSize]byte) (evaluated [anchor.PointSize]byte, err error) {

@@ -254,8 +254,8 @@ func TestRepetitionsAreRationed(t *testing.T) {
 	}
 }
 
-// A device that fails makes busy of an attempt, and of nothing else. It is spent once,
-// and the same bytes are answered when the device is back.
+// A device that fails makes busy of an attempt, and of nothing else. The first is spent, once,
+// and the same bytes are answered when the device is back; no other is spent until then.
 func TestDeviceFails(t *testing.T) {
 	w, c := hardenedWorld(t)
 	alice := w.registered("alice", "right")
@@ -265,9 +265,11 @@ func TestDeviceFails(t *testing.T) {
 		wants(t, alice.ask(g.body), vaultapi.Busy)
 		wants(t, alice.ask(harden()), vaultapi.Busy)
 	}
-	other := newHardenedGuess("right")
-	other.body.Attempt = g.body.Attempt
-	wants(t, alice.ask(other.body), vaultapi.Conflict)
+	other := newHardenedGuess("right") // as when somebody takes it for a wrong password, and types another
+	wants(t, alice.ask(other.body), vaultapi.Busy)
+	if a := wants(t, alice.ask(&vaultapi.StatusBody{}), vaultapi.OK); a.Left != 9 {
+		t.Errorf("%d left: attempts are spent on a device that is known to fail", a.Left)
+	}
 	metrics := w.admin("GET", "/metrics").Body.String()
 	for _, want := range []string{"vaultd_device_failing 1", "vaultd_device_failures_total 7", "vaultd_device_seconds_count 0"} {
 		if !strings.Contains(metrics, "\n"+want+"\n") {
@@ -276,6 +278,8 @@ func TestDeviceFails(t *testing.T) {
 	}
 	c.broken.Store(false)
 	a := wants(t, alice.ask(g.body), vaultapi.OK)
+	other.body.Attempt = g.body.Attempt
+	wants(t, alice.ask(other.body), vaultapi.Conflict)
 	if err := alice.finishBoth(g, a, c); err != nil || a.Left != 9 {
 		t.Errorf("%d left, %v", a.Left, err)
 	}
