@@ -76,7 +76,7 @@ var explanations = []command.Explanation{
 	{Is: vaultd.ErrWelcomed, Exit: exitRefused, Hint: "a number gets the fleet's secret once: a machine that has lost what it had under it could help to take back what it promised. Have operators remove it, and join anew under a new number, from an empty folder: vaultd help replace"},
 	{Is: vaultd.ErrRemoved, Exit: exitRemoved, Hint: removed},
 	{Is: replica.ErrRemoved, Exit: exitRemoved, Hint: removed},
-	{Is: vaultd.ErrHalted, Exit: exitHalted, Hint: "look into the log for the reason"},
+	{Is: vaultd.ErrHalted, Exit: exitHalted, Hint: "most often a disk or an anchor failed: the message says which. Nothing that was acknowledged is lost: start vaultd again; if it cannot, it says what to mend"},
 	{Is: syscall.ECONNREFUSED, Exit: exitUnreachable, Hint: "is vaultd running, and is the admin address right?"},
 	{Is: context.DeadlineExceeded, Exit: exitUnreachable, Hint: "is vaultd running, and is the admin address right?"},
 	{Is: syscall.EADDRINUSE, Exit: exitBusy, Hint: "is vaultd running already? else change listen or admin in vaultd.toml"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 
 	"keepsake.example/internal/command"
+	"keepsake.example/roster"
 	"keepsake.example/vaultd"
 )
 
@@ -97,12 +99,26 @@ func (a *app) replace(ctx context.Context, o *options) error {
 		return err
 	}
 	old, ok := r.Member(n)
-	if !ok {
-		return command.Fail(command.NotFound, fmt.Sprintf("there is no member %d", n), "see: vaultd operator show")
+	if n == 0 || n > r.Highest {
+		return command.Fail(command.NotFound, fmt.Sprintf("there is no member %d, and never was", n), "see: vaultd operator show")
 	}
-	newcomer := r.Highest + 1
+	steps := append(removal(r, n, ok), succession(r, old.DataCenter)...)
+	result := map[string]any{"member": n, "name": old.Name, "successor": r.Highest + 1, "steps": steps}
+	return a.Emit(result, func(w io.Writer) {
+		if ok {
+			fmt.Fprintf(w, "to replace member %d, %s in %s:\n", n, old.Name, old.DataCenter)
+		} else {
+			fmt.Fprintf(w, "member %d is removed already; to put another in its place:\n", n)
+		}
+		for i, step := range steps {
+			fmt.Fprintf(w, "  %d. %s\n", i+1, step)
+		}
+	})
+}
+
+// removal are the steps that take a member out, and end what it knows.
+func removal(r *roster.Roster, n uint64, member bool) (steps []string) {
 	first := "remove " + strconv.FormatUint(n, 10)
-	var steps []string
 	for _, p := range r.Placement {
 		for _, m := range p.Members {
 			if m.Number == n {
@@ -110,19 +126,24 @@ func (a *app) replace(ctx context.Context, o *options) error {
 			}
 		}
 	}
-	steps = append(steps,
-		"vaultd operator propose "+first+" --because '...'     (sign, submit)",
-		"vaultd status     until the secret of every group is one higher: what the old machine knew of it is worth nothing then",
-		fmt.Sprintf("on the new machine: vaultd init DIR --join %x --name NAME --data-center %s --advertise HOST:PORT ...", r.Fleet, old.DataCenter),
+	if member {
+		steps = append(steps, "vaultd operator propose "+first+" --because '...'     (sign, submit)")
+	}
+	return append(steps, "vaultd status     until the secret of every group is one higher: what the old machine knew of it is worth nothing then")
+}
+
+// succession are the steps that put a new machine in its place.
+func succession(r *roster.Roster, dataCenter string) []string {
+	newcomer := r.Highest + 1
+	steps := []string{
+		fmt.Sprintf("on the new machine: vaultd init DIR --join %x --name NAME --data-center %s --advertise HOST:PORT ...", r.Fleet, cmp.Or(dataCenter, "NAME")),
 		fmt.Sprintf("vaultd operator propose add member.card     (sign, submit: it is member %d)", newcomer),
+	}
+	if r.Hardened() {
+		steps = append(steps, "the fleet's key: vaultd device request on the new machine, vaultd device wrap on a member that is stopped for it (with two voters left, service stands meanwhile), vaultd device install on the new one")
+	}
+	return append(steps,
 		"on the new machine: vaultd join --config DIR/vaultd.toml --roster FILE, then vaultd serve",
 		fmt.Sprintf("when vaultd status shows no lag: vaultd operator propose promote %d     (sign, submit)", newcomer),
 	)
-	result := map[string]any{"member": n, "name": old.Name, "successor": newcomer, "steps": steps}
-	return a.Emit(result, func(w io.Writer) {
-		fmt.Fprintf(w, "to replace member %d, %s in %s:\n", n, old.Name, old.DataCenter)
-		for i, step := range steps {
-			fmt.Fprintf(w, "  %d. %s\n", i+1, step)
-		}
-	})
 }
