@@ -171,7 +171,9 @@ func (a *app) wrap(ctx context.Context, o *options) error {
 	}
 	digest := custodyDigest(request)
 	fmt.Fprintf(a.Err, "digest of the request: %s\n", digest)
-	if err := a.confirm(o.yes, "is it what the other machine shows? Who has the device behind it gets the fleet's key.", digest[:8]); err != nil {
+	// Of 64 bits, so that nobody finds another request for them; not shown here alone, so that they are compared.
+	question := "is it what the other machine shows? Who has the device behind it gets the fleet's key."
+	if err := a.confirmWith(o.yes, question, "the last 16 digits that the other machine shows", digest[48:]); err != nil {
 		return err
 	}
 	custodian, err := a.secret(custodianSecret, o.founding.anchor.custodian, false)

@@ -68,3 +68,24 @@ func TestSecretFromAFile(t *testing.T) {
 		t.Errorf("a file for all to read: %v", err)
 	}
 }
+
+// Who swaps a request gets the fleet's key, and finds one whose digest begins with eight given digits in an hour. So
+// what a person types is the end, and is not told what it is where it is typed.
+func TestWrapAsksForTheEndOfTheDigest(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "request")
+	if err := os.WriteFile(file, []byte("a request"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	digest := custodyDigest([]byte("a request"))
+	for _, typed := range []string{digest[:8], digest[:16], digest[56:], digest} {
+		a, shown := whispers(typed + "\n")
+		err := a.wrap(t.Context(), &options{args: []string{file}, out: file + ".out"})
+		if err == nil || !strings.Contains(err.Error(), "not confirmed") || strings.Count(shown.String(), digest[48:]) != 1 {
+			t.Errorf("typed %s: %v\n%s", typed, err, shown)
+		}
+	}
+	a, shown := whispers(digest[48:] + "\n")
+	if err := a.wrap(t.Context(), &options{args: []string{file}, out: file + ".out"}); err == nil || !strings.Contains(shown.String(), custodianSecret) {
+		t.Errorf("the right digits: %v\n%s", err, shown)
+	}
+}
