@@ -11,7 +11,7 @@ func (r *anchorResult) write(w io.Writer, machine string, quick bool) {
 	if quick {
 		fmt.Fprint(w, "**A quick trial: these numbers say only that the benchmark works.**\n\n")
 	}
-	fmt.Fprint(w, "No hardware is measured: swtpm and SoftHSM are programs on the same machine, and fast. A TPM chip takes 10 to 100 times what swtpm takes, an HSM on the network a round trip more. What is measured is what the adapters and the ledger do with them: how many commands a step is, what is shared.\n\n")
+	fmt.Fprint(w, "No hardware is measured: swtpm and SoftHSM are programs on the same machine, and share its processors. What chips take is in `doc/hsm-tpm.md`, with its sources; an HSM on the network takes a round trip more. What is measured is what the adapters and the ledger do with them: how many commands a step is, what is shared.\n\n")
 	r.writeAlone(w)
 	r.writeLoads(w)
 }
