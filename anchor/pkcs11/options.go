@@ -13,6 +13,7 @@ type Options struct {
 	Token   string // label of the token
 	Serial  string // its serial number; may be empty when the label is unique
 	PINFile string // file with the user PIN, readable by its owner alone; one per token
+	Replace bool   // for Prepare: destroy what an earlier machine left on the token, for good
 
 	tap *tap // for tests; nil else
 }

@@ -21,14 +21,14 @@ var needs = []struct {
 	{p11.CKM_EC_KEY_PAIR_GEN, "CKM_EC_KEY_PAIR_GEN"}, {p11.CKM_ECDH1_DERIVE, "CKM_ECDH1_DERIVE"},
 }
 
-// Prepare makes a token the device of a machine, once: [anchor.ErrFounded] if it is one. The token must have
+// Prepare makes a token the device of a machine, once: [anchor.ErrFounded] if it is one, unless it is to be replaced. The token must have
 // its label, SO PIN and user PIN already, from the vendor's tool or InitToken. It tries what it can of
 // what is needed later, so that a token which cannot do it is found out now. custodian is the
 // SO PIN, which is tried; nil where a module has no SO: then no fleet key is made or copied through it.
 func Prepare(ctx context.Context, opts Options, custodian *anchor.Secret) error {
 	d, err := start(ctx, opts)
 	if err == nil {
-		err = errors.Join(d.prepare(ctx, custodian), d.Close())
+		err = errors.Join(d.prepare(ctx, custodian, opts.Replace), d.Close())
 	}
 	if err != nil {
 		return fmt.Errorf("preparing %s: %w", opts.name(), err)
@@ -36,10 +36,10 @@ func Prepare(ctx context.Context, opts Options, custodian *anchor.Secret) error 
 	return nil
 }
 
-func (d *device) prepare(ctx context.Context, custodian *anchor.Secret) error {
-	if _, err := d.prepared(); err == nil {
+func (d *device) prepare(ctx context.Context, custodian *anchor.Secret, replace bool) error {
+	if _, err := d.prepared(); err == nil && !replace {
 		return anchor.ErrFounded
-	} else if !errors.Is(err, ErrNoKey) {
+	} else if err != nil && !errors.Is(err, ErrNoKey) {
 		return err
 	}
 	return d.alone(ctx, func(l *lane) error {
@@ -54,9 +54,27 @@ func (d *device) prepare(ctx context.Context, custodian *anchor.Secret) error {
 		if err := errors.Join(l.trySealing(), l.tryECDH()); err != nil {
 			return err
 		}
+		if err := l.clear(replace); err != nil {
+			return err
+		}
 		_, err := l.makeAES(labelSeal, newID(), true)
 		return err
 	})
+}
+
+// clear destroys what an earlier machine left, if that is wanted: after the custodian's secret was
+// found right, so that a slip of the hand costs nothing. The key of the seal goes last: with it gone the
+// token counts as not prepared, and what is cut off before is begun again.
+func (l *lane) clear(replace bool) error {
+	if !replace {
+		return nil
+	}
+	for _, label := range []string{labelState, labelEpoch, labelMachine, labelFleet, labelTransport, labelSeal} {
+		if err := l.destroyAll(label); err != nil {
+			return fmt.Errorf("destroying what an earlier machine left: %w", err)
+		}
+	}
+	return nil
 }
 
 func (l *lane) hasMechanisms() error {

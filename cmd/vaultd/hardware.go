@@ -56,8 +56,10 @@ var pkcs11Kind = deviceKind{
 	open: func(ctx context.Context, c *config) (anchor.Device, error) {
 		return opened(pkcs11.Open(ctx, c.pkcs11Options()))
 	},
-	prepare: func(ctx context.Context, c *config, custodian *anchor.Secret, _ bool) error {
-		return pkcs11.Prepare(ctx, c.pkcs11Options(), custodian)
+	prepare: func(ctx context.Context, c *config, custodian *anchor.Secret, replace bool) error {
+		o := c.pkcs11Options()
+		o.Replace = replace
+		return pkcs11.Prepare(ctx, o, custodian)
 	},
 }
 
