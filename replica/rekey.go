@@ -71,7 +71,7 @@ func (n *Node) rekey() error {
 // Kept, it would keep this member from the secrets that its log brings, and the one before it good here.
 func (n *Node) doubt() error {
 	s, lead := n.sessions, n.raft.BasicStatus().Lead
-	if s.confirmed || lead == 0 || s.now.knows(lead) || n.ticks-n.turned < uint64(n.c.Overlap) {
+	if s.confirmed || lead == 0 || n.ticks-n.turned < uint64(n.c.Overlap) || n.shared(lead) {
 		return nil
 	}
 	if err := s.lapse(); err != nil {
@@ -79,6 +79,15 @@ func (n *Node) doubt() error {
 	}
 	n.onlyPresent()
 	return nil
+}
+
+// shared says whether the leader was met under the present secret; where this member leads, whether a
+// majority was, without which it would not.
+func (n *Node) shared(lead uint64) bool {
+	if lead == n.self {
+		return n.sessions.met(n.store.voters) > len(n.store.voters)/2
+	}
+	return n.sessions.now.knows(lead)
 }
 
 // onlyPresent makes a checkpoint that has the present secret only.

@@ -145,6 +145,11 @@ func (s *secrets) turn(next *sessions, confirmed bool) error {
 
 // lapse gives up a secret that was hearsay, for the one before.
 func (s *secrets) lapse() (err error) {
+	for number, p := range s.now.peers {
+		if !p.removed { // but not heard under the one before any more, because it was met
+			s.before.admit(number)
+		}
+	}
 	s.now.wipe()
 	s.now, s.before, s.confirmed = s.before, nil, true
 	s.check, err = checkOfKey(s.now.secret)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
@@ -24,6 +25,8 @@ const (
 	askPause = time.Second
 	// aloneLooks is how many looks without a leader come before the first question: 2 s, some elections.
 	aloneLooks = 8
+	// deadLooks is how many come before a member goes by the word of one: 10 s.
+	deadLooks = 40
 	// secretHead is what stands before the box in the answer of askSecret: octet,
 	// generation, serial, check.
 	secretHead = 1 + 8 + 8 + 32
@@ -100,7 +103,7 @@ func (s *Server) keepSecret(g *group) {
 		}
 		err := s.renewDue(ctx, g)
 		if st := g.replica.Status(); alone.asks(st.Leader, st.Secret.Strangers) && err == nil && g.machine() != nil {
-			err = s.catchSecret(ctx, g)
+			err = s.catchSecret(ctx, g, alone.looks >= deadLooks)
 		}
 		if ctx.Err() != nil || g.tells(err) {
 			continue
@@ -275,13 +278,18 @@ func (s *Server) serveSecret(from uint64, b []byte) ([]byte, error) {
 type told [secretHead]byte
 
 // catchSecret asks the others for the secret that was made while this machine slept, and
-// takes it when enough say the same.
-func (s *Server) catchSecret(ctx context.Context, g *group) error {
+// takes it when enough say the same, or, where there has been no leader for long, one says so:
+// those who could say it as well may be gone for good.
+func (s *Server) catchSecret(ctx context.Context, g *group, long bool) error {
 	boxes, err := s.askSecrets(ctx, g)
 	if err != nil {
 		return err
 	}
-	from, ok := agreed(g.roster().In(g.number), s.self, boxes)
+	members := g.roster().In(g.number)
+	from, ok := agreed(members, s.self, boxes)
+	if !ok && long {
+		from, ok = anyVoters(members, s.self, boxes)
+	}
 	if !ok {
 		return errDisagree
 	}
@@ -312,6 +320,22 @@ func agreed(members []roster.Member, self uint64, answers map[uint64][]byte) (fr
 		}
 	}
 	return 0, false
+}
+
+// anyVoters draws an answer of a voter. It may be a lie, of a voter that was stolen; then it gives the
+// thief nothing that he has not: each voter that this machine knows has the secret that this machine
+// has. And the next draw, as long as there is no leader, may be another's.
+func anyVoters(members []roster.Member, self uint64, answers map[uint64][]byte) (from uint64, ok bool) {
+	var said []uint64
+	for _, m := range members {
+		if !m.Learner && m.Number != self && answers[m.Number] != nil {
+			said = append(said, m.Number)
+		}
+	}
+	if len(said) == 0 {
+		return 0, false
+	}
+	return said[mathrand.IntN(len(said))], true
 }
 
 // askSecrets returns what each member answered that gave this machine a box.

@@ -3,6 +3,8 @@ package vaultd
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 
 	"keepsake.example/roster"
@@ -40,6 +42,25 @@ func TestOneMemberIsNotBelieved(t *testing.T) {
 		from, ok := agreed(members(c.voters, c.learners), c.self, c.answers)
 		if ok != (c.want != 0) || ok && (c.answers[from][0] != c.want || from > uint64(c.voters)) {
 			t.Errorf("%s: %d, %t", fmt.Sprint(c.voters, c.learners, c.answers), from, ok)
+		}
+	}
+}
+
+// Where there has been no leader for long, the word of one voter is taken: of several now one's, now the other's.
+func TestOneVoterIsBelievedInTheEnd(t *testing.T) {
+	members := []roster.Member{{Number: 1}, {Number: 2}, {Number: 3}, {Number: 4, Learner: true}}
+	for _, c := range []struct{ answer, want []uint64 }{{}, {[]uint64{4}, nil}, {[]uint64{1}, nil}, {[]uint64{2}, []uint64{2}}, {[]uint64{1, 2, 3, 4}, []uint64{2, 3}}} {
+		answers, drawn := map[uint64][]byte{}, map[uint64]bool{}
+		for _, n := range c.answer {
+			answers[n] = make([]byte, secretHead+5)
+		}
+		for range 200 {
+			if from, ok := anyVoters(members, 1, answers); ok {
+				drawn[from] = true
+			}
+		}
+		if got := slices.Sorted(maps.Keys(drawn)); !slices.Equal(got, c.want) {
+			t.Errorf("of %v, drawn %v", c.answer, got)
 		}
 	}
 }

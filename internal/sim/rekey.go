@@ -24,10 +24,11 @@ type secrets struct {
 	overlap int                   // ticks
 	had     map[uint64][][32]byte // by machine: the secrets that it ever had
 	heard   map[uint64]uint64     // by machine: strangers when it asked last
+	alone   map[uint64]int        // by machine: for how many looks it has heard no leader
 }
 
 func newSecrets(r *run, seed uint64) *secrets {
-	s := &secrets{run: r, on: seed%3 == 0, had: map[uint64][][32]byte{}, heard: map[uint64]uint64{}}
+	s := &secrets{run: r, on: seed%3 == 0, had: map[uint64][][32]byte{}, heard: map[uint64]uint64{}, alone: map[uint64]int{}}
 	if s.on {
 		s.overlap = int(r.between(10, 200))
 		s.keep()
@@ -84,6 +85,9 @@ func (s *secrets) keep() {
 		}
 		h.node.Secret(func(b []byte) { s.gained(h, [32]byte(b)) })
 		st := h.node.Status()
+		if s.alone[h.number]++; st.Leader != 0 {
+			s.alone[h.number] = 0
+		}
 		switch m := h.machine(); {
 		case m == nil && st.Secret.Strangers > 8 && s.settling:
 			h.lose() // a newcomer that slept: its number is used up
@@ -163,16 +167,27 @@ func (s *secrets) ask(h *host) {
 			known[k.Check] = k
 		}
 	}
+	var believed []*machine.Rekey
 	for _, check := range sortedChecks(known) {
-		k := known[check]
-		if _, self := h.machine().Roster().Member(h.number); count[check]+int(boolean(self)) <= voters/2 {
-			continue
+		_, self := h.machine().Roster().Member(h.number)
+		if count[check]+int(boolean(self)) > voters/2 {
+			believed = []*machine.Rekey{known[check]}
+			break
 		}
-		if secret, err := s.open(h, k.Info(h.number), k.Boxes[0].Sealed); err == nil && checkOf(secret[:]) == k.Check {
-			s.note("adopt", h.number, k.Generation)
-			_ = h.node.AdoptSecret(secret)
-			h.touch()
+		if s.alone[h.number] >= 40 { // in the end one is
+			believed = append(believed, known[check])
 		}
+	}
+	if len(believed) > 0 {
+		s.adopt(h, pick(s.world, believed))
+	}
+}
+
+func (s *secrets) adopt(h *host, k *machine.Rekey) {
+	if secret, err := s.open(h, k.Info(h.number), k.Boxes[0].Sealed); err == nil && checkOf(secret[:]) == k.Check {
+		s.note("adopt", h.number, k.Generation)
+		_ = h.node.AdoptSecret(secret)
+		h.touch()
 	}
 }
 

@@ -31,7 +31,7 @@ func (r *run) standing() string {
 			fmt.Fprintf(&b, " %d: up %v, lost %v;", m.Number, h.up, h.lost)
 		default:
 			s := h.node.Status()
-			fmt.Fprintf(&b, " %d: %s of term %d at %d, last %d, committed %d;", m.Number, s.Role, s.Term, h.machine().at, s.Last, s.Committed)
+			fmt.Fprintf(&b, " %d: %s of term %d at %d, last %d, committed %d, secret %+v;", m.Number, s.Role, s.Term, h.machine().at, s.Last, s.Committed, s.Secret)
 		}
 	}
 	return b.String()
