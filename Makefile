@@ -57,7 +57,8 @@ check: ## gofmt, go vet, staticcheck, govulncheck
 
 unit: ## go test ./..., import policy, sizes and docs included
 	$(NEED_FOR_TESTS)
-	go test -p $(AT_ONCE) -timeout 20m ./...
+	@# The longest first: they mostly wait, and others run beside them.
+	go test -p $(AT_ONCE) -timeout 20m ./endtoend/... ./...
 	CGO_ENABLED=0 go build ./...
 	CGO_ENABLED=0 go test -timeout 5m ./anchor/pkcs11
 	go test -timeout 10m -tags planted -run '^TestPlantedBugsAreFound$$' ./internal/sim -args -inside
@@ -66,7 +67,7 @@ unit: ## go test ./..., import policy, sizes and docs included
 race: ## go test -race on the packages where goroutines meet
 	tools/need gcc gcc libc6-dev
 	$(NEED_FOR_TESTS)
-	$(RACE) $$(tools/concurrent)
+	$(RACE) -p $(AT_ONCE) $$(tools/concurrent)
 
 sim: ## the whole fleet in one thread: make sim SEEDS=n FIRST=seed (10,000 from 1)
 	@mkdir -p bin && go test -c -o bin/sim.test ./internal/sim
