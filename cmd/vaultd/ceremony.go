@@ -155,7 +155,7 @@ func (s *script) step(title string, facts ...ceremony.Fact) error {
 	}
 	fmt.Fprintf(s.Err, "\n%d. %s\n\n", len(s.transcript.Steps), title)
 	for _, f := range facts {
-		fmt.Fprintf(s.Err, "   %-14s %s\n", f.Name, strings.Join(wrapped(f.Value, 60), "\n"+strings.Repeat(" ", 18)))
+		fmt.Fprintf(s.Err, "   %-14s %s\n", f.Name, strings.Join(command.Wrap(f.Value, 60), "\n"+strings.Repeat(" ", 18)))
 	}
 	fmt.Fprintln(s.Err, "\ndigest of this step and all before it, to be read aloud:")
 	return s.compare(s.o.yes, "does everybody have the same?", st.Digest)
@@ -177,17 +177,4 @@ func (s *script) end(result *initJSON, file string) error {
 		result.write(w, s.c)
 		fmt.Fprintf(w, "\ntranscript  %s\nevery operator: vaultd transcript sign %s --key ...\n", file, file)
 	})
-}
-
-// wrapped breaks a text into lines of up to width bytes, between words; a longer word
-// has a line of its own.
-func wrapped(text string, width int) (lines []string) {
-	line := ""
-	for _, word := range strings.Fields(text) {
-		if line != "" && len(line)+1+len(word) > width {
-			lines, line = append(lines, line), ""
-		}
-		line = strings.TrimPrefix(line+" "+word, " ")
-	}
-	return append(lines, line)
 }

@@ -74,7 +74,7 @@ func describe(f *flag.Flag) (name, text string) {
 func Columns(w io.Writer, set *flag.FlagSet) {
 	set.VisitAll(func(f *flag.Flag) {
 		name, text := describe(f)
-		for i, line := range wrap(text, 76-30) {
+		for i, line := range Wrap(text, 76-30) {
 			if i > 0 {
 				name = ""
 			}
@@ -91,8 +91,9 @@ func Lines(w io.Writer, set *flag.FlagSet) {
 	})
 }
 
-// wrap breaks a text into lines of at most width bytes where it has blanks.
-func wrap(text string, width int) (lines []string) {
+// Wrap breaks a text into lines of at most width bytes where it has blanks; a longer word
+// has a line of its own.
+func Wrap(text string, width int) (lines []string) {
 	line := ""
 	for _, word := range strings.Fields(text) {
 		if line != "" && len(line)+1+len(word) > width {
