@@ -25,7 +25,8 @@ type Store interface {
 	// Put stores size bytes read from body under name. The object is seen
 	// whole or not at all, by readers and after a crash, and is durable when
 	// Put returns nil. An object that is there already stays as it is:
-	// ErrExist; of several concurrent Puts of one name exactly one succeeds.
+	// ErrExist; of several concurrent Puts of one name exactly one succeeds,
+	// unless Traits.Racy.
 	//
 	// body stands at its start. Put may read it again from there after
 	// Seek(0, io.SeekStart), for a retry. A body with more or fewer bytes
@@ -66,6 +67,41 @@ type Info struct {
 	// may be wrong. Compare it with other times of the same store only.
 	ModTime time.Time
 }
+
+// Traits are what a store is like, where the engine can adapt to it. The zero
+// value is a folder on a disk.
+type Traits struct {
+	// Parallel is how many requests at a time are worth while, at most; 0 means 2.
+	Parallel int `json:"parallel,omitempty"`
+	// Lag is how long a listing, or a look by name, may not show yet what
+	// another process has written or deleted. What the same Store wrote or
+	// deleted it always shows.
+	Lag time.Duration `json:"lag_ns,omitempty"`
+	// Racy says that of two concurrent Puts of one name both may succeed, and
+	// that either object, whole, is then what the name stands for; Put still
+	// refuses a name of which it can know that it is taken.
+	Racy bool `json:"racy,omitempty"`
+}
+
+// TraitsOf asks a store, or what it wraps, for its traits: a method
+// Traits() Traits. A store without one has none.
+func TraitsOf(s Store) Traits {
+	if t, ok := s.(interface{ Traits() Traits }); ok {
+		return t.Traits()
+	}
+	return Traits{}
+}
+
+// A DelayError is an error of a store that said how long to wait before the
+// next request (Retry-After, RFC 9110 section 10.2.3). It wraps ErrThrottled or
+// ErrUnreachable.
+type DelayError struct {
+	After time.Duration
+	Err   error
+}
+
+func (e *DelayError) Error() string { return e.Err.Error() }
+func (e *DelayError) Unwrap() error { return e.Err }
 
 // Errors of a Store wrap at most one of these. An error that wraps none, and
 // is not the context's or the body's, is a defect or a misuse.
