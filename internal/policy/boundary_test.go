@@ -24,6 +24,7 @@ var rules = []policy.Rule{
 	{Dir: "cloud", Never: aboveCloud, Why: "the cloud sees ciphertext only"},
 	{Dir: "cloud/dir", Tests: []string{"internal/mounttest"}, Local: []string{"cloud", "internal/durable"}, External: []string{"golang.org/x/sys/..."}, Never: aboveCloud, Why: "the cloud sees ciphertext only"},
 	{Dir: "cloud/cloudtest", Local: []string{"cloud"}, Never: aboveCloud, Why: "the cloud sees ciphertext only"},
+	{Dir: "cloud/retry", Local: []string{"cloud"}, Never: aboveCloud, Why: "tries again, and knows nothing of what is stored"},
 	{Dir: "cloud/rclone", Planned: true, Local: []string{"cloud"}, External: []string{"github.com/rclone/rclone/..."}, Never: aboveCloud, Why: "the cloud sees ciphertext only"},
 	{
 		Dir:      "backup",
