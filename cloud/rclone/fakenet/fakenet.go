@@ -13,10 +13,12 @@ package fakenet
 import (
 	"bufio"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -66,6 +68,7 @@ func (n *Net) serve() {
 		Handler:           http.HandlerFunc(n.dispatch),
 		ReadHeaderTimeout: time.Minute,
 		ErrorLog:          quiet,
+		Protocols:         oldHTTP(),
 		TLSConfig: &tls.Config{
 			MinVersion:     tls.VersionTLS12,
 			GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) { return n.ca.leaf(h.ServerName) },
@@ -74,6 +77,31 @@ func (n *Net) serve() {
 	n.servers = []*http.Server{proxy, hosts}
 	go proxy.Serve(n.listener)
 	go hosts.ServeTLS(n.inner, "", "")
+}
+
+// oldHTTP is HTTP/1.1 alone, so that a handler which panics with
+// http.ErrAbortHandler cuts the connection and not only a stream of it.
+func oldHTTP() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	return p
+}
+
+// Client is a browser on this network: hosts of it through the proxy, all
+// others, such as a loopback redirect, directly.
+func (n *Net) Client() *http.Client {
+	proxy := &url.URL{Scheme: "http", Host: n.listener.Addr().String()}
+	roots := x509.NewCertPool()
+	roots.AddCert(n.ca.cert)
+	return &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		Proxy: func(r *http.Request) (*url.URL, error) {
+			if n.handler(r.URL.Hostname()) == nil {
+				return nil, nil
+			}
+			return proxy, nil
+		},
+	}}
 }
 
 // Proxy is the URL of the proxy.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"slices"
@@ -46,9 +47,9 @@ func TestNamesLeadToHandlers(t *testing.T) {
 	n := start(t)
 	c := client(t, n, true)
 	for address, want := range map[string]string{
-		"https://one.example/":        "one HTTP/2.0",
-		"https://a.two.example/x":     "two HTTP/2.0",
-		"https://b.two.example:443/x": "two HTTP/2.0",
+		"https://one.example/":        "one HTTP/1.1",
+		"https://a.two.example/x":     "two HTTP/1.1",
+		"https://b.two.example:443/x": "two HTTP/1.1",
 	} {
 		resp, err := c.Get(address)
 		if err != nil {
@@ -88,5 +89,27 @@ func TestWithoutTheAuthority(t *testing.T) {
 	n := start(t)
 	if resp, err := client(t, n, false).Get("https://one.example/"); err == nil {
 		t.Errorf("a client without the authority got %s", resp.Status)
+	}
+}
+
+func TestClient(t *testing.T) {
+	n := start(t)
+	direct := httptest.NewServer(say("direct "))
+	defer direct.Close()
+	c := n.Client()
+	defer c.CloseIdleConnections()
+	for address, want := range map[string]string{"https://one.example/": "one HTTP/1.1", direct.URL: "direct HTTP/1.1"} {
+		resp, err := c.Get(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || string(body) != want {
+			t.Errorf("%s said %q, %v; want %q", address, body, err, want)
+		}
+	}
+	if len(n.Refused()) != 0 {
+		t.Errorf("refused %v", n.Refused())
 	}
 }
