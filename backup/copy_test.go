@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -128,11 +129,22 @@ func TestCopyWhileWritten(t *testing.T) {
 		if v := c.verify(1); len(v.Damage) > 0 || v.Snapshots < 2 {
 			t.Errorf("written to after listing %s, the copy has %d snapshots and %v", folder, v.Snapshots, v.Damage)
 		}
-		from.times = 100
-		to, _ = newDir(t)
-		if _, err = backup.Copy(t.Context(), from, to, backup.CopyOptions{}); folder == "data/" && !errors.Is(err, backup.ErrLocked) {
-			t.Errorf("with a backup in each round: %v", err)
-		}
+	}
+}
+
+// A repository that is written to in every round ends the copy, and nothing opens at the destination.
+func TestCopyOfWhatNeverRests(t *testing.T) {
+	p := newPhone(t)
+	p.write("Media/one.jpg", make([]byte, 100))
+	p.backup(backup.BackupOptions{})
+	to, _ := newDir(t)
+	day := 0
+	again := func() { day++; p.write(fmt.Sprint("Media/", day), []byte{byte(day)}); p.backup(backup.BackupOptions{}) }
+	if _, err := backup.Copy(t.Context(), &during{p.store, "data/", again, 100}, to, backup.CopyOptions{}); !errors.Is(err, backup.ErrLocked) {
+		t.Errorf("with a backup in each round: %v", err)
+	}
+	if _, err := backup.Open(t.Context(), to, p.key, backup.Options{}); !errors.Is(err, backup.ErrNoRepository) {
+		t.Errorf("half a copy opens: %v", err)
 	}
 }
 
