@@ -6,9 +6,9 @@ import (
 	"errors"
 	"io"
 	"sync"
-	"time"
 
 	"keepsake.example/cloud"
+	"keepsake.example/cloud/cloudtest"
 )
 
 // Stores whose Put is broken.
@@ -20,21 +20,15 @@ func clobbers(m *memory) cloud.Store {
 }
 
 func overwrite(ctx context.Context, m *memory, name string, body io.Reader, size int64) error {
-	if err := check(ctx, name); err != nil {
+	if err := cloudtest.CheckName(ctx, name); err != nil {
 		return err
 	}
-	data, err := readExactly(ctx, body, size)
+	data, err := cloudtest.ReadExactly(ctx, body, size)
 	if err != nil {
 		return err
 	}
-	m.set(name, data)
+	m.Set(name, data)
 	return nil
-}
-
-func (m *memory) set(name string, data []byte) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.objects[name] = object{data, time.Now()}
 }
 
 // clobbersWhenRaced looks first and stores afterwards.
@@ -62,8 +56,8 @@ func mixesWriters(m *memory) cloud.Store {
 		_, before := m.Stat(ctx, name)
 		err := m.Put(ctx, name, body, size)
 		if before != nil && errors.Is(err, cloud.ErrExist) {
-			o, _ := m.find(ctx, name)
-			m.set(name, append([]byte("loser"), o.data[5:]...))
+			data := m.Bytes(name)
+			m.Set(name, append([]byte("loser"), data[5:]...))
 		}
 		return err
 	}}
@@ -79,13 +73,13 @@ func showsPart(m *memory) cloud.Store {
 		}
 		head := make([]byte, 1<<19)
 		n, _ := io.ReadFull(body, head)
-		m.set(name, head[:n])
-		rest, err := readExactly(ctx, body, size-int64(n))
-		m.remove(name)
+		m.Set(name, head[:n])
+		rest, err := cloudtest.ReadExactly(ctx, body, size-int64(n))
+		m.Remove(name)
 		if err != nil {
 			return err
 		}
-		m.set(name, append(head[:n], rest...))
+		m.Set(name, append(head[:n], rest...))
 		return nil
 	}}
 }
@@ -125,8 +119,8 @@ func cutsLong(m *memory) cloud.Store {
 func keepsHalf(m *memory) cloud.Store {
 	return hooked{memory: m, put: func(ctx context.Context, name string, body io.ReadSeeker, size int64) error {
 		data, err := io.ReadAll(body)
-		if err != nil && check(ctx, name) == nil {
-			m.set(name, data)
+		if err != nil && cloudtest.CheckName(ctx, name) == nil {
+			m.Set(name, data)
 			return err
 		}
 		return m.Put(ctx, name, bytes.NewReader(data), size)
@@ -155,7 +149,7 @@ func finishesCancelled(m *memory) cloud.Store {
 func takesAnyName(m *memory) cloud.Store {
 	return hooked{memory: m, put: func(ctx context.Context, name string, body io.ReadSeeker, size int64) error {
 		if cloud.CheckName(name) != nil {
-			m.set(name, []byte("x"))
+			m.Set(name, []byte("x"))
 			return nil
 		}
 		return m.Put(ctx, name, body, size)
@@ -205,8 +199,8 @@ func corruptsBig(m *memory) cloud.Store {
 	return hooked{memory: m, put: func(ctx context.Context, name string, body io.ReadSeeker, size int64) error {
 		err := m.Put(ctx, name, body, size)
 		if err == nil && size > 16<<20 {
-			o, _ := m.find(ctx, name)
-			o.data[17<<20] ^= 1
+			data := m.Bytes(name)
+			data[17<<20] ^= 1
 		}
 		return err
 	}}

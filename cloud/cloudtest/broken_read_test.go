@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"keepsake.example/cloud"
+	"keepsake.example/cloud/cloudtest"
 )
 
 // Stores that are broken elsewhere than in Put.
@@ -35,7 +36,7 @@ func ignoresContext(m *memory) cloud.Store {
 
 func forgetsDeletes(m *memory) cloud.Store {
 	return hooked{memory: m, del: func(ctx context.Context, name string) error {
-		_, err := m.find(ctx, name)
+		_, err := m.Stat(ctx, name)
 		return err
 	}}
 }
@@ -52,11 +53,9 @@ func deletesAbsent(m *memory) cloud.Store {
 func deletesByPrefix(m *memory) cloud.Store {
 	return hooked{memory: m, del: func(ctx context.Context, name string) error {
 		err := m.Delete(ctx, name)
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		for other := range m.objects {
+		for _, other := range m.Names() {
 			if err == nil && strings.HasPrefix(other, name) {
-				delete(m.objects, other)
+				m.Remove(other)
 			}
 		}
 		return err
@@ -102,9 +101,7 @@ func lyingLength(m *memory) cloud.Store {
 func quietEnd(m *memory) cloud.Store {
 	return hooked{memory: m, get: func(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
 		r, err := m.Get(ctx, name, offset, length)
-		if mr, ok := r.(*memoryReader); ok {
-			mr.short = false
-		}
+		cloudtest.EndQuietly(r)
 		return r, err
 	}}
 }
@@ -125,7 +122,7 @@ func sharesPosition(m *memory) cloud.Store {
 }
 
 // all is what m would list.
-func (m *memory) all(ctx context.Context, prefix string) (all []cloud.Info, err error) {
+func all(ctx context.Context, m *memory, prefix string) (all []cloud.Info, err error) {
 	err = m.List(ctx, prefix, func(i cloud.Info) error {
 		all = append(all, i)
 		return nil
@@ -145,14 +142,14 @@ func each(infos []cloud.Info, fn func(cloud.Info) error) error {
 
 func listsOnePage(m *memory) cloud.Store {
 	return hooked{memory: m, list: func(ctx context.Context, prefix string, fn func(cloud.Info) error) error {
-		all, err := m.all(ctx, prefix)
+		all, err := all(ctx, m, prefix)
 		return errors.Join(err, each(all[:min(len(all), 1000)], fn))
 	}}
 }
 
 func listsTwice(m *memory) cloud.Store {
 	return hooked{memory: m, list: func(ctx context.Context, prefix string, fn func(cloud.Info) error) error {
-		all, err := m.all(ctx, prefix)
+		all, err := all(ctx, m, prefix)
 		if len(all) > 500 {
 			all = slices.Insert(all, 500, all[499])
 		}
@@ -164,7 +161,7 @@ func listsTwice(m *memory) cloud.Store {
 func skipsWhenDeleting(m *memory) cloud.Store {
 	return hooked{memory: m, list: func(ctx context.Context, prefix string, fn func(cloud.Info) error) error {
 		for page := 0; ; page += 50 {
-			all, err := m.all(ctx, prefix)
+			all, err := all(ctx, m, prefix)
 			if err != nil || page >= len(all) {
 				return err
 			}
@@ -183,7 +180,7 @@ func listsFolders(m *memory) cloud.Store {
 
 func listsOn(m *memory) cloud.Store {
 	return hooked{memory: m, list: func(ctx context.Context, prefix string, fn func(cloud.Info) error) error {
-		all, err := m.all(ctx, prefix)
+		all, err := all(ctx, m, prefix)
 		for _, i := range all {
 			err = errors.Join(err, fn(i))
 		}
@@ -193,7 +190,7 @@ func listsOn(m *memory) cloud.Store {
 
 func hidesError(m *memory) cloud.Store {
 	return hooked{memory: m, list: func(ctx context.Context, prefix string, fn func(cloud.Info) error) error {
-		all, err := m.all(ctx, prefix)
+		all, err := all(ctx, m, prefix)
 		_ = each(all, fn)
 		return err
 	}}
@@ -213,7 +210,7 @@ func listsLate(m *memory) cloud.Store {
 	var mu sync.Mutex
 	last := make(map[string][]cloud.Info)
 	return hooked{memory: m, list: func(ctx context.Context, prefix string, fn func(cloud.Info) error) error {
-		now, err := m.all(ctx, prefix)
+		now, err := all(ctx, m, prefix)
 		mu.Lock()
 		before := last[prefix]
 		last[prefix] = now
@@ -227,7 +224,7 @@ func listsDeleted(m *memory) cloud.Store {
 	var mu sync.Mutex
 	ever := make(map[string]cloud.Info)
 	remember := func(ctx context.Context) error {
-		all, err := m.all(ctx, "")
+		all, err := all(ctx, m, "")
 		mu.Lock()
 		defer mu.Unlock()
 		for _, i := range all {
@@ -268,7 +265,7 @@ func listsEarly(m *memory) cloud.Store {
 		return m.Put(ctx, name, body, size)
 	}
 	list := func(ctx context.Context, prefix string, fn func(cloud.Info) error) error {
-		all, err := m.all(ctx, prefix)
+		all, err := all(ctx, m, prefix)
 		mu.Lock()
 		for name, n := range coming {
 			if n > 0 {

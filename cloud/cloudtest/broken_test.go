@@ -5,7 +5,10 @@ import (
 	"io"
 
 	"keepsake.example/cloud"
+	"keepsake.example/cloud/cloudtest"
 )
+
+type memory = cloudtest.Memory
 
 // hooked is a memory with some methods replaced.
 type hooked struct {

@@ -10,7 +10,7 @@ import (
 )
 
 func TestMemoryConforms(t *testing.T) {
-	cloudtest.Run(t, func(*testing.T) cloud.Store { return newMemory() })
+	cloudtest.Run(t, func(*testing.T) cloud.Store { return cloudtest.NewMemory() })
 }
 
 // Each broken store must be caught by the checks named for what is broken,
@@ -21,7 +21,7 @@ func TestBrokenStoresAreCaught(t *testing.T) {
 			t.Parallel()
 			// Twenty-five megabytes for each broken store would be most of the test's time.
 			want := func(check string) bool { return check != "large-object" || slices.Contains(b.caughtBy, check) }
-			failed := cloudtest.Complaints(t.Context(), func() cloud.Store { return b.store(newMemory()) }, want)
+			failed := cloudtest.Complaints(t.Context(), func() cloud.Store { return b.store(cloudtest.NewMemory()) }, want)
 			got := slices.Sorted(maps.Keys(failed))
 			if !slices.Equal(got, slices.Sorted(slices.Values(b.caughtBy))) {
 				t.Errorf("caught by %q, want %q", got, b.caughtBy)

@@ -3,8 +3,12 @@ package cloudtest
 import (
 	"context"
 	"fmt"
+	"io"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
+	"time"
 
 	"keepsake.example/cloud"
 )
@@ -16,6 +20,47 @@ func Names() []string {
 		names = append(names, c.name)
 	}
 	return names
+}
+
+// CheckName and ReadExactly are what Memory checks.
+var (
+	CheckName   = checkName
+	ReadExactly = readExactly
+)
+
+// Set stores an object over whatever is there.
+func (m *Memory) Set(name string, data []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.objects[name] = object{data, time.Now()}
+}
+
+// Remove removes an object, if it is there.
+func (m *Memory) Remove(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.objects, name)
+}
+
+// Bytes are those of an object.
+func (m *Memory) Bytes(name string) []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.objects[name].data
+}
+
+// Names are those of all objects.
+func (m *Memory) Names() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.objects))
+}
+
+// EndQuietly has a reader of a Memory end without complaint where the object does.
+func EndQuietly(r io.Reader) {
+	if mr, ok := r.(*memoryReader); ok {
+		mr.short = false
+	}
 }
 
 // Complaints runs the checks that want approves of, each on a store of its own

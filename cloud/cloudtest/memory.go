@@ -1,4 +1,4 @@
-package cloudtest_test
+package cloudtest
 
 import (
 	"bytes"
@@ -15,9 +15,9 @@ import (
 	"keepsake.example/cloud"
 )
 
-// memory is the plainest store that keeps every promise. The broken stores
-// are this one with one promise broken.
-type memory struct {
+// Memory is the plainest store that keeps every promise, for tests that need one.
+// The broken stores of the suite's own tests are this one with one promise broken.
+type Memory struct {
 	mu      sync.Mutex
 	objects map[string]object
 }
@@ -27,14 +27,16 @@ type object struct {
 	at   time.Time
 }
 
-func newMemory() *memory { return &memory{objects: make(map[string]object)} }
+// NewMemory returns an empty store.
+func NewMemory() *Memory { return &Memory{objects: make(map[string]object)} }
 
-func check(ctx context.Context, name string) error {
+func checkName(ctx context.Context, name string) error {
 	return errors.Join(ctx.Err(), cloud.CheckName(name))
 }
 
-func (m *memory) Put(ctx context.Context, name string, body io.ReadSeeker, size int64) error {
-	if err := check(ctx, name); err != nil {
+// Put is cloud.Store's.
+func (m *Memory) Put(ctx context.Context, name string, body io.ReadSeeker, size int64) error {
+	if err := checkName(ctx, name); err != nil {
 		return err
 	}
 	data, err := readExactly(ctx, body, size)
@@ -65,8 +67,8 @@ func readExactly(ctx context.Context, body io.Reader, size int64) ([]byte, error
 	return data, nil
 }
 
-func (m *memory) find(ctx context.Context, name string) (object, error) {
-	if err := check(ctx, name); err != nil {
+func (m *Memory) find(ctx context.Context, name string) (object, error) {
+	if err := checkName(ctx, name); err != nil {
 		return object{}, err
 	}
 	m.mu.Lock()
@@ -78,12 +80,14 @@ func (m *memory) find(ctx context.Context, name string) (object, error) {
 	return o, nil
 }
 
-func (m *memory) Stat(ctx context.Context, name string) (cloud.Info, error) {
+// Stat is cloud.Store's.
+func (m *Memory) Stat(ctx context.Context, name string) (cloud.Info, error) {
 	o, err := m.find(ctx, name)
 	return cloud.Info{Name: name, Size: int64(len(o.data)), ModTime: o.at}, err
 }
 
-func (m *memory) Get(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+// Get is cloud.Store's.
+func (m *Memory) Get(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
 	o, err := m.find(ctx, name)
 	size := int64(len(o.data))
 	switch {
@@ -122,7 +126,8 @@ func (r *memoryReader) Read(p []byte) (int, error) {
 
 func (r *memoryReader) Close() error { return nil }
 
-func (m *memory) List(ctx context.Context, prefix string, fn func(cloud.Info) error) error {
+// List is cloud.Store's.
+func (m *Memory) List(ctx context.Context, prefix string, fn func(cloud.Info) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -141,16 +146,13 @@ func (m *memory) List(ctx context.Context, prefix string, fn func(cloud.Info) er
 	return nil
 }
 
-func (m *memory) Delete(ctx context.Context, name string) error {
+// Delete is cloud.Store's.
+func (m *Memory) Delete(ctx context.Context, name string) error {
 	if _, err := m.find(ctx, name); err != nil {
 		return err
 	}
-	m.remove(name)
-	return nil
-}
-
-func (m *memory) remove(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.objects, name)
+	return nil
 }
