@@ -39,6 +39,10 @@ type Config struct {
 	Device     string    `json:"device"`     // 32 random hex digits
 	KeyStore   string    `json:"key_store"`  // InKeyring or InFile
 	Exclude    []string  `json:"exclude,omitempty"`
+	// Left is the destination that the last move left behind, and Moved when; the
+	// backup there is still whole.
+	Left  string    `json:"left,omitempty"`
+	Moved time.Time `json:"moved,omitzero"`
 	// Pending is set while enable has the key and not yet the repository. The
 	// next enable goes on with that key.
 	Pending bool `json:"pending,omitempty"`

@@ -28,6 +28,10 @@ var (
 	ErrKeyring = errors.New("client: the system keyring cannot be used")
 	// ErrBusy means that another command holds the profile.
 	ErrBusy = errors.New("client: another command is running")
+	// ErrNothingLeft means that no move has left a backup behind.
+	ErrNothingLeft = errors.New("client: no move has left a backup behind")
+	// ErrLeft means that the last move left a backup behind that is still there.
+	ErrLeft = errors.New("client: the last move left a backup behind")
 	// ErrNothingKept means that a policy for prune keeps nothing.
 	ErrNothingKept = errors.New("client: no policy says what to keep")
 )
@@ -48,6 +52,16 @@ func (e *BusyError) Error() string {
 
 // Is reports that every BusyError is ErrBusy.
 func (e *BusyError) Is(target error) bool { return target == ErrBusy }
+
+// A LeftError says where the backup is that was left behind. It is ErrLeft.
+type LeftError struct{ Cloud string }
+
+func (e *LeftError) Error() string {
+	return "client: the last move left a backup behind, which is still at " + e.Cloud
+}
+
+// Is reports that every LeftError is ErrLeft.
+func (e *LeftError) Is(target error) bool { return target == ErrLeft }
 
 // An OverlapError names the two folders. It is ErrOverlap.
 type OverlapError struct{ Inner, Outer, InnerName, OuterName string }
