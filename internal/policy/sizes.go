@@ -148,10 +148,18 @@ func CheckSizes(s *Source) []string {
 	return found
 }
 
+// linkedBy names, for a module, another one that links it anyway: who trusts the second has trusted
+// the first already, and a direct import adds nobody (doc/decisions/0048).
+var linkedBy = map[string]string{"github.com/godbus/dbus/v5": "github.com/zalando/go-keyring"}
+
 // counted leaves out the modules of the Go project, which come from the people and
-// the process that the compiler and the standard library come from (doc/decisions/0020).
+// the process that the compiler and the standard library come from (doc/decisions/0020),
+// and those that another module of the list links anyway.
 func counted(modules []string) []string {
-	return slices.DeleteFunc(modules, func(m string) bool { return strings.HasPrefix(m, "golang.org/x/") })
+	return slices.DeleteFunc(slices.Clone(modules), func(m string) bool {
+		by, ok := linkedBy[m]
+		return strings.HasPrefix(m, "golang.org/x/") || ok && slices.Contains(modules, by)
+	})
 }
 
 func checkFiles(p *Package) []string {

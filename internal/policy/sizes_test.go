@@ -1,6 +1,8 @@
 package policy_test
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,6 +45,26 @@ func TestSizesFindsBreaches(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			expect(t, policy.CheckSizes(load(t, map[string]string{tt.path: tt.text})), tt.want...)
 		})
+	}
+}
+
+// A module that another one links anyway is not counted beside it, and is without it.
+func TestCommandsModules(t *testing.T) {
+	const imports = "package main\nimport (%s)\nfunc main() {}\n"
+	var nine []string
+	for i := range 9 {
+		nine = append(nine, fmt.Sprintf("%q", fmt.Sprintf("ext.example/m%d", i)))
+	}
+	for _, test := range []struct {
+		more []string
+		want []string
+	}{
+		{[]string{`"github.com/zalando/go-keyring"`, `"github.com/godbus/dbus/v5"`, `"golang.org/x/sys/unix"`}, nil},
+		{[]string{`"github.com/godbus/dbus/v5"`, `"ext.example/m9"`}, []string{"links 11 modules directly, over 10"}},
+	} {
+		all := strings.Join(append(slices.Clone(nine), test.more...), ";")
+		s := load(t, map[string]string{"cmd/keepsake/a.go": fmt.Sprintf(imports, all)})
+		expect(t, policy.CheckSizes(s), test.want...)
 	}
 }
 
