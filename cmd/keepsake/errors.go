@@ -67,6 +67,8 @@ var explanations = []explanation{
 
 	{client.ErrNotEnabled, cli.NotFound, "", "set it up with: keepsake enable DIR --cloud DEST --key"},
 	{client.ErrEnabled, cli.Failed, "", "see: keepsake status. For a second chat folder use another --profile; to turn this one off: keepsake disable"},
+	{client.ErrLeft, cli.Failed, "", "delete it with: keepsake move --delete-old; or leave it there: keepsake move --keep-old"},
+	{client.ErrNothingLeft, cli.NotFound, "", "move to another cloud with: keepsake move --to DEST"},
 	{client.ErrOverlap, cli.Usage, "", "choose a folder outside"},
 	{client.ErrProfileDamaged, cli.Damaged, "", "move the profile folder away, then: keepsake enable DIR --cloud DEST --join"},
 	{client.ErrKeyMissing, cli.WrongKey, "", "type it in with: keepsake key check --store"},

@@ -65,6 +65,10 @@ var flagTable = []flagSpec{
 	{name: "max-unused", value: "PART", help: "leave packs alone while no more than PART of them is unused (default 50%)"},
 	{name: "forget-damaged", help: "give up snapshots that are damaged too badly to be read"},
 
+	{name: "to", value: "DEST", help: "the other destination (help destinations)"},
+	{name: "delete-old", help: "delete the backup that the last move left behind"},
+	{name: "keep-old", help: "leave the backup that the last move left behind where it is"},
+
 	{name: "yes", short: "y", help: "do not ask for confirmation"},
 	{name: "keep-backups", help: "leave the backups where they are; they open with the 64 digits"},
 	{name: "delete-backups", help: "delete the backups for good; asks for confirmation"},

@@ -38,6 +38,7 @@ type statusJSON struct {
 	Profile    string                `json:"profile"`
 	Source     string                `json:"source"`
 	Cloud      string                `json:"cloud"`
+	Left       string                `json:"left_behind,omitempty"`
 	Repository string                `json:"repository"`
 	KeyStore   string                `json:"key_store"`
 	LastBackup *client.LastBackup    `json:"last_backup"`
@@ -71,7 +72,7 @@ func (a *app) status(ctx context.Context) error {
 
 func (a *app) statusJSON(st *client.Status, warnings []string, err error) statusJSON {
 	j := statusJSON{
-		Profile: a.profile, Source: st.Config.Source, Cloud: st.Config.Cloud, Repository: st.Config.Repository,
+		Profile: a.profile, Source: st.Config.Source, Cloud: st.Config.Cloud, Left: st.Config.Left, Repository: st.Config.Repository,
 		KeyStore: st.Config.KeyStore, LastBackup: st.State.LastBackup, LastVerify: st.State.LastVerify,
 		Password: a.client().BehindPassword(), Reachable: err == nil, Snapshots: len(st.Snapshots), Usage: st.Usage, Damage: st.Damage, Warnings: warnings,
 	}
@@ -118,6 +119,9 @@ func (a *app) worries(st *client.Status) []string {
 	}
 	if st.Config.Rotating {
 		list = append(list, "a change of the key was interrupted; the next backup finishes it")
+	}
+	if st.Config.Left != "" {
+		list = append(list, "the last move left a backup behind at "+cli.Name(st.Config.Left)+": keepsake move --delete-old")
 	}
 	return append(list, st.Unsafe...)
 }
