@@ -52,7 +52,6 @@ type Server struct {
 	counts    map[string]int
 	sent      int64
 	received  int64
-	serial    uint64
 }
 
 // account is what the server keeps of an Account.
