@@ -95,6 +95,12 @@ var broken = map[string]breakage{
 	"shares one read position": {sharesPosition, []string{"concurrent-reads"}},
 	"cuts long names":          {cutsNames, []string{"names"}},
 	"takes any name":           {takesAnyName, []string{"bad-names"}},
+	"is racy":                  {racy(oneStands), nil},
+	"is racy unannounced":      {oneStands, []string{"concurrent-same-name"}},
+	"is racy and mixes":        {racy(mixesWriters), []string{"concurrent-same-name"}},
+	"is racy and lists both":   {racy(listsBoth), []string{"concurrent-same-name"}},
+	"is racy and deletes one":  {racy(deletesOne), []string{"concurrent-same-name"}},
+	"is racy and overwrites":   {racy(clobbers), []string{"concurrent-same-name", "empty-object", "no-clobber"}},
 	"calls a bad name absent":  {badIsAbsent, []string{"bad-names"}},
 	"has no empty objects":     {noEmpty, []string{"empty-object", "list-prefix"}},
 }

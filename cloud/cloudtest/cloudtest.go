@@ -17,7 +17,7 @@ import (
 )
 
 // Run runs every check as a subtest, each on a fresh, empty store from open.
-// It stores about 100 MB and 3,000 objects in all.
+// It stores about 100 MB and 3,000 objects in all. Errors are in [RunErrors].
 func Run(t *testing.T, open func(t *testing.T) cloud.Store) {
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) { c.run(t, open(t)) })

@@ -104,3 +104,15 @@ func (r *recorder) Fatalf(format string, args ...any) {
 	r.Errorf(format, args...)
 	runtime.Goexit()
 }
+
+// CheckErrors runs one case of RunErrors, and returns its complaints.
+func CheckErrors(ctx context.Context, c ErrorCase, s cloud.Store, mend func()) []string {
+	r := &recorder{ctx: ctx}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.check(r, s, mend)
+	}()
+	<-done
+	return r.complaints
+}
