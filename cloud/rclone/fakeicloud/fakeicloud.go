@@ -139,6 +139,9 @@ func (s *Server) Proxy() string { return s.net.Proxy() }
 // CA is the file with the certificate authority to trust (PEM).
 func (s *Server) CA() string { return s.net.CA() }
 
+// Client is a browser on this network.
+func (s *Server) Client() *http.Client { return s.net.Client() }
+
 // Refused lists the hosts that were asked for and are not iCloud's.
 func (s *Server) Refused() []string { return s.net.Refused() }
 

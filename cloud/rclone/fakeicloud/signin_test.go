@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rclone/rclone/fs/config/configmap"
+
 	"keepsake.example/cloud/rclone/fakeicloud"
 )
 
@@ -164,4 +166,11 @@ func TestProtectedData(t *testing.T) {
 	if n := s.Stats().Requests["POST requestPCS"]; n != 1 {
 		t.Errorf("%d requests for the cookie of protected data, want one", n)
 	}
+}
+
+func signedIn(t *testing.T, s *fakeicloud.Server) configmap.Simple {
+	t.Helper()
+	m := options(password)
+	signIn(t, s, m)
+	return m
 }
