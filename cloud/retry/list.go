@@ -15,7 +15,10 @@ func (s *Store) List(ctx context.Context, prefix string, fn func(cloud.Info) err
 		before := len(l.told)
 		l.pass++
 		err := p.attempt(ctx, func() error { return s.under.List(ctx, prefix, l.tell) })
-		if l.stopped != nil || !passes(err) {
+		if l.stopped != nil {
+			return l.stopped
+		}
+		if !passes(err) {
 			return err
 		}
 		if len(l.told) > before {

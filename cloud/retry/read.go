@@ -115,7 +115,10 @@ func (r *reader) cut(err error) error {
 	if statErr != nil {
 		return statErr
 	}
-	if left := info.Size - r.offset; left > 0 && r.length <= left {
+	switch left := info.Size - r.offset; {
+	case left == 0 && r.length < 0:
+		return io.EOF
+	case left > 0 && r.length <= left:
 		return fmt.Errorf("%w: %s was cut off after %d bytes: %w", cloud.ErrUnreachable, r.name, r.offset, err)
 	}
 	return err
