@@ -13,9 +13,9 @@
 //
 // A slot is missed when it lies in the past and no good run, and not the choice
 // of the schedule itself, lies behind it. Of several missed slots the newest
-// counts for all: one backup catches up with them. A record that lies more than a
-// day in the future was written under a wrong clock and counts for nothing: believed,
-// it would keep backups from being made until that day.
+// counts for all: one backup catches up with them. A record that lies more than an
+// hour in the future was written under a wrong clock and counts for nothing: believed,
+// it would keep backups from being made until then, and a backup too many costs little.
 package schedule
 
 import (
@@ -33,10 +33,9 @@ const MaxTimes = 24
 // maxText bounds what Parse reads, in bytes: far more than 24 times take.
 const maxText = 1024
 
-// believable is how far in the future a record may lie and still count: the clock
-// was put back a little since, or the device came from another zone with its
-// clock set by hand.
-const believable = 24 * time.Hour
+// believable is how far in the future a record may lie and still count: clocks are
+// put right by seconds, and by an hour where daylight saving is set by hand.
+const believable = time.Hour
 
 // Time is a time of the day, in minutes since midnight: 0 to 1439.
 type Time int

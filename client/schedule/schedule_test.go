@@ -210,6 +210,7 @@ func TestMissed(t *testing.T) {
 		{"asleep at the slot", at(20, 8, 0), at(19, 3, 31), at(1, 0, 0), true},
 		{"off for weeks", at(20, 8, 0), at(2, 3, 31), at(1, 0, 0), true},
 		{"the clock went back an hour after the run", at(20, 2, 40), at(20, 3, 31), at(1, 0, 0), false},
+		{"the clock went back a day after the run", at(19, 3, 40), at(20, 3, 31), at(1, 0, 0), true},
 		{"the run was under a clock years ahead", at(20, 8, 0), at(20, 3, 31).AddDate(4, 0, 0), at(1, 0, 0), true},
 		{"chosen under a clock years ahead", at(20, 8, 0), time.Time{}, at(1, 0, 0).AddDate(4, 0, 0), true},
 		{"the clock jumped years ahead", at(20, 8, 0).AddDate(4, 0, 0), at(20, 3, 31), at(1, 0, 0), true},

@@ -43,7 +43,7 @@ var rules = []policy.Rule{
 		Why:      "the device links nothing of the servers, and the SDK nothing of the terminal",
 	},
 	{Dir: "client/schedule", Why: "when backups are due, decided without clock, files or network"},
-	{Dir: "client/watch", Planned: true, Local: []string{"client/schedule"}, Why: "when to run, wait, try again and give up; it knows nothing of what is run"},
+	{Dir: "client/watch", Local: []string{"client/schedule"}, Why: "when to run, wait, try again and give up; it knows nothing of what is run"},
 	{Dir: "client/timer", Local: []string{"client/schedule", "internal/durable"}, Tests: []string{"internal/mounttest"}, Why: "writes units for the system's timers, and holds no secret to put there"},
 	{Dir: "internal/desktop", External: []string{"github.com/godbus/dbus/v5"}, Tests: []string{"internal/desktop/desktoptest"}, Never: []string{"client", "backup", "key", "cloud"}, Why: "what the system tells and is told: nothing of what is backed up"},
 	{Dir: "internal/desktop/desktoptest", Local: []string{"internal/mounttest"}, External: []string{"github.com/godbus/dbus/v5"}, Why: "message buses for tests, and stand-ins on them"},
