@@ -280,6 +280,25 @@ func TestLongPasswordIsRefused(t *testing.T) {
 	}
 }
 
+// A paste is longer than what a terminal takes as a line (4,096 bytes) and is not shown.
+func TestPaste(t *testing.T) {
+	for n, ok := range map[int]bool{10: true, 16 << 10: true, 16<<10 + 1: false} {
+		term, s := newScreen(t)
+		go func() {
+			s.wait("Paste: ")
+			s.press(strings.Repeat("a", n) + "\r")
+		}()
+		got, err := term.Paste(context.Background(), "Paste: ")
+		if (err == nil) != ok || ok && len(got) != n {
+			t.Errorf("%d: %d, %v", n, len(got), err)
+		}
+		s.wait("\n")
+		if text := s.text(); text != "Paste: \r\n" {
+			t.Errorf("%d: the screen shows %d bytes", n, len(text))
+		}
+	}
+}
+
 func TestPasswordThatIsNoTextIsRefused(t *testing.T) {
 	term, s := newScreen(t)
 	go func() {
