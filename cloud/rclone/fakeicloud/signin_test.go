@@ -1,6 +1,7 @@
 package fakeicloud_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -75,9 +76,13 @@ func TestWrongCode(t *testing.T) {
 	}
 	_, err = step(t, m, out.State, wrong)
 	wantError(t, "a wrong code", err, "-21669")
+	state := m["_auth_session"]
 	if _, err = step(t, m, out.State, code); err != nil {
 		t.Errorf("the right code after a wrong one: %v", err)
 	}
+	m["_auth_session"] = state
+	_, err = step(t, m, out.State, code)
+	wantError(t, "a code used twice", err, "-21669")
 	if out, err = step(t, m, "", ""); err != nil {
 		t.Fatal(err)
 	}
@@ -173,4 +178,38 @@ func signedIn(t *testing.T, s *fakeicloud.Server) configmap.Simple {
 	m := options(password)
 	signIn(t, s, m)
 	return m
+}
+
+// TestBeforeThePassword: nothing but the beginning is open to who has not
+// proved the password.
+func TestBeforeThePassword(t *testing.T) {
+	s := start(t)
+	m := options("wrong")
+	_, _ = step(t, m, "", "")
+	if n := s.Stats().Requests["GET auth"]; n != 0 {
+		t.Fatalf("rclone went on after a wrong password: %d", n)
+	}
+	b := &web{t: t, client: s.Client()}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://idmsa.apple.com/appleauth/auth/authorize/signin?client_id="+m["client_id"], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := b.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	req, err = http.NewRequestWithContext(t.Context(), http.MethodGet, "https://idmsa.apple.com/appleauth/auth", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = http.Header{"Scnt": resp.Header["Scnt"], "X-Apple-Widget-Key": {m["client_id"]}}
+	req.Header.Set("X-Apple-Id-Session-Id", resp.Header.Get("X-Apple-Id-Session-Id"))
+	if resp, err = b.client.Do(req); err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the trusted numbers are shown to anybody: %s", resp.Status)
+	}
 }

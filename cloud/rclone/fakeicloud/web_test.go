@@ -2,6 +2,7 @@ package fakeicloud_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"mime/multipart"
@@ -19,6 +20,8 @@ type web struct {
 	t       *testing.T
 	client  *http.Client
 	cookies string
+	last    reply  // update/documents
+	set     string // cookies of the last answer that had any
 }
 
 type reply map[string]any
@@ -35,7 +38,7 @@ func browse(t *testing.T, s *fakeicloud.Server) *web {
 	signIn(t, s, m)
 	c := s.Client()
 	t.Cleanup(c.CloseIdleConnections)
-	return &web{t, c, m["cookies"]}
+	return &web{t: t, client: c, cookies: m["cookies"]}
 }
 
 // call posts JSON, or gets when there is none, and gives the status and the
@@ -66,6 +69,12 @@ func (b *web) send(method, address, kind string, body io.Reader) (int, reply) {
 		b.t.Fatal(err)
 	}
 	defer resp.Body.Close()
+	if all := resp.Cookies(); len(all) > 0 {
+		b.set = ""
+		for _, c := range all {
+			b.set += c.Name + "=" + c.Value + "; "
+		}
+	}
 	raw, err := io.ReadAll(resp.Body)
 	if err != nil {
 		b.t.Fatal(err)
@@ -109,11 +118,12 @@ func (b *web) upload(name string, data []byte) (int, reply) {
 	if status != http.StatusOK || single == nil || (single["receipt"] != nil) != (len(data) > 0) {
 		b.t.Fatalf("uploading %d bytes: %d %v", len(data), status, done)
 	}
-	return b.call(docws+"update/documents", reply{
+	b.last = reply{
 		"command": "add_file", "document_id": place["document_id"], "allow_conflict": false, "mtime": 1_700_000_000_000,
 		"path": reply{"path": name, "starting_document_id": "root"},
 		"data": reply{"signature": single["fileChecksum"], "wrapping_key": single["wrappingKey"], "size": single["size"]},
-	})
+	}
+	return b.call(docws+"update/documents", b.last)
 }
 
 func TestWebFiles(t *testing.T) {
@@ -161,12 +171,19 @@ func TestWebFolders(t *testing.T) {
 		t.Errorf("a folder that is there: %v", r)
 	}
 	b.upload("a", []byte("1"))
+	if status, r := b.call(docws+"update/documents", b.last); status != http.StatusOK || len(s.Files(person)) != 1 {
+		t.Errorf("the same request again: %d %v, files %v", status, r, s.Files(person))
+	}
 	if !s.Remove(person, "F") || s.Remove(person, "F") {
 		t.Error("a person could not remove the folder once")
 	}
 	_, r = b.call(drivews+"retrieveItemDetailsInFolders", []reply{{"drivewsid": folder["drivewsid"]}})
 	if r["status"] != "ID_INVALID" || r["items"] != nil {
 		t.Errorf("a folder that is gone: %v", r)
+	}
+	b.last["path"] = reply{"path": "x", "starting_document_id": strings.TrimPrefix(folder["drivewsid"].(string), "FOLDER::com.apple.CloudDocs::")}
+	if status, r := b.call(docws+"update/documents", b.last); status != http.StatusPreconditionFailed {
+		t.Errorf("a file in a folder that is gone: %d %v", status, r)
 	}
 	if status, _ := b.call(docws+"list/lookup_by_path", "F"); status != http.StatusNotFound {
 		t.Errorf("its path is found: %d", status)
@@ -188,6 +205,11 @@ func TestWebRefusals(t *testing.T) {
 			t.Errorf("%s answered %d %v", address, status, r)
 		}
 	}
+	s.Lock(person, true)
+	if status, r := b.call(drivews+"retrieveItemDetails", []reply{}); status != http.StatusMisdirectedRequest || r["error"] != 2.0 {
+		t.Errorf("of a locked account: %d %v", status, r)
+	}
+	s.Lock(person, false)
 	b.cookies = ""
 	if status, r := b.call(drivews+"retrieveItemDetails", []reply{}); status != http.StatusMisdirectedRequest || r["error"] != 1.0 {
 		t.Errorf("without cookies: %d %v", status, r)
@@ -246,5 +268,39 @@ func TestWebInterrupted(t *testing.T) {
 	put(t, f, "y", []byte("1"))
 	if n := s.Stats().Requests["POST documents"]; n != 2 || s.Files(person)["y"] != 1 {
 		t.Errorf("%d requests, files %v", n, s.Files(person))
+	}
+}
+
+// TestWebHalfSignedIn: neither cookies without the second factor nor those
+// without the device's approval open anything.
+func TestWebHalfSignedIn(t *testing.T) {
+	s := start(t, fakeicloud.Account{AppleID: person, Password: password, Protected: true})
+	b := browse(t, s)
+	if status, r := b.call(drivews+"retrieveItemDetails", []reply{}); status != http.StatusLocked {
+		t.Errorf("without the cookie of protected data: %d %v", status, r)
+	}
+	m := options(password)
+	if _, err := step(t, m, "", ""); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := base64.StdEncoding.DecodeString(m["_auth_session"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var state map[string]any
+	if err := json.Unmarshal(raw, &state); err != nil {
+		t.Fatal(err)
+	}
+	b.cookies = ""
+	status, r := b.call("https://setup.icloud.com/setup/ws/1/accountLogin", reply{"dsWebAuthToken": state["t"]})
+	if status != http.StatusOK || r["hsaChallengeRequired"] != true {
+		t.Fatalf("with a password alone: %d %v", status, r)
+	}
+	b.cookies = b.set
+	if status, r := b.call(drivews+"retrieveItemDetails", []reply{}); status != http.StatusMisdirectedRequest {
+		t.Errorf("with a password alone the drive answers %d %v", status, r)
+	}
+	if status, r := b.call("https://idmsa.apple.com/appleauth/auth/2sv/trust", nil); status != http.StatusUnauthorized {
+		t.Errorf("trust without a sign-in: %d %v", status, r)
 	}
 }
