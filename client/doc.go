@@ -12,7 +12,10 @@
 //	key          the key, when the system keyring does not keep it (mode 0600)
 //	key.new      the next key, while a rotation is under way (mode 0600)
 //	cache/       copies of small encrypted objects; may be deleted at any time
+//	schedule.json
+//	             when backups are wanted; absent without a schedule
 //	lock         held by the command that changes something
+//	watch.lock   held by the command that runs the schedule
 //	state.lock   held for the moment state.json is changed
 //	vault.json   which vault, what it keeps, what is under way there; no secret
 //	vault.key    device seed, refresh token, verifier, when the keyring does not

@@ -17,8 +17,10 @@ type holder struct {
 }
 
 // lock takes the profile for what, or fails with a BusyError at once.
-func (c *Client) lock(what string) (unlock func(), err error) {
-	f, err := os.OpenFile(c.path("lock"), os.O_RDWR|os.O_CREATE, 0o600)
+func (c *Client) lock(what string) (unlock func(), err error) { return c.lockFile("lock", what) }
+
+func (c *Client) lockFile(name, what string) (unlock func(), err error) {
+	f, err := os.OpenFile(c.path(name), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("locking the profile: %w", err)
 	}

@@ -19,7 +19,7 @@ func (c *Client) forget(cfg *Config) error {
 	if err := c.forgetVault(); err != nil {
 		return err
 	}
-	for _, name := range []string{"state.json", "state.lock", "config.json"} {
+	for _, name := range []string{"state.json", "state.lock", "schedule.json", "config.json"} {
 		if err := os.Remove(c.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("emptying the profile: %w", err)
 		}

@@ -25,9 +25,10 @@ var errState = errors.New("client: state.json")
 // State is what this device remembers between runs. Without Mark it would accept
 // an older state of the cloud.
 type State struct {
-	Mark       backup.Mark `json:"mark"`
-	LastBackup *LastBackup `json:"last_backup,omitempty"`
-	LastVerify *LastVerify `json:"last_verify,omitempty"`
+	Mark        backup.Mark  `json:"mark"`
+	LastBackup  *LastBackup  `json:"last_backup,omitempty"`
+	LastVerify  *LastVerify  `json:"last_verify,omitempty"`
+	LastFailure *LastFailure `json:"last_failure,omitempty"`
 	// KeyChecked is when the person last typed the right digits.
 	KeyChecked time.Time `json:"key_checked,omitzero"`
 }
