@@ -22,6 +22,9 @@ var children = map[string]func(arg string){
 	"errors": func(string) {
 		serve(func(_ context.Context, r process.Request) (cloud.Store, error) { return failing{}, openError(r) })
 	},
+	"nowhere": func(string) {
+		serve(func(context.Context, process.Request) (cloud.Store, error) { return nowhere{}, nil })
+	},
 	"hostile": func(which string) {
 		serveHandler(hostile(which))
 	},
@@ -147,3 +150,16 @@ func (b broken) Read([]byte) (int, error) {
 	}
 	return 0, b.err
 }
+
+// nowhere stores nothing, and gives as many zeros as are asked for.
+type nowhere struct{ cloud.Store }
+
+func (nowhere) Put(context.Context, string, io.ReadSeeker, int64) error { return nil }
+func (nowhere) Delete(context.Context, string) error                    { return nil }
+func (nowhere) Get(_ context.Context, _ string, _, length int64) (io.ReadCloser, error) {
+	return io.NopCloser(io.LimitReader(zeros{}, length)), nil
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
