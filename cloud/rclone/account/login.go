@@ -175,7 +175,7 @@ func (f *flow) try(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = probe(ctx, c)
+	err = rclone.Probe(ctx, c)
 	f.tried = err == nil
 	return wrongSecret(err)
 }
@@ -224,7 +224,7 @@ func (f *flow) configure(ctx context.Context, answers configmap.Simple) error {
 	m := f.configMap(answers)
 	in := fs.ConfigIn{}
 	for wrong := 0; ; {
-		out, err := fs.BackendConfig(ctx, "keepsake", m, f.info, answers, in)
+		out, err := fs.BackendConfig(ctx, remoteName(f.Destination.Login()), m, f.info, answers, in)
 		err = signInError(ctx, err)
 		var question *fs.Option
 		switch {
@@ -247,3 +247,7 @@ func (f *flow) configure(ctx context.Context, answers configmap.Simple) error {
 		}
 	}
 }
+
+// remoteName is what package rclone calls the account: the name under which
+// iCloud's back end caches a session, which a new sign-in must end.
+func remoteName(login string) string { return "keepsake-" + login }

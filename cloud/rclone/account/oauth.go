@@ -11,6 +11,7 @@ import (
 	"github.com/rclone/rclone/lib/oauthutil"
 
 	"keepsake.example/cloud"
+	"keepsake.example/cloud/rclone"
 )
 
 const driveText = `Keepsake will ask Google for access to files that it makes itself, and to nothing else
@@ -129,7 +130,7 @@ func (f *flow) tryToken(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := probe(ctx, c); err != nil {
+	if err := rclone.Probe(ctx, c); err != nil {
 		return fmt.Errorf("the provider gave access, and does not let it be used: %w", err)
 	}
 	f.tried = true
@@ -151,7 +152,7 @@ func signInError(ctx context.Context, err error) error {
 			return fmt.Errorf("%w%s", row.is, row.more)
 		}
 	}
-	err = classify("", err)
+	err = rclone.Classify(ctx, "", err)
 	if errors.Is(err, cloud.ErrDenied) {
 		return wrongSecret(err)
 	}

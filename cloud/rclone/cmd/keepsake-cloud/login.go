@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"keepsake.example/cloud/rclone/account"
+	"keepsake.example/internal/cli"
+	"keepsake.example/internal/command"
+)
+
+// login signs in.
+func login(a *app, ctx context.Context, o *options) error {
+	d, err := account.ParseLogin(o.args[0])
+	if err != nil {
+		return err
+	}
+	a.login = d.Login()
+	if o.store != "" && o.store != account.InKeyring && o.store != account.InFile {
+		return command.Usage("--store is keyring or file", "")
+	}
+	r := account.Request{
+		Destination: d, Kept: o.store, User: o.user, ClientID: o.clientID, SharedClientID: o.sharedClient,
+		Headless: o.headless, AppData: o.appData, FromEnvironment: o.environment,
+		Region: o.region, Vendor: o.vendor, KeyFile: o.keyFile, Agent: o.agent, KnownHosts: o.knownHosts, HostKey: o.hostKey,
+	}
+	if r.Secret, err = a.secretFrom(o.secret); err != nil {
+		return err
+	}
+	defer r.Secret.Wipe()
+	p := &person{err: a.Err}
+	defer p.Close()
+	if r.ClientSecret, err = a.clientSecret(ctx, o, p); err != nil {
+		return err
+	}
+	result, err := a.accounts.Login(ctx, r, p)
+	if err != nil {
+		return err
+	}
+	return a.Emit(result, func(w io.Writer) { printLogin(w, d.String(), result) })
+}
+
+func printLogin(w io.Writer, dest string, r account.Result) {
+	fmt.Fprintf(w, "Signed in to %s as %s", r.Name, r.Login)
+	if !r.Tried {
+		fmt.Fprint(w, " (not tried yet)")
+	}
+	fmt.Fprintln(w, ".")
+	if r.Kept == account.InKeyring {
+		fmt.Fprintf(w, "Kept in %s,\nsealed by a key in the system keyring.\n", r.File)
+	} else {
+		fmt.Fprintf(w, "Kept in %s,\nwhich only you can read: there is no system keyring here, or it was not wanted.\n", r.File)
+	}
+	fmt.Fprintf(w, "Try it with: keepsake cloud check %s\n", example(dest))
+}
+
+// example gives a destination to try, with a place where there is none yet.
+func example(dest string) string {
+	switch last := dest[len(dest)-1]; {
+	case last == ':':
+		return dest + "Keepsake"
+	case last == '/':
+		return dest + "BUCKET/Keepsake"
+	}
+	return dest
+}
+
+// clientSecret reads the secret of the person's own client id, or asks for it.
+func (a *app) clientSecret(ctx context.Context, o *options, p *person) (account.Secret, error) {
+	if o.clientSecret != "" {
+		return a.secretFrom(o.clientSecret)
+	}
+	if o.clientID == "" {
+		return account.Secret{}, nil
+	}
+	return p.AskSecret(ctx, "The client secret (empty if there is none): ")
+}
+
+// maxSecret bounds a secret that comes from a file, in bytes.
+const maxSecret = 64 << 10
+
+// secretFrom reads a secret from a file: all of it but one line end.
+func (a *app) secretFrom(path string) (account.Secret, error) {
+	if path == "" {
+		return account.Secret{}, nil
+	}
+	r := a.in
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return account.Secret{}, fmt.Errorf("reading the secret: %w", err)
+		}
+		defer f.Close()
+		r = f
+	}
+	text, err := io.ReadAll(io.LimitReader(r, maxSecret+1))
+	if err != nil {
+		return account.Secret{}, fmt.Errorf("reading the secret: %w", err)
+	}
+	if len(text) > maxSecret {
+		return account.Secret{}, command.Usage(fmt.Sprintf("the secret is longer than %d bytes", maxSecret), "")
+	}
+	text = bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r"))
+	if len(text) == 0 {
+		return account.Secret{}, command.Usage("the file of the secret is empty", "")
+	}
+	return account.NewSecret(text), nil
+}
+
+// list lists the sign-ins.
+func list(a *app, _ context.Context, _ *options) error {
+	all, err := a.accounts.List()
+	if err != nil {
+		return err
+	}
+	result := map[string]any{"logins": append([]account.Info{}, all...)}
+	return a.Emit(result, func(w io.Writer) {
+		if len(all) == 0 {
+			fmt.Fprintln(w, "No sign-in is kept. Sign in with: keepsake cloud login gdrive")
+			return
+		}
+		table := cli.NewTable("login", "since", "changed", "kept in", "")
+		for _, i := range all {
+			table.Row(cli.Name(i.Login), cli.Time(i.Since), cli.Time(i.Changed), i.Kept, cli.Name(i.Problem))
+		}
+		table.Write(w)
+	})
+}
+
+// logout forgets a sign-in.
+func logout(a *app, ctx context.Context, o *options) error {
+	a.login = o.args[0]
+	name, provider := o.args[0], account.Provider{}
+	if d, err := account.ParseLogin(o.args[0]); err == nil {
+		name = d.Login()
+		provider, _ = account.ProviderOf(d.Kind)
+	}
+	a.login = name
+	if !a.accounts.Has(name) {
+		return account.ErrNotLoggedIn
+	}
+	if !o.yes {
+		p := &person{err: a.Err}
+		defer p.Close()
+		yes, err := p.Confirm(ctx, "Forget the sign-in "+cli.Name(name)+"? Backups there cannot be made or restored until you sign in again.")
+		if err != nil {
+			return err
+		}
+		if !yes {
+			return account.ErrUnanswered
+		}
+	}
+	if err := a.accounts.Remove(ctx, name); err != nil {
+		return err
+	}
+	return a.Emit(map[string]string{"login": name, "revoke": provider.Revoke}, func(w io.Writer) {
+		fmt.Fprintf(w, "Signed out of %s on this device.\n", cli.Name(name))
+		if provider.Revoke != "" {
+			fmt.Fprintf(w, "To take back the access at the provider too: %s\n", provider.Revoke)
+		}
+	})
+}

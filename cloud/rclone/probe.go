@@ -1,0 +1,40 @@
+package rclone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/rclone/rclone/fs"
+)
+
+// Probe asks the cloud for one listing of the root, to see whether it can be
+// reached and lets us in: nil when it answers, also that there is no such folder.
+// Nothing is made or changed there.
+func Probe(ctx context.Context, c Config) error {
+	k, ok := kinds[c.Backend]
+	if !ok {
+		return fmt.Errorf("cloud/rclone: there is no back end %q", c.Backend)
+	}
+	if err := configure(c.Network); err != nil {
+		return fmt.Errorf("cloud/rclone: %w", err)
+	}
+	s := &Store{config: c, kind: k, known: newKnown(k.traits.Lag), requestsBefore: requests()}
+	f, err := s.connect(ctx)
+	if err != nil {
+		return s.classify(ctx, err)
+	}
+	s.f = f
+	defer s.Close()
+	_, err = await(ctx, func() (fs.DirEntries, error) { return f.List(context.WithoutCancel(ctx), "") }, nil)
+	if errors.Is(err, fs.ErrorDirNotFound) {
+		return nil
+	}
+	return s.classify(ctx, err)
+}
+
+// Classify gives an error of one of rclone's back ends, or of its ways to sign
+// in, the kind of package cloud it amounts to. login is Config.Login, for its text.
+func Classify(ctx context.Context, login string, err error) error {
+	return (&Store{config: Config{Login: login}}).classify(ctx, err)
+}
