@@ -1,0 +1,198 @@
+package rclone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	icloud "github.com/rclone/rclone/backend/iclouddrive/api"
+	"github.com/rclone/rclone/fs"
+	"github.com/rclone/rclone/fs/accounting"
+	"github.com/rclone/rclone/fs/config/configmap"
+	"github.com/rclone/rclone/fs/fshttp"
+)
+
+const (
+	// connectTimeout bounds dialing and TLS; idleTimeout the time in which
+	// not one byte moves, which is how a connection that is half open is
+	// noticed.
+	connectTimeout = 20 * time.Second
+	idleTimeout    = 60 * time.Second
+	userAgent      = "keepsake"
+)
+
+var process struct {
+	sync.Mutex
+	stop func() // ends the upload limit in force
+}
+
+// configure sets what rclone keeps once for a process.
+func configure(n Network) error {
+	var table fs.BwTimetable
+	if n.LimitUpload != "" {
+		if err := table.Set(n.LimitUpload); err != nil {
+			return fmt.Errorf("reading the upload limit %q: %w", n.LimitUpload, err)
+		}
+	}
+	process.Lock()
+	defer process.Unlock()
+	if fshttp.DefaultMetrics == nil {
+		fshttp.DefaultMetrics = fshttp.NewMetrics("keepsake")
+	}
+	c := fs.GetConfig(context.Background())
+	c.LogLevel = fs.LogLevelError
+	c.ConnectTimeout = fs.Duration(connectTimeout)
+	c.Timeout = fs.Duration(idleTimeout)
+	c.UserAgent = userAgent
+	c.UseServerModTime = true
+	c.AskPassword = false // of an encrypted rclone.conf: stdin is not the person's
+	c.HTTPProxy = n.Proxy
+	c.CaCert = n.CAs
+	if process.stop != nil {
+		process.stop()
+		process.stop = nil
+	}
+	if len(table) > 0 {
+		process.stop = limitUpload(table)
+	}
+	return nil
+}
+
+// limitUpload keeps rclone's token bucket at what the table says of the hour,
+// until stop. rclone's own ticker cannot be stopped, and comes with a signal
+// handler.
+func limitUpload(table fs.BwTimetable) (stop func()) {
+	var now fs.BwPair
+	set := func() {
+		next := table.LimitAt(time.Now()).Bandwidth
+		next.Rx = -1 // what comes down is not limited
+		if next != now {
+			accounting.TokenBucket.SetBwLimit(next)
+			now = next
+		}
+	}
+	set()
+	end := make(chan struct{})
+	tick := time.NewTicker(time.Minute)
+	go func() {
+		for {
+			select {
+			case <-tick.C:
+				set()
+			case <-end:
+				return
+			}
+		}
+	}()
+	return func() {
+		tick.Stop()
+		close(end)
+		accounting.TokenBucket.SetBwLimit(fs.BwPair{Tx: -1, Rx: -1})
+	}
+}
+
+// requests counts the HTTP requests of the process so far.
+func requests() (n int64) {
+	process.Lock()
+	metrics := fshttp.DefaultMetrics
+	process.Unlock()
+	counters := make(chan prometheus.Metric, 64)
+	go func() {
+		for _, c := range metrics.Collectors() {
+			c.Collect(counters)
+		}
+		close(counters)
+	}()
+	for c := range counters {
+		var m dto.Metric
+		if c.Write(&m) == nil {
+			n += int64(m.GetCounter().GetValue())
+		}
+	}
+	return n
+}
+
+// defaults are what a back end's options are when nobody says.
+type defaults fs.Options
+
+// Get is configmap.Getter.Get.
+func (d defaults) Get(key string) (string, bool) {
+	o := fs.Options(d).Get(key)
+	if o == nil {
+		return "", false
+	}
+	return o.String(), true
+}
+
+// connect makes rclone's view of the cloud. It reads neither rclone's
+// configuration file nor the environment.
+func (s *Store) connect(ctx context.Context) (fs.Fs, error) {
+	info, err := fs.Find(s.config.Backend)
+	if err != nil {
+		return nil, err
+	}
+	m := configmap.New()
+	m.AddGetter(configmap.Simple(s.kind.always), configmap.PriorityNormal)
+	if s.config.Mapper != nil {
+		m.AddGetter(s.config.Mapper, configmap.PriorityNormal)
+		m.AddSetter(s.config.Mapper)
+	}
+	m.AddGetter(configmap.Simple(s.config.Options), configmap.PriorityNormal)
+	m.AddGetter(configmap.Simple(s.kind.usual), configmap.PriorityNormal)
+	m.AddGetter(defaults(info.Options), configmap.PriorityDefault)
+	// The context must outlive this call: some back ends keep it.
+	keep, c := fs.AddConfig(context.WithoutCancel(ctx))
+	c.LowLevelRetries = s.kind.retries
+	f, err := await(ctx, func() (fs.Fs, error) { return info.NewFs(keep, s.account(), s.config.Root, m) }, nil)
+	if errors.Is(err, fs.ErrorIsFile) {
+		return nil, fmt.Errorf("%s is a file", s.config.Root)
+	}
+	return f, err
+}
+
+// account is the name under which iCloud's back end keeps a session.
+func (s *Store) account() string {
+	if s.config.Login == "" {
+		return "keepsake-" + s.config.Backend
+	}
+	return "keepsake-" + s.config.Login
+}
+
+// renew signs in anew, once after each time that worked, when the cloud says
+// that who we are has expired. It tells whether it is worth another try with
+// f gone stale.
+func (s *Store) renew(ctx context.Context, stale fs.Fs) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.f != stale {
+		return true
+	}
+	if s.dirty || s.config.Mapper == nil {
+		return false
+	}
+	s.dirty = true
+	switch s.config.Backend {
+	case "iclouddrive":
+		// rclone takes up the session it finds, dead or not; without one
+		// it signs in with password and trust token.
+		s.config.Mapper.Set("cookies", "")
+		icloud.ClearCacheDir(s.account())
+	case "drive", "dropbox", "onedrive":
+		if !expireToken(s.config.Mapper) {
+			return false
+		}
+	default:
+		return false
+	}
+	f, err := s.connect(ctx)
+	if err != nil {
+		return false
+	}
+	s.f = f
+	s.known.forgetObjects()
+	return true
+}

@@ -1,0 +1,184 @@
+package rclone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rclone/rclone/fs"
+
+	"keepsake.example/cloud"
+)
+
+const markerText = `This folder is a Keepsake backup.
+
+Keepsake writes end-to-end encrypted backups of chat histories. The files
+here are encrypted: without the owner's password or 64-digit key nobody can
+read them, and nothing in them can be changed without it being noticed.
+
+Do not rename, edit or delete anything in here: that makes the backup, or a
+part of it, impossible to restore. This file tells Keepsake that it found the
+right folder, so it must stay too.
+`
+
+// find is what Open does when nothing is to be made. It is one request, where
+// folders cannot be there twice.
+func (s *Store) find(ctx context.Context) error {
+	if !s.kind.duplicates {
+		return s.alive(ctx)
+	}
+	top, err := s.entries(ctx, "", false)
+	if err != nil {
+		return s.gone(err)
+	}
+	if !slices.Contains(remotes(top), cloud.Marker) {
+		return s.unmarked()
+	}
+	return s.mergeFolders(ctx, top)
+}
+
+// create makes what is not there yet, so that a create cut short is finished
+// by the next one. The marker comes last: it says that the rest is there.
+func (s *Store) create(ctx context.Context) error {
+	if s.kind.folders {
+		if err := s.mkdir(ctx, ""); err != nil {
+			return err
+		}
+	}
+	top, err := s.entries(ctx, "", false)
+	if err != nil {
+		return s.gone(err)
+	}
+	there := remotes(top)
+	if err := checkOurs(there); err != nil {
+		return err
+	}
+	if s.kind.folders {
+		for _, folder := range cloud.Folders() {
+			if slices.Contains(there, folder) {
+				continue
+			}
+			if err := s.mkdir(ctx, folder); err != nil {
+				return err
+			}
+		}
+	}
+	if err := s.mergeFolders(ctx, top); err != nil {
+		return err
+	}
+	if !slices.Contains(there, cloud.Marker) {
+		if _, err := s.store(ctx, cloud.Marker, []byte(markerText)); err != nil && !errors.Is(err, cloud.ErrExist) {
+			return s.gone(err)
+		}
+	}
+	return s.prove(ctx)
+}
+
+func (s *Store) mkdir(ctx context.Context, folder string) error {
+	return s.gone(s.change(ctx, func(ctx context.Context, f fs.Fs) error { return f.Mkdir(ctx, folder) }))
+}
+
+func remotes(entries fs.DirEntries) []string {
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Remote()
+	}
+	return names
+}
+
+// checkOurs refuses a folder with somebody else's files, among which ours
+// would be hard to tell apart and easy to lose.
+func checkOurs(there []string) error {
+	if slices.Contains(there, cloud.Marker) {
+		return nil
+	}
+	known := append(cloud.Folders(), "lost+found")
+	for _, name := range there {
+		if !strings.HasPrefix(name, ".") && !slices.Contains(known, name) {
+			return fmt.Errorf("folder holds other files, %q among them; choose an empty one or a new name", name)
+		}
+	}
+	return nil
+}
+
+// mergeFolders makes one folder of several of a name, which two devices make
+// that create a store, or that make it while the cloud's listings lag. Every
+// device goes by the same order.
+func (s *Store) mergeFolders(ctx context.Context, top fs.DirEntries) error {
+	if !s.kind.duplicates {
+		return nil
+	}
+	same := make(map[string][]fs.Directory)
+	for _, e := range top {
+		if d, ok := e.(fs.Directory); ok && slices.Contains(cloud.Folders(), d.Remote()) {
+			same[d.Remote()] = append(same[d.Remote()], d)
+		}
+	}
+	for _, dirs := range same {
+		if len(dirs) < 2 {
+			continue
+		}
+		slices.SortFunc(dirs, func(a, b fs.Directory) int { return strings.Compare(a.ID(), b.ID()) })
+		err := s.change(ctx, func(ctx context.Context, f fs.Fs) error {
+			merge := f.Features().MergeDirs
+			if merge == nil {
+				return nil
+			}
+			defer flush(f)
+			return merge(ctx, dirs)
+		})
+		if err != nil {
+			return fmt.Errorf("merging folders of one name: %w", err)
+		}
+	}
+	return nil
+}
+
+// flush has a back end forget which folder is which.
+func flush(f fs.Fs) {
+	if forget := f.Features().DirCacheFlush; forget != nil {
+		forget()
+	}
+}
+
+// Destroy removes the marker and the empty folders of a store without
+// objects, and its own folder.
+func (s *Store) Destroy(ctx context.Context) error {
+	if err := s.destroy(ctx); err != nil {
+		return fmt.Errorf("cloud/rclone: removing the store: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) destroy(ctx context.Context) error {
+	left, err := s.list(ctx, "")
+	if err != nil {
+		return err
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("%d objects are in it, %s among them", len(left), left[0].Name)
+	}
+	rmdir := func(folder string) error {
+		return s.change(ctx, func(ctx context.Context, f fs.Fs) error { return f.Rmdir(ctx, folder) })
+	}
+	if s.kind.folders {
+		for _, folder := range cloud.Folders() {
+			if err := rmdir(folder); err != nil && !errors.Is(err, cloud.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	err = s.change(ctx, func(ctx context.Context, f fs.Fs) error {
+		o, err := f.NewObject(ctx, cloud.Marker)
+		if err != nil {
+			return err
+		}
+		return o.Remove(ctx)
+	})
+	if err != nil || !s.kind.folders {
+		return err // without folders the root may be a whole bucket
+	}
+	return rmdir("")
+}

@@ -1,0 +1,248 @@
+package rclone
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/dropbox/dropbox-sdk-go-unofficial/v6/dropbox"
+	"github.com/dropbox/dropbox-sdk-go-unofficial/v6/dropbox/auth"
+	"github.com/pkg/sftp"
+	b2 "github.com/rclone/rclone/backend/b2/api"
+	onedrive "github.com/rclone/rclone/backend/onedrive/api"
+	webdav "github.com/rclone/rclone/backend/webdav/api"
+	"github.com/rclone/rclone/fs/fserrors"
+	"github.com/rclone/rclone/lib/pacer"
+	"google.golang.org/api/googleapi"
+
+	"keepsake.example/cloud"
+)
+
+// What the SDKs of single clouds call their errors.
+
+// retryAfter finds the wait that a back end of rclone read from an answer.
+func retryAfter(err error) (time.Duration, bool) {
+	if after, ok := pacer.IsRetryAfter(err); ok {
+		return after, true
+	}
+	if fserrors.IsRetryAfterError(err) {
+		return max(0, time.Until(fserrors.RetryAfterErrorTime(err))), true
+	}
+	return 0, false
+}
+
+// googleReasons: developers.google.com/workspace/drive/api/guides/handle-errors
+var googleReasons = map[string]error{
+	"rateLimitExceeded":                 cloud.ErrThrottled,
+	"userRateLimitExceeded":             cloud.ErrThrottled,
+	"sharingRateLimitExceeded":          cloud.ErrThrottled,
+	"dailyLimitExceeded":                cloud.ErrThrottled,
+	"downloadQuotaExceeded":             cloud.ErrThrottled,
+	"quotaExceeded":                     cloud.ErrFull,
+	"storageQuotaExceeded":              cloud.ErrFull,
+	"teamDriveFileLimitExceeded":        cloud.ErrFull,
+	"numChildrenInNonRootLimitExceeded": cloud.ErrFull,
+	"authError":                         cloud.ErrDenied,
+	"notFound":                          cloud.ErrNotExist,
+}
+
+func judgeGoogle(err error) (verdict, bool) {
+	var g *googleapi.Error
+	if !errors.As(err, &g) {
+		return verdict{}, false
+	}
+	v, ok := byStatus(g.Code)
+	if len(g.Errors) > 0 {
+		if kind, known := googleReasons[g.Errors[0].Reason]; known {
+			v, ok = verdict{kind: kind}, true
+		}
+	}
+	return withDelay(v, g.Header), ok
+}
+
+// awsCodes: docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html; the
+// servers that speak S3 add their own.
+var awsCodes = map[string]error{
+	"NoSuchKey":                  cloud.ErrNotExist,
+	"NoSuchVersion":              cloud.ErrNotExist,
+	"NoSuchBucket":               cloud.ErrUnreachable,
+	"PermanentRedirect":          cloud.ErrUnreachable,
+	"PreconditionFailed":         cloud.ErrExist,
+	"InvalidRange":               errRange,
+	"AccessDenied":               cloud.ErrDenied,
+	"AllAccessDisabled":          cloud.ErrDenied,
+	"AccountProblem":             cloud.ErrDenied,
+	"InvalidAccessKeyId":         cloud.ErrDenied,
+	"SignatureDoesNotMatch":      cloud.ErrDenied,
+	"ExpiredToken":               cloud.ErrDenied,
+	"InvalidToken":               cloud.ErrDenied,
+	"RequestTimeTooSkewed":       cloud.ErrDenied, // the text says which clock
+	"MethodNotAllowed":           cloud.ErrDenied,
+	"QuotaExceeded":              cloud.ErrFull,
+	"XMinioStorageFull":          cloud.ErrFull,
+	"EntityTooLarge":             cloud.ErrFull,
+	"SlowDown":                   cloud.ErrThrottled,
+	"TooManyRequests":            cloud.ErrThrottled,
+	"RequestLimitExceeded":       cloud.ErrThrottled,
+	"Throttling":                 cloud.ErrThrottled,
+	"ThrottlingException":        cloud.ErrThrottled,
+	"ConditionalRequestConflict": cloud.ErrUnreachable,
+	"OperationAborted":           cloud.ErrUnreachable,
+	"RequestTimeout":             cloud.ErrUnreachable,
+	"InternalError":              cloud.ErrUnreachable,
+	"ServiceUnavailable":         cloud.ErrUnreachable,
+	"BadDigest":                  cloud.ErrUnreachable, // the bytes changed on the way
+	"IncompleteBody":             cloud.ErrUnreachable,
+}
+
+func judgeAWS(err error) (verdict, bool) {
+	var v verdict
+	found := false
+	var answer *smithyhttp.ResponseError
+	header := http.Header{}
+	if errors.As(err, &answer) {
+		v, found = byStatus(answer.HTTPStatusCode())
+		if answer.Response != nil {
+			header = answer.Response.Header
+		}
+	}
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		if kind, known := awsCodes[api.ErrorCode()]; known {
+			v, found = verdict{kind: kind}, true
+		}
+	}
+	return withDelay(v, header), found
+}
+
+func judgeWebDAV(err error) (verdict, bool) {
+	var w *webdav.Error
+	if !errors.As(err, &w) {
+		return verdict{}, false
+	}
+	return byStatus(w.StatusCode)
+}
+
+// oneDriveCodes: learn.microsoft.com/en-us/onedrive/developer/rest-api/concepts/errors
+var oneDriveCodes = map[string]error{
+	"itemNotFound":               cloud.ErrNotExist,
+	"nameAlreadyExists":          cloud.ErrExist,
+	"quotaLimitReached":          cloud.ErrFull,
+	"insufficientStorage":        cloud.ErrFull,
+	"maxFileSizeExceeded":        cloud.ErrFull,
+	"activityLimitReached":       cloud.ErrThrottled,
+	"throttledRequest":           cloud.ErrThrottled,
+	"accessDenied":               cloud.ErrDenied,
+	"notAllowed":                 cloud.ErrDenied,
+	"unauthenticated":            cloud.ErrDenied,
+	"InvalidAuthenticationToken": cloud.ErrDenied,
+	"serviceNotAvailable":        cloud.ErrUnreachable,
+	"generalException":           cloud.ErrUnreachable,
+	"resourceModified":           cloud.ErrUnreachable,
+	"invalidRange":               errRange,
+}
+
+func judgeOneDrive(err error) (verdict, bool) {
+	var o *onedrive.Error
+	if !errors.As(err, &o) {
+		return verdict{}, false
+	}
+	for _, code := range []string{o.ErrorInfo.InnerError.Code, o.ErrorInfo.Code} {
+		if kind, known := oneDriveCodes[code]; known {
+			return verdict{kind: kind}, true
+		}
+	}
+	return verdict{}, false
+}
+
+// b2Codes: www.backblaze.com/docs/cloud-storage-native-api error lists
+var b2Codes = map[string]error{
+	"no_such_file":             cloud.ErrNotExist,
+	"file_not_present":         cloud.ErrNotExist,
+	"storage_cap_exceeded":     cloud.ErrFull,
+	"cap_exceeded":             cloud.ErrFull,
+	"transaction_cap_exceeded": cloud.ErrThrottled,
+	"download_cap_exceeded":    cloud.ErrThrottled,
+	"too_many_requests":        cloud.ErrThrottled,
+	"bad_bucket_id":            cloud.ErrUnreachable,
+	"range_not_satisfiable":    errRange,
+}
+
+func judgeB2(err error) (verdict, bool) {
+	var b *b2.Error
+	if !errors.As(err, &b) {
+		return verdict{}, false
+	}
+	if kind, known := b2Codes[b.Code]; known {
+		return verdict{kind: kind}, true
+	}
+	return byStatus(b.Status)
+}
+
+// dropboxWords are parts of Dropbox's error summaries, of which its SDK has a
+// type for each of its methods: www.dropbox.com/developers/documentation/http
+var dropboxWords = []struct {
+	word string
+	kind error
+}{
+	{"insufficient_space", cloud.ErrFull},
+	{"insufficient_quota", cloud.ErrFull},
+	{"too_many_write_operations", cloud.ErrThrottled},
+	{"too_many_requests", cloud.ErrThrottled},
+	{"no_write_permission", cloud.ErrDenied},
+	{"/not_found", cloud.ErrNotExist},
+	{"/conflict", cloud.ErrExist},
+}
+
+func judgeDropbox(err error) (verdict, bool) {
+	var limit auth.RateLimitAPIError
+	var who auth.AuthAPIError
+	var internal dropbox.SDKInternalError
+	switch {
+	case errors.As(err, &limit) && limit.RateLimitError != nil:
+		return verdict{cloud.ErrThrottled, time.Duration(limit.RateLimitError.RetryAfter) * time.Second}, true
+	case errors.As(err, &who), errors.As(err, new(auth.AccessAPIError)):
+		return verdict{kind: cloud.ErrDenied}, true
+	case errors.As(err, &internal):
+		return byStatus(internal.StatusCode)
+	}
+	text := err.Error()
+	if !strings.Contains(text, "/") {
+		return verdict{}, false
+	}
+	for _, w := range dropboxWords {
+		if strings.HasPrefix(text, "path"+w.word) || strings.Contains(text, w.word+"/") {
+			return verdict{kind: w.kind}, true
+		}
+	}
+	return verdict{}, false
+}
+
+// Status codes of SFTP above version 3, which some servers send all the same
+// (draft-ietf-secsh-filexfer-13 section 9.1).
+const (
+	sftpNoSpace = 14
+	sftpQuota   = 15
+)
+
+func judgeSSH(err error) (verdict, bool) {
+	var status *sftp.StatusError
+	if errors.As(err, &status) {
+		switch status.Code {
+		case sftpNoSpace, sftpQuota:
+			return verdict{kind: cloud.ErrFull}, true
+		case uint32(sftp.ErrSSHFxFailure):
+			return verdict{kind: cloud.ErrUnreachable}, true
+		}
+	}
+	text := err.Error()
+	for _, word := range []string{"ssh: unable to authenticate", "knownhosts: ", "host key"} {
+		if strings.Contains(text, word) {
+			return verdict{kind: cloud.ErrDenied}, true
+		}
+	}
+	return verdict{}, false
+}

@@ -1,0 +1,193 @@
+package rclone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/rclone/rclone/fs"
+
+	"keepsake.example/cloud"
+)
+
+// Stat is cloud.Store.Stat.
+func (s *Store) Stat(ctx context.Context, name string) (cloud.Info, error) {
+	info, err := s.stat(ctx, name)
+	if err != nil {
+		return cloud.Info{}, fmt.Errorf("cloud/rclone: looking at %s: %w", name, err)
+	}
+	return info, nil
+}
+
+func (s *Store) stat(ctx context.Context, name string) (cloud.Info, error) {
+	if err := check(ctx, name); err != nil {
+		return cloud.Info{}, err
+	}
+	if c, ok := s.known.lately(name); ok {
+		if c.gone {
+			return cloud.Info{}, cloud.ErrNotExist
+		}
+		return c.info, nil
+	}
+	objects, err := s.lookup(ctx, name)
+	if err != nil {
+		return cloud.Info{}, s.absent(ctx, err)
+	}
+	return describe(ctx, name, objects[0]), nil
+}
+
+func check(ctx context.Context, name string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return cloud.CheckName(name)
+}
+
+// lookup asks the cloud for the objects of a name. None is
+// cloud.ErrNotExist, which says nothing before absent agrees.
+func (s *Store) lookup(ctx context.Context, name string) ([]fs.Object, error) {
+	if s.kind.duplicates && !random(name) {
+		return s.lookupAll(ctx, name)
+	}
+	o, err := s.object(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	objects := []fs.Object{o}
+	s.known.found(name, objects)
+	return objects, nil
+}
+
+// object asks for one object, of which there is one but where there are
+// duplicates.
+func (s *Store) object(ctx context.Context, name string) (o fs.Object, err error) {
+	err = s.do(ctx, func(ctx context.Context, f fs.Fs) error {
+		if o, err = f.NewObject(ctx, name); err != nil || !s.kind.lazy {
+			return err
+		}
+		// Nothing was asked yet.
+		described, ok := o.(fs.Metadataer)
+		if !ok {
+			return fmt.Errorf("%s describes no objects", s.config.Backend)
+		}
+		_, err = described.Metadata(ctx)
+		return err
+	})
+	return o, err
+}
+
+// lookupAll finds every object of a name by listing its folder, which is
+// small: searches by name show one, and lag behind.
+func (s *Store) lookupAll(ctx context.Context, name string) ([]fs.Object, error) {
+	folder := path.Dir(name)
+	if folder == "." {
+		folder = ""
+	}
+	if _, err := s.fetch(ctx, folder, false, name); err != nil {
+		return nil, err
+	}
+	e, ok := s.known.get(name)
+	if !ok {
+		return nil, cloud.ErrNotExist
+	}
+	return e.objects, nil
+}
+
+// random says that a name is one of very many, each made up and used once
+// (spec/backup-format.md section 2).
+func random(name string) bool {
+	return strings.HasPrefix(name, "data/") || strings.HasPrefix(name, "meta/")
+}
+
+// absent is asked about the error of one object. That there is none means
+// something only if the store still is there.
+func (s *Store) absent(ctx context.Context, err error) error {
+	if !errors.Is(err, cloud.ErrNotExist) {
+		return err
+	}
+	if gone := s.alive(ctx); gone != nil {
+		return gone
+	}
+	return err
+}
+
+// alive looks for the marker.
+func (s *Store) alive(ctx context.Context) error {
+	_, err := s.object(ctx, cloud.Marker)
+	if errors.Is(err, cloud.ErrNotExist) {
+		return s.unmarked()
+	}
+	return err
+}
+
+func (s *Store) unmarked() error {
+	return &failure{kind: cloud.ErrUnreachable, text: fmt.Sprintf("%s has no file %s; is it the right folder?", s.place(), cloud.Marker)}
+}
+
+// place is what to call the store in errors.
+func (s *Store) place() string {
+	if s.config.Root == "" {
+		return "the cloud"
+	}
+	return s.config.Root
+}
+
+// Delete is cloud.Store.Delete. Every object of the name is removed.
+func (s *Store) Delete(ctx context.Context, name string) error {
+	if err := s.remove(ctx, name); err != nil {
+		return fmt.Errorf("cloud/rclone: deleting %s: %w", name, err)
+	}
+	return nil
+}
+
+func (s *Store) remove(ctx context.Context, name string) error {
+	if err := check(ctx, name); err != nil {
+		return err
+	}
+	unlock, err := s.names.lock(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	e, cached := s.known.get(name)
+	if c, ok := s.known.lately(name); ok && c.gone {
+		return cloud.ErrNotExist
+	}
+	if !cached {
+		if e.objects, err = s.lookup(ctx, name); err != nil {
+			return s.absent(ctx, err)
+		}
+		e.listed = !random(name)
+	}
+	if err := s.removeAll(ctx, name, e); err != nil {
+		if errors.Is(err, cloud.ErrNotExist) {
+			s.known.forget(name)
+		}
+		return s.absent(ctx, err)
+	}
+	s.known.deleted(name)
+	return nil
+}
+
+// removeAll removes objects, and then those the cloud still has under the
+// name and did not show. A search that lags may show again what was removed.
+func (s *Store) removeAll(ctx context.Context, name string, e entry) error {
+	removed := make(map[string]bool)
+	for objects := e.objects; len(objects) > 0; {
+		for _, o := range objects {
+			if err := s.change(ctx, func(ctx context.Context, _ fs.Fs) error { return o.Remove(ctx) }); err != nil && len(removed) == 0 {
+				return err
+			}
+			removed[identity(o)] = true
+		}
+		objects = nil
+		if s.kind.duplicates && !e.listed {
+			if o, err := s.object(ctx, name); err == nil && !removed[identity(o)] {
+				objects = []fs.Object{o}
+			}
+		}
+	}
+	return nil
+}
