@@ -136,6 +136,7 @@ require (
 
 require (
 	github.com/aws/smithy-go v1.28.5
+	github.com/creack/pty v1.1.24
 	github.com/dropbox/dropbox-sdk-go-unofficial/v6 v6.6.2
 	github.com/google/go-cmp v0.7.0
 	github.com/pkg/sftp v1.13.11
