@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"keepsake.example/cloud"
@@ -12,42 +13,63 @@ import (
 // orphanAge is how much older than this run's lock an object no head names must be to be deleted, spec §11.
 const orphanAge = 24 * time.Hour
 
+func packFolders() []string { return []string{kinds[kindData].folder, kinds[kindMeta].folder} }
+
 // listPacks lists the packs that lie in the cloud: number → object.
 func (r *Repo) listPacks(ctx context.Context) (map[uint32]cloud.Info, error) {
+	list, err := listFolders(ctx, r.store, packFolders()...)
+	if err != nil {
+		return nil, fmt.Errorf("listing packs: %w", err)
+	}
+	return r.packsIn(ctx, list)
+}
+
+// packsIn is listPacks with the folders listed already, and those packs besides that were looked for because they should be there.
+func (r *Repo) packsIn(ctx context.Context, list listing) (map[uint32]cloud.Info, error) {
 	present := make(map[uint32]cloud.Info)
+	r.notePacks(list, present)
+	return present, r.lookFor(ctx, present)
+}
+
+// notePacks takes the packs out of a listing.
+func (r *Repo) notePacks(list listing, present map[uint32]cloud.Info) {
 	for _, k := range []kind{kindData, kindMeta} {
-		err := r.store.List(ctx, kinds[k].folder, func(info cloud.Info) error {
+		for _, info := range list[kinds[k].folder] {
 			if got, _, id, err := splitName(info.Name); err == nil && got == k {
 				present[r.index.names.number(id)] = info
 			}
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("listing packs: %w", err)
 		}
 	}
-	return present, nil
 }
 
 // adopt finds packs that no index names: what an interrupted backup left, or what a lost index named. It reads the tables at
-// their ends and adds them to the index in memory. Unreadable ones are passed over and returned. present is what listPacks returned.
+// their ends, several at a time, and adds them to the index in memory. Unreadable ones are passed over and returned. present is what listPacks returned.
 func (r *Repo) adopt(ctx context.Context, present map[uint32]cloud.Info) (unreadable []*DamageError, err error) {
-	for n, info := range present {
-		if r.index.packs[n] != nil {
-			continue
+	var left []uint32
+	for n := range present {
+		if r.index.packs[n] == nil {
+			left = append(left, n)
 		}
-		k, _, id, _ := splitName(info.Name)
-		t, err := r.readPackTable(ctx, k, id, info.Size)
-		var d *DamageError
-		if errors.As(err, &d) {
-			unreadable = append(unreadable, d)
-			continue
-		}
-		if err != nil {
-			return unreadable, err
-		}
-		r.index.add(t, &packInfo{table: t})
 	}
+	slices.Sort(left)
+	err = inOrder(ctx, len(left), r.width(), func(ctx context.Context, i int) (*table, error) {
+		info := present[left[i]]
+		k, _, id, _ := splitName(info.Name)
+		return r.readPackTable(ctx, k, id, info.Size)
+	}, func(i int, t *table, err error) error {
+		var d *DamageError
+		switch {
+		case errors.As(err, &d) && d.Layer == "missing":
+			delete(present, left[i]) // deleted meanwhile, or before, by a listing that is late
+		case errors.As(err, &d):
+			unreadable = append(unreadable, d)
+		case err != nil:
+			return err
+		default:
+			r.index.add(t, &packInfo{table: t})
+		}
+		return nil
+	})
 	r.index.sortMoved()
-	return unreadable, nil
+	return unreadable, err
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"keepsake.example/cloud"
@@ -29,7 +30,8 @@ type BackupResult struct {
 	Unchanged     int           `json:"unchanged"`
 	BytesRead     int64         `json:"bytes_read"`
 	BytesNew      int64         `json:"bytes_new"`      // of contents the repository did not have
-	BytesUploaded int64         `json:"bytes_uploaded"` // everything stored, small objects not counted
+	BytesUploaded int64         `json:"bytes_uploaded"` // acknowledged by the store, small objects not counted
+	BytesSent     int64         `json:"bytes_sent"`     // handed to the store, every try counted: more where it had to be tried again
 	Objects       int           `json:"objects"`        // packs stored
 	Duration      time.Duration `json:"duration_ns"`
 	Problems      []Problem     `json:"problems"`
@@ -54,24 +56,24 @@ func (r *Repo) Backup(ctx context.Context, o BackupOptions) (*BackupResult, erro
 	if info, err := os.Stat(o.Source); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("%w: the chat folder is not there: %w", ErrLocal, errors.Join(err, notFolder(err)))
 	}
-	since := began
-	if !o.DryRun {
-		l, err := r.begin(ctx, "backup", false)
+	res := &BackupResult{Snapshot: Snapshot{Time: began.UTC(), Device: r.device.String(), Source: filepath.Base(o.Source)}}
+	if o.DryRun {
+		if err := r.rehearse(ctx, &o, res); err != nil {
+			return nil, err
+		}
+	} else {
+		l, list, err := r.begin(ctx, "backup", false, packFolders()...)
 		if err != nil {
 			return nil, err
 		}
 		defer l.unlock()
-		since = l.since
-	} else if err := r.whole(ctx); err != nil {
-		return nil, err
-	}
-	res := &BackupResult{Snapshot: Snapshot{Time: began.UTC(), Device: r.device.String(), Source: filepath.Base(o.Source)}}
-	present, err := r.snapshotFolder(ctx, &o, res)
-	if err != nil {
-		return nil, err
-	}
-	if !o.DryRun {
-		r.sweep(ctx, since, present)
+		present, err := r.snapshotFolder(ctx, &o, res, list)
+		if err != nil {
+			return nil, err
+		}
+		if err := r.leave(ctx, l, present); err != nil {
+			return nil, err
+		}
 	}
 	res.Duration = time.Since(started)
 	res.ReclaimedLock = r.reclaimed
@@ -85,37 +87,56 @@ func notFolder(err error) error {
 	return nil
 }
 
+// rehearse goes through the folder and stores nothing.
+func (r *Repo) rehearse(ctx context.Context, o *BackupOptions, res *BackupResult) error {
+	if err := r.whole(ctx); err != nil {
+		return err
+	}
+	list, err := listFolders(ctx, r.store, packFolders()...)
+	if err != nil {
+		return fmt.Errorf("listing packs: %w", err)
+	}
+	_, err = r.snapshotFolder(ctx, o, res, list)
+	return err
+}
+
 // begin locks the repository and reads its state anew, as another device may have written since it was opened.
-// replacing says that the key rings will be replaced.
-func (r *Repo) begin(ctx context.Context, what string, replacing bool) (*lock, error) {
+// replacing says that the key rings will be replaced. Folders that the caller needs are listed in the same round trip, which is after the one that looks
+// at the locks: who held one may have written a head just before it was removed.
+func (r *Repo) begin(ctx context.Context, what string, replacing bool, also ...string) (*lock, listing, error) {
 	l, err := r.lock(ctx, what)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	l.replacing, r.held = replacing, l
 	if r.opts.Known.Seq < r.Mark().Seq {
 		r.opts.Known = r.Mark()
 	}
-	err = r.ringInUse(ctx, replacing)
+	rings, heads := kinds[kindRing].folder, kinds[kindHead].folder
+	list, err := listFolders(ctx, r.store, append([]string{rings, heads}, also...)...)
+	if err != nil {
+		err = fmt.Errorf("reading what the repository holds: %w", err)
+	}
 	if err == nil {
-		err = r.reload(ctx)
+		err = r.ringInUse(ctx, namesIn(list[rings]), replacing)
+	}
+	if err == nil {
+		err = r.reload(ctx, list[heads])
 	}
 	if err == nil {
 		err = r.clearRings(ctx)
 	}
 	if err != nil {
 		l.unlock()
-		return nil, err
+		return nil, nil, err
 	}
-	return l, nil
+	return l, list, nil
 }
 
 // reload reads the heads, and what they name if that has changed.
-func (r *Repo) reload(ctx context.Context) error {
+func (r *Repo) reload(ctx context.Context, shown []cloud.Info) error {
 	before := r.heads
-	if err := r.loadHeads(ctx); err != nil {
-		return err
-	}
-	if err := checkRollback(r.opts.Known, r.heads); err != nil && !r.opts.OlderState {
+	if err := r.findHeads(ctx, shown); err != nil {
 		return err
 	}
 	same := slices.EqualFunc(before, r.heads, func(a, b *head) bool { return a.id == b.id })
@@ -125,10 +146,10 @@ func (r *Repo) reload(ctx context.Context) error {
 	return r.loadContents(ctx)
 }
 
-// snapshotFolder runs the pipeline and commits its outcome.
+// snapshotFolder runs the pipeline and commits its outcome. list has the folders of packs.
 // It returns the packs that lay in the cloud before.
-func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *BackupResult) (map[uint32]cloud.Info, error) {
-	present, err := r.listPacks(ctx)
+func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *BackupResult, list listing) (map[uint32]cloud.Info, error) {
+	present, err := r.packsIn(ctx, list)
 	if err != nil {
 		return nil, err
 	}
@@ -160,17 +181,25 @@ func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *Backup
 	}
 	p := r.newPipeline(ctx, c, ids, o.DryRun) // its goroutines end with run
 	s := newScanner(p, prev, o, exclude, res)
-	if err := p.run(ctx, s.run); err != nil {
+	h := r.nextHead()
+	err = p.run(ctx, s.run, func() error {
+		res.Snapshot.New, res.Snapshot.Changed, res.Unchanged = p.fresh, p.changed, res.Unchanged+p.same
+		res.NothingNew = res.Snapshot.New+res.Snapshot.Changed+res.Snapshot.Removed == 0
+		res.Snapshot.Uploaded = c.sealed.Load()
+		if o.DryRun {
+			return nil
+		}
+		return r.prepare(ctx, h, p, &res.Snapshot)
+	})
+	if err != nil {
 		return nil, err
 	}
-	res.BytesRead, res.BytesNew, res.BytesUploaded, res.Objects = c.read.Load(), c.fresh.Load(), c.uploaded.Load(), int(c.objects.Load())
-	res.Snapshot.New, res.Snapshot.Changed, res.Unchanged = p.fresh, p.changed, res.Unchanged+p.same
-	res.NothingNew = res.Snapshot.New+res.Snapshot.Changed+res.Snapshot.Removed == 0
-	res.Snapshot.Uploaded = res.BytesUploaded
+	res.BytesRead, res.BytesNew, res.Objects = c.read.Load(), c.fresh.Load(), int(c.objects.Load())
+	res.BytesUploaded, res.BytesSent = c.uploaded.Load(), c.sent.Load()
 	if o.DryRun {
 		return present, nil
 	}
-	return present, r.commitSnapshot(ctx, p, &res.Snapshot)
+	return present, r.commit(ctx, h)
 }
 
 // forgetMissing takes packs out of the index that are not in the cloud any more, or not whole: what they held is stored again.
@@ -215,27 +244,26 @@ func (r *Repo) forgetDamaged(names []string, present map[uint32]cloud.Info, res 
 	}
 }
 
-// commitSnapshot stores index, snapshot and head.
-func (r *Repo) commitSnapshot(ctx context.Context, p *pipeline, s *Snapshot) error {
-	indexes := p.up.indexes
-	if tables := r.adoptedTables(); len(tables) > 0 {
-		ids, err := r.writeIndexes(ctx, tables)
-		if err != nil {
-			return err
-		}
-		indexes = append(indexes, ids...)
-	}
-	h := r.nextHead()
-	h.indexes = slices.Clone(r.index.loaded) // a damaged index is left out: its packs were adopted
+// prepare stores everything that h is to name but the packs, while the last of those are on their way: nothing of it counts before the head does, which
+// waits for all.
+func (r *Repo) prepare(ctx context.Context, h *head, p *pipeline, s *Snapshot) error {
+	var adopted []ID
 	s.id = newID()
 	s.ID, s.Seq = s.id.String(), h.seq
 	s.packs, s.segments = r.nameRuns(p.segments)
-	if err := r.writeSmall(ctx, kindSnapshot, s.id, objectName(kindSnapshot, s.id), s.marshal(r.device)); err != nil {
+	err := together(func() error {
+		return p.up.writeTables(ctx, true)
+	}, func() (err error) {
+		adopted, err = r.writeIndexes(ctx, r.adoptedTables())
 		return err
-	}
+	}, func() error {
+		return r.writeSmall(ctx, kindSnapshot, s.id, objectName(kindSnapshot, s.id), s.marshal(r.device))
+	}, func() error {
+		return r.settle(ctx)
+	})
 	h.snapshots = append(h.snapshots, s.id)
-	h.indexes = append(h.indexes, indexes...)
-	return r.commit(ctx, h)
+	h.indexes = slices.Concat(r.index.loaded, p.up.indexes, adopted) // a damaged index is left out: its packs were adopted
+	return err
 }
 
 // nameRuns turns runs of repository pack numbers into runs over a list of ids.
@@ -263,7 +291,7 @@ func (r *Repo) adoptedTables() (tables []*table) {
 	return tables
 }
 
-// commit stores a head, which makes everything it names the repository's state, and loads that state.
+// commit stores a head, which makes everything it names the repository's state, and loads that state. What it names is stored, and settle was called.
 func (r *Repo) commit(ctx context.Context, h *head) error {
 	h.time = r.opts.Now().UnixNano()
 	h.device = r.device
@@ -272,34 +300,53 @@ func (r *Repo) commit(ctx context.Context, h *head) error {
 		return err
 	}
 	r.opts.Known = h.mark()
+	r.follow(h)
 	// The commit stands, so a cancelled context must not make it look like a failure.
-	return r.load(context.WithoutCancel(ctx))
+	return r.loadContents(context.WithoutCancel(ctx))
 }
 
-// sweep deletes old heads and packs that no head names and that are old enough, spec §11. It fails silently: the next run does it.
-func (r *Repo) sweep(ctx context.Context, now time.Time, present map[uint32]cloud.Info) {
-	r.dropOldHeads(ctx)
+// follow takes the head that was just written for the newest, without asking the cloud: a head that another device wrote beside it is a branch, and found by
+// whoever reads next.
+func (r *Repo) follow(h *head) {
+	for _, old := range r.heads {
+		r.older = append(r.older, headName(old.seq, old.id))
+	}
+	slices.SortStableFunc(r.older, func(a, b string) int { return strings.Compare(b, a) }) // newest first: names begin with the number
+	r.heads, r.state = []*head{h}, *h
+}
+
+// leave clears up and removes the lock, after the commit. What it cannot delete the next run will, so only a fault of this program is an error.
+func (r *Repo) leave(ctx context.Context, l *lock, present map[uint32]cloud.Info) error {
+	err := r.sweep(ctx, l.since, present)
+	// Heads that count no more stop nobody, so they can go while the lock does.
+	err = together(func() error { return err }, func() error { return r.dropOldHeads(ctx) }, func() error { l.unlock(); return nil })
+	if errors.Is(err, ErrInternal) {
+		return err
+	}
+	return nil
+}
+
+// sweep deletes packs that no head names and that are old enough, spec §11. On a store that lags only Prune does, which makes
+// sure that it knows every head.
+func (r *Repo) sweep(ctx context.Context, now time.Time, present map[uint32]cloud.Info) error {
 	wanted := r.wanted()
 	r.cache.keep(wanted)
-	if len(r.damage) > 0 || r.reclaimed {
-		return
+	if len(r.damage) > 0 || r.reclaimed || r.lag > 0 {
+		return nil
 	}
+	var old []string
 	for _, info := range present {
 		if !wanted[info.Name] && now.Sub(info.ModTime) > orphanAge {
-			r.store.Delete(ctx, info.Name)
+			old = append(old, info.Name)
 		}
 	}
+	return deleteAll(ctx, r.store, old)
 }
 
 // dropOldHeads deletes the heads that are not kept, spec §5. Unreadable ones that this device was told to go past must not
 // stop whoever comes after the head it wrote.
-func (r *Repo) dropOldHeads(ctx context.Context) {
-	for _, name := range r.givenUp {
-		r.store.Delete(ctx, name)
-	}
-	for _, name := range r.older[min(len(r.older), keepHeads-1):] {
-		r.store.Delete(ctx, name)
-	}
+func (r *Repo) dropOldHeads(ctx context.Context) error {
+	return deleteAll(ctx, r.store, slices.Concat(r.givenUp, r.older[min(len(r.older), keepHeads-1):]))
 }
 
 // wanted is the set of names that the newest heads lead to.

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"keepsake.example/cloud"
 )
 
 // A cache keeps copies of small encrypted objects on the device, as they lie in the cloud. It is not trusted: what comes
@@ -62,6 +64,18 @@ func (c cache) put(name string, object []byte) {
 	}
 }
 
+// hintName is a file that holds the name of the key ring used last: not trusted, and no part of a ring, which must not outlive its deletion here.
+const hintName = "hint"
+
+// hint returns what setHint kept, "" if nothing.
+func (c cache) hint() string { return strings.TrimSpace(string(c.get(hintName, cloud.MaxName+1))) }
+
+func (c cache) setHint(name string) {
+	if c.dir != "" && c.hint() != name {
+		c.put(hintName, append([]byte(name), '\n'))
+	}
+}
+
 func (c cache) drop(name string) {
 	if c.dir != "" {
 		os.Remove(c.path(name))
@@ -77,7 +91,8 @@ func (c cache) keep(wanted map[string]bool) {
 	if err != nil {
 		return
 	}
-	names := make(map[string]bool, len(wanted))
+	names := make(map[string]bool, len(wanted)+1)
+	names[hintName] = true
 	for name := range wanted {
 		names[filepath.Base(c.path(name))] = true
 	}

@@ -24,6 +24,7 @@ type Planted struct {
 func (r *Repo) Plant(ctx context.Context, entries []Planted) (id string, err error) {
 	ids := &idMap{m: make(map[ID]uint64)}
 	p := r.newPipeline(ctx, &counters{}, ids, false)
+	s, h := &Snapshot{Time: r.opts.Now().UTC(), Source: "planted"}, r.nextHead()
 	err = p.run(ctx, func() error {
 		for _, e := range entries {
 			if err := p.plant(e); err != nil {
@@ -31,12 +32,10 @@ func (r *Repo) Plant(ctx context.Context, entries []Planted) (id string, err err
 			}
 		}
 		return nil
-	})
-	if err != nil {
-		return "", err
+	}, func() error { return r.prepare(ctx, h, p, s) })
+	if err == nil {
+		err = r.commit(ctx, h)
 	}
-	s := &Snapshot{Time: r.opts.Now().UTC(), Source: "planted"}
-	err = r.commitSnapshot(ctx, p, s)
 	return s.ID, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"keepsake.example/cloud"
 	"keepsake.example/key"
@@ -19,30 +20,63 @@ type brokenRing struct {
 
 // readRings fetches every ring, checked but not opened. Damaged ones are apart: another may fit.
 func readRings(ctx context.Context, store cloud.Store) (rings map[string][]byte, broken []brokenRing, err error) {
-	names, err := listNames(ctx, store, kinds[kindRing].folder)
+	names, err := ringNames(ctx, store)
 	if err != nil {
-		return nil, nil, fmt.Errorf("looking for a repository: %w", err)
+		return nil, nil, err
+	}
+	return getRings(ctx, store, names, nil)
+}
+
+// ringNames lists the rings. That there are none is said only when the listing cannot be late any more.
+func ringNames(ctx context.Context, store cloud.Store) (names []string, err error) {
+	err = patiently(ctx, cloud.TraitsOf(store).Lag, time.Now(), func() (bool, error) {
+		names, err = listNames(ctx, store, kinds[kindRing].folder)
+		return len(names) > 0, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for a repository: %w", err)
 	}
 	if len(names) == 0 {
-		return nil, nil, ErrNoRepository
+		return nil, ErrNoRepository
 	}
+	return names, nil
+}
+
+// ringsAtOnce is how many rings are fetched at a time: there are more than one only where a rotation was interrupted.
+const ringsAtOnce = 4
+
+// getRings is readRings with the names at hand. Objects that are known, checked already, are not fetched again: they never change.
+func getRings(ctx context.Context, store cloud.Store, names []string, known map[string][]byte) (rings map[string][]byte, broken []brokenRing, err error) {
 	rings = make(map[string][]byte)
+	var fetch []string
 	for _, name := range names {
-		object, err := getAll(ctx, store, name, kinds[kindRing].limit)
+		if object := known[name]; object != nil {
+			rings[name] = object
+		} else {
+			fetch = append(fetch, name)
+		}
+	}
+	err = inOrder(ctx, len(fetch), ringsAtOnce, func(ctx context.Context, i int) ([]byte, error) {
+		return getAll(ctx, store, fetch[i], kinds[kindRing].limit)
+	}, func(i int, object []byte, err error) error {
 		var whole []byte
 		if err == nil {
-			whole, err = checkRing(name, object)
+			whole, err = checkRing(fetch[i], object)
 		}
-		b := brokenRing{name: name}
+		b := brokenRing{name: fetch[i]}
 		switch {
 		case err == nil:
-			rings[name] = whole
+			rings[b.name] = whole
 		case errors.As(err, &b.damage):
-			b.header = ringHeader(name, object)
+			b.header = ringHeader(b.name, object)
 			broken = append(broken, b)
 		default:
-			return nil, nil, err
+			return err
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
 	}
 	return rings, broken, nil
 }
@@ -60,12 +94,44 @@ func ringHeader(name string, object []byte) *header {
 	return &h
 }
 
-// findRing opens the newest ring that k opens, and lists those that are damaged.
-func findRing(ctx context.Context, store cloud.Store, k *key.Key) (newest *ring, broken []brokenRing, err error) {
-	rings, broken, err := readRings(ctx, store)
-	if err != nil {
-		return nil, nil, err
+// findRing opens the newest ring that k opens of those named, and takes note of those that are damaged.
+func (r *Repo) findRing(ctx context.Context, k *key.Key, names []string) (err error) {
+	if r.rings, r.badRings, err = getRings(ctx, r.store, names, r.rings); err != nil {
+		return err
 	}
+	r.ring, r.badRings, err = newestRing(k, r.rings, r.badRings)
+	if err == nil && r.ring == nil {
+		err = noRing(ctx, r.store, k, r.badRings)
+	}
+	return err
+}
+
+// guessRing fetches the ring that the last run used by its name, without waiting for a listing. What is odd about it the listing will tell.
+func (r *Repo) guessRing(ctx context.Context) {
+	if !r.remote {
+		return
+	}
+	name := r.cache.hint()
+	if _, _, _, err := splitName(name); err != nil {
+		return
+	}
+	object, err := getAll(ctx, r.store, name, kinds[kindRing].limit)
+	if err == nil {
+		object, err = checkRing(name, object)
+	}
+	if err == nil {
+		r.rings = map[string][]byte{name: object}
+	}
+}
+
+func (r *Repo) keepHint() {
+	if r.remote {
+		r.cache.setHint(r.ring.name())
+	}
+}
+
+// newestRing opens the newest of some rings that k opens, nil if there is none, and appends those that turn out to be damaged.
+func newestRing(k *key.Key, rings map[string][]byte, broken []brokenRing) (newest *ring, _ []brokenRing, err error) {
 	for name, object := range rings {
 		if !matches(object[:stubSize], k) {
 			continue
@@ -81,10 +147,7 @@ func findRing(ctx context.Context, store cloud.Store, k *key.Key) (newest *ring,
 			newest = g
 		}
 	}
-	if newest != nil {
-		return newest, broken, nil
-	}
-	return nil, nil, noRing(ctx, store, k, broken)
+	return newest, broken, nil
 }
 
 // noRing says why no ring opens. A damaged one may be the one that k opened.
@@ -137,12 +200,18 @@ func KeyCheck(ctx context.Context, store cloud.Store) (key.Check, error) {
 // retire the newer ring would lose the data key that only it has. A damaged ring that may be the newer one fails with
 // ErrRingUnclear, unless the rings are to be replaced: no key opens it, and what no head names under its data key is lost with it already. One of another
 // version stops that too: it may be whole.
-func (r *Repo) ringInUse(ctx context.Context, replacing bool) error {
-	rings, broken, err := readRings(ctx, r.store)
-	if err != nil && !errors.Is(err, ErrNoRepository) {
+//
+// names are those listed. The ring in use, if it is not among them, may only not be shown yet, and is looked for again.
+func (r *Repo) ringInUse(ctx context.Context, names []string, replacing bool) error {
+	names, err := r.withOwnRing(ctx, names)
+	if err != nil {
 		return err
 	}
-	r.badRings = broken
+	rings, broken, err := getRings(ctx, r.store, names, r.rings)
+	if err != nil {
+		return err
+	}
+	r.rings, r.badRings = rings, broken
 	for _, b := range broken {
 		newer := b.header != nil && r.ring.before(*b.header)
 		switch {
@@ -167,6 +236,25 @@ func (r *Repo) ringInUse(ctx context.Context, replacing bool) error {
 		}
 	}
 	return nil
+}
+
+// withOwnRing adds the name of the ring in use to a listing that is late, as soon as the store shows it.
+func (r *Repo) withOwnRing(ctx context.Context, names []string) ([]string, error) {
+	own := r.ring.name()
+	if r.lag == 0 || slices.Contains(names, own) {
+		return names, nil
+	}
+	err := patiently(ctx, r.lag, time.Now(), func() (bool, error) {
+		_, err := r.store.Stat(ctx, own)
+		if errors.Is(err, cloud.ErrNotExist) {
+			return false, nil
+		}
+		if err == nil {
+			names = append(names, own)
+		}
+		return true, err
+	})
+	return names, err
 }
 
 // clearRings removes damaged rings that a rotation has replaced by the one in use: no key opens them, and finishing that rotation would have done

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
+
+	"keepsake.example/cloud"
 )
 
 // A headRef is what a head's name says.
@@ -15,27 +18,71 @@ type headRef struct {
 	id   ID
 }
 
-// listHeads lists the heads in the cloud, newest first.
-func (r *Repo) listHeads(ctx context.Context) (list []headRef, err error) {
-	names, err := listNames(ctx, r.store, kinds[kindHead].folder)
-	if err != nil {
-		return nil, fmt.Errorf("listing heads: %w", err)
-	}
-	for _, name := range names {
-		if _, seq, id, err := splitName(name); err == nil {
-			list = append(list, headRef{name, seq, id})
+// headRefs reads the names of heads, newest first.
+func headRefs(list []cloud.Info) (refs []headRef) {
+	for _, info := range list {
+		if _, seq, id, err := splitName(info.Name); err == nil {
+			refs = append(refs, headRef{info.Name, seq, id})
 		}
 	}
-	slices.SortFunc(list, func(a, b headRef) int { return cmp.Or(cmp.Compare(b.seq, a.seq), cmp.Compare(a.name, b.name)) })
-	return list, nil
+	slices.SortFunc(refs, func(a, b headRef) int { return cmp.Or(cmp.Compare(b.seq, a.seq), cmp.Compare(a.name, b.name)) })
+	return refs
 }
 
-// loadHeads finds the newest head and those of other branches, spec §5. Names are enough for most: the newest lists its ancestors.
-func (r *Repo) loadHeads(ctx context.Context) error {
-	list, err := r.listHeads(ctx)
+// findHeads reads the newest heads, of those that a listing shows, and holds them to the mark. What looks like an older state, a listed head that is not
+// there, or branches whose common ancestor may be hidden, may only be a listing that is late: then it looks again, until that cannot be.
+func (r *Repo) findHeads(ctx context.Context, shown []cloud.Info) error {
+	r.since = time.Now()
+	first := true
+	var found error
+	err := patiently(ctx, r.lag, r.since, func() (bool, error) {
+		if !first {
+			var err error
+			if shown, err = listFolder(ctx, r.store, kinds[kindHead].folder); err != nil {
+				return false, fmt.Errorf("listing heads: %w", err)
+			}
+		}
+		first = false
+		found = r.tryHeads(ctx, shown)
+		var d *DamageError
+		late := errors.Is(found, ErrRolledBack) || (errors.As(found, &d) && d.Layer == "missing") || (found == nil && len(r.heads) > 1)
+		return !late, nil
+	})
+	if err == nil && !(r.opts.OlderState && errors.Is(found, ErrRolledBack)) {
+		err = found
+	}
+	return err
+}
+
+// tryHeads reads heads and looks for the marked one by its name if the listing does not lead to it.
+func (r *Repo) tryHeads(ctx context.Context, shown []cloud.Info) error {
+	err := r.loadHeads(ctx, headRefs(shown))
 	if err != nil {
 		return err
 	}
+	rolledBack := checkRollback(r.opts.Known, r.heads)
+	if rolledBack == nil || r.lag == 0 {
+		return rolledBack
+	}
+	id, err := parseID(r.opts.Known.Head)
+	if err != nil {
+		return rolledBack
+	}
+	info, err := r.store.Stat(ctx, headName(r.opts.Known.Seq, id))
+	if errors.Is(err, cloud.ErrNotExist) {
+		return rolledBack
+	}
+	if err == nil {
+		err = r.loadHeads(ctx, headRefs(append(slices.Clone(shown), info)))
+	}
+	if err != nil {
+		return err
+	}
+	return checkRollback(r.opts.Known, r.heads)
+}
+
+// loadHeads finds the newest head and those of other branches, spec §5, newest first. Names are enough for most: the newest lists its ancestors.
+func (r *Repo) loadHeads(ctx context.Context, list []headRef) error {
 	var heads []*head
 	var older []headRef
 	var givenUp []string
@@ -50,7 +97,7 @@ func (r *Repo) loadHeads(ctx context.Context) error {
 		switch {
 		case err == nil:
 			heads = append(heads, h)
-		case !errors.As(err, &d):
+		case !errors.As(err, &d), r.lagging() && d.Layer == "missing":
 			return err
 		case len(heads) > 0 && f.seq < heads[0].seq:
 			// Whatever it was, it must not stop the branch that is newer.
@@ -65,7 +112,7 @@ func (r *Repo) loadHeads(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.heads, r.state, r.lostHeads, r.givenUp, r.older = heads, state, lost, givenUp, nil
+	r.heads, r.state, r.lostHeads, r.givenUp, r.older, r.looked = heads, state, lost, givenUp, nil, true
 	for _, f := range older {
 		r.older = append(r.older, f.name)
 	}

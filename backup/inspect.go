@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
+	"slices"
 	"strings"
+	"time"
 
 	"keepsake.example/cloud"
 	"keepsake.example/internal/cobblestone"
@@ -131,13 +134,19 @@ func (r *Repo) Usage(ctx context.Context) (Usage, error) {
 
 // eachObject calls fn for every object of a repository.
 func eachObject(ctx context.Context, store cloud.Store, fn func(kind string, info cloud.Info) error) error {
-	folders := map[string]string{retiredFolder: "retired key ring"}
+	names := map[string]string{retiredFolder: "retired key ring"}
 	for _, k := range kinds {
-		folders[k.folder] = k.name
+		names[k.folder] = k.name
 	}
-	for folder, kind := range folders {
-		if err := store.List(ctx, folder, func(info cloud.Info) error { return fn(kind, info) }); err != nil {
-			return fmt.Errorf("listing objects: %w", err)
+	list, err := listFolders(ctx, store, slices.Collect(maps.Keys(names))...)
+	if err != nil {
+		return fmt.Errorf("listing objects: %w", err)
+	}
+	for folder, objects := range list {
+		for _, info := range objects {
+			if err := fn(names[folder], info); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -146,27 +155,33 @@ func eachObject(ctx context.Context, store cloud.Store, fn func(kind string, inf
 // Destroy deletes every object of the repository in store, the key ring first: without it, what is left of an interrupted deletion can
 // be read by nobody. It needs no key. It returns what it deleted.
 func Destroy(ctx context.Context, store cloud.Store) (objects int, bytes int64, err error) {
-	var all []cloud.Info
-	err = eachObject(ctx, store, func(_ string, info cloud.Info) error {
-		all = append(all, info)
-		return nil
+	deleted := make(map[string]bool)
+	lag := cloud.TraitsOf(store).Lag
+	// What a listing shows late is found by the ones after it.
+	err = patiently(ctx, lag, time.Now(), func() (bool, error) {
+		var rings, rest []string
+		err := eachObject(ctx, store, func(_ string, info cloud.Info) error {
+			switch {
+			case deleted[info.Name]:
+				return nil
+			case strings.HasPrefix(info.Name, kinds[kindRing].folder):
+				rings = append(rings, info.Name)
+			default:
+				rest = append(rest, info.Name)
+			}
+			deleted[info.Name] = true
+			bytes += info.Size
+			return nil
+		})
+		for _, names := range [][]string{rings, rest} {
+			if err == nil {
+				err = deleteAll(ctx, store, names)
+			}
+		}
+		return lag == 0, err
 	})
 	if err != nil {
 		return 0, 0, err
 	}
-	var rings, rest []string
-	for _, info := range all {
-		if strings.HasPrefix(info.Name, kinds[kindRing].folder) {
-			rings = append(rings, info.Name)
-		} else {
-			rest = append(rest, info.Name)
-		}
-		bytes += info.Size
-	}
-	for _, names := range [][]string{rings, rest} {
-		if err := deleteAll(ctx, store, names); err != nil {
-			return 0, 0, err
-		}
-	}
-	return len(all), bytes, nil
+	return len(deleted), bytes, nil
 }

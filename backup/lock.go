@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,8 +23,12 @@ type lock struct {
 	mu    sync.Mutex
 	name  string
 	since time.Time // by the store's clock
-	stop  context.CancelFunc
-	done  chan struct{}
+
+	placed    time.Time // when the first lock of this run was there, by our clock
+	replacing bool      // the run replaces key rings
+	release   sync.Once
+	stop      context.CancelFunc
+	done      chan struct{}
 }
 
 // lock puts a lock or fails with a LockedError.
@@ -32,7 +37,8 @@ func (r *Repo) lock(ctx context.Context, what string) (*lock, error) {
 	if err := l.put(ctx); err != nil {
 		return nil, err
 	}
-	if err := l.checkOthers(ctx); err != nil {
+	l.placed = time.Now()
+	if err := l.first(ctx); err != nil {
 		l.remove()
 		return nil, err
 	}
@@ -52,28 +58,40 @@ func (l *lock) put(ctx context.Context) error {
 	if err := l.r.writeSmall(ctx, kindLock, id, name, w.b); err != nil {
 		return err
 	}
-	info, err := l.r.store.Stat(ctx, name)
-	if err != nil {
-		return fmt.Errorf("looking at our lock: %w", err)
-	}
-	l.name, l.since = name, info.ModTime
+	l.name = name
 	return nil
 }
 
-// checkOthers clears away left-over locks and fails if another device holds one.
-func (l *lock) checkOthers(ctx context.Context) error {
-	var others []cloud.Info
-	err := l.r.store.List(ctx, kinds[kindLock].folder, func(info cloud.Info) error {
-		if info.Name != l.name {
-			others = append(others, info)
-		}
-		return nil
-	})
+// first looks at the locks once ours is there. The listing says when that was, by the store's clock.
+func (l *lock) first(ctx context.Context) error {
+	list, err := listFolder(ctx, l.r.store, kinds[kindLock].folder)
 	if err != nil {
 		return fmt.Errorf("listing locks: %w", err)
 	}
-	for _, info := range others {
-		held := l.r.readLock(ctx, info)
+	if i := slices.IndexFunc(list, func(info cloud.Info) bool { return info.Name == l.name }); i >= 0 {
+		l.since = list[i].ModTime
+	} else if info, err := l.r.store.Stat(ctx, l.name); err == nil {
+		l.since = info.ModTime
+	} else {
+		return fmt.Errorf("looking at our lock: %w", err)
+	}
+	return l.checkOthers(ctx, list)
+}
+
+// checkOthers clears away left-over locks and fails if another device holds one. A lock that is listed and not there was removed; on a store that lags it may as
+// well be so new that the listing shows it and a look by name does not: if it was put before ours, settle sees it, and if after, its owner sees ours.
+func (l *lock) checkOthers(ctx context.Context, list []cloud.Info) error {
+	l.mu.Lock()
+	ours := l.name
+	l.mu.Unlock()
+	for _, info := range list {
+		if info.Name == ours {
+			continue
+		}
+		held, gone := l.r.readLock(ctx, info)
+		if gone {
+			continue
+		}
 		own := held.Device == l.r.device.String()
 		if !own && l.since.Sub(info.ModTime) < lockLife {
 			return held
@@ -88,23 +106,24 @@ func (l *lock) checkOthers(ctx context.Context) error {
 	return nil
 }
 
-// readLock describes a lock; one that cannot be read is held by someone unknown.
-func (r *Repo) readLock(ctx context.Context, info cloud.Info) *LockedError {
+// readLock describes a lock; one that cannot be read is held by someone unknown. gone says that it is not there.
+func (r *Repo) readLock(ctx context.Context, info cloud.Info) (held *LockedError, gone bool) {
 	unknown := &LockedError{Device: "unknown", Since: info.ModTime, What: "something"}
 	k, _, id, err := splitName(info.Name)
 	if err != nil || k != kindLock {
-		return unknown
+		return unknown, false
 	}
 	payload, err := r.readSmall(ctx, kindLock, id, info.Name)
+	var d *DamageError
 	if err != nil {
-		return unknown
+		return unknown, errors.As(err, &d) && d.Layer == "missing"
 	}
 	rd := wireReader{b: payload}
-	held := &LockedError{Device: rd.id().String(), Since: time.Unix(0, rd.i64()), What: rd.str(256)}
+	held = &LockedError{Device: rd.id().String(), Since: time.Unix(0, rd.i64()), What: rd.str(256)}
 	if rd.end() != nil {
-		return unknown
+		return unknown, false
 	}
-	return held
+	return held, false
 }
 
 // renew replaces the lock by a younger one now and then. A failure is left for the next time: the run itself will fail soon enough.
@@ -131,11 +150,13 @@ func (l *lock) replace(ctx context.Context) {
 	}
 }
 
-// unlock removes the lock. It works after the run was interrupted, for ten seconds; what stays then is cleared by this device's next run.
+// unlock removes the lock, once. It works after the run was interrupted, for ten seconds; what stays then is cleared by this device's next run.
 func (l *lock) unlock() {
-	l.stop()
-	<-l.done
-	l.remove()
+	l.release.Do(func() {
+		l.stop()
+		<-l.done
+		l.remove()
+	})
 }
 
 func (l *lock) remove() {

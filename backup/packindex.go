@@ -59,16 +59,26 @@ func (r *Repo) loadIndexes(ctx context.Context, ids []ID) error {
 	}
 	r.index = packIndex{names: names, packs: make(map[uint32]*packInfo), moved: make(map[uint32][]movedRun),
 		tables: make(map[uint32]*list.Element), recent: list.New()}
-	for _, id := range ids {
-		err := r.eachTable(ctx, id, func(t *table, offset int) error {
-			r.index.add(t, &packInfo{index: id, offset: offset})
-			return nil
-		})
+	err := inOrder(ctx, len(ids), r.width(), func(ctx context.Context, i int) ([]byte, error) {
+		return r.readSmall(ctx, kindIndex, ids[i], objectName(kindIndex, ids[i]))
+	}, func(i int, payload []byte, err error) error {
 		if err == nil {
-			r.index.loaded = append(r.index.loaded, id)
-		} else if err := r.tolerate(err); err != nil {
-			return err
+			err = eachTableIn(payload, ids[i], func(t *table, offset int) error {
+				info := &packInfo{index: ids[i], offset: offset}
+				if r.index.add(t, info); r.fresh || r.remote {
+					r.index.holdNew(t, info) // or each would be asked for again
+				}
+				return nil
+			})
 		}
+		if err != nil {
+			return r.tolerate(err)
+		}
+		r.index.loaded = append(r.index.loaded, ids[i])
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	r.index.sortMoved()
 	whole := len(r.index.loaded) == len(ids)
@@ -92,8 +102,12 @@ func (r *Repo) eachTable(ctx context.Context, id ID, fn func(t *table, offset in
 	if err != nil {
 		return err
 	}
+	return eachTableIn(payload, id, fn)
+}
+
+func eachTableIn(payload []byte, id ID, fn func(t *table, offset int) error) error {
 	if err := parseIndex(payload, fn); err != nil {
-		return damage(name, "payload", "not an index: %v", err)
+		return damage(objectName(kindIndex, id), "payload", "not an index: %v", err)
 	}
 	return nil
 }
@@ -232,6 +246,13 @@ func (r *Repo) table(ctx context.Context, pack uint32) (*table, error) {
 	}
 	r.index.hold(pack, t)
 	return t, nil
+}
+
+// holdNew is hold for a table that was just added, if it was.
+func (x *packIndex) holdNew(t *table, info *packInfo) {
+	if n := x.names.number(t.pack); x.packs[n] == info {
+		x.hold(n, t)
+	}
 }
 
 // hold keeps a table in memory, and forgets those not used for longest.

@@ -18,7 +18,7 @@ func TestPanicOfAWorker(t *testing.T) {
 			}
 		}
 		return nil
-	})
+	}, func() error { return errors.New("a run that failed got to its end") })
 	var internal *InternalError
 	if !errors.As(err, &internal) || internal.Type != "runtime.boundsError" {
 		t.Errorf("%v, want an internal error", err)

@@ -164,8 +164,8 @@ func (r *Repo) newPipeline(ctx context.Context, c *counters, ids *idMap, dry boo
 	return p
 }
 
-// run runs the stages until scan has ended and everything it sent is stored.
-func (p *pipeline) run(ctx context.Context, scan func() error) error {
+// run runs the stages until scan has ended and everything it sent is stored. It calls last when all packs are complete, and on their way.
+func (p *pipeline) run(ctx context.Context, scan, last func() error) error {
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
@@ -188,7 +188,13 @@ func (p *pipeline) run(ctx context.Context, scan func() error) error {
 	workers.Wait()
 	p.spool.discard()
 	// The uploader's error is the reason, where the stages only saw that it had ended.
-	if upErr := p.up.wait(ctx, err == nil); upErr != nil && (err == nil || errors.Is(err, errUploadsEnded)) {
+	upErr := together(p.up.wait, func() error {
+		if err != nil {
+			return nil
+		}
+		return last()
+	})
+	if upErr != nil && (err == nil || errors.Is(err, errUploadsEnded)) {
 		err = upErr
 	}
 	return err

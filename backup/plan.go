@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,7 +16,7 @@ const (
 	maxOpen     = 200       // incomplete files held open; beyond it they are opened for each write
 	batchFiles  = 256       // complete files that are made durable together
 	batchBytes  = 256 << 20 // or when they have that many bytes
-	readWorkers = 4         // packs read at a time
+	readWorkers = 4         // packs read at a time, at least
 )
 
 // A piece is a run of a part's chunks that lie one after the other in a pack.
@@ -146,7 +145,7 @@ func (p *plan) damage() error {
 // execute reads every planned pack and writes its chunks, then makes the complete files durable and begins a new plan.
 func (p *plan) execute() error {
 	group, ctx := errgroup.WithContext(p.x.ctx)
-	group.SetLimit(max(readWorkers, runtime.GOMAXPROCS(0)))
+	group.SetLimit(p.x.r.readers())
 	for _, pack := range p.order {
 		if ctx.Err() != nil {
 			break

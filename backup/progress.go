@@ -13,7 +13,8 @@ type Progress struct {
 	BytesDone     int64 // of the source or the target
 	BytesTotal    int64
 	BytesNew      int64 // of contents the repository did not have
-	BytesUploaded int64
+	BytesUploaded int64 // of packs that the store has acknowledged
+	BytesSending  int64 // handed to the store, of packs that it has not acknowledged yet
 }
 
 // counters are what a run counts; all may be used concurrently.
@@ -21,7 +22,9 @@ type counters struct {
 	files, totalFiles    atomic.Int64
 	bytes, totalBytes    atomic.Int64
 	read, fresh, fetched atomic.Int64
-	uploaded, objects    atomic.Int64
+	uploaded, objects    atomic.Int64 // what the store has acknowledged
+	sealed               atomic.Int64 // bytes of packs that are complete, stored or not
+	sending, sent        atomic.Int64 // bytes on the way, and all that ever were
 }
 
 // report calls fn with the state of c until the returned function is called, which calls it a last time.
@@ -31,7 +34,7 @@ func (c *counters) report(fn func(Progress), phase string) (stop func()) {
 	}
 	state := func() Progress {
 		return Progress{Phase: phase, FilesDone: int(c.files.Load()), FilesTotal: int(c.totalFiles.Load()), BytesDone: c.bytes.Load(),
-			BytesTotal: c.totalBytes.Load(), BytesNew: c.fresh.Load(), BytesUploaded: c.uploaded.Load()}
+			BytesTotal: c.totalBytes.Load(), BytesNew: c.fresh.Load(), BytesUploaded: c.uploaded.Load(), BytesSending: c.sending.Load()}
 	}
 	quit, done := make(chan struct{}), make(chan struct{})
 	aside(func() {

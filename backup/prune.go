@@ -56,7 +56,7 @@ func (r *Repo) Prune(ctx context.Context, o PruneOptions) (*PruneResult, error) 
 	p := &pruner{r: r, ctx: ctx, o: o, res: &PruneResult{}, c: &counters{}, used: make(map[uint32]*bitmap), repack: make(map[uint32]bool), drop: make(map[uint32]bool)}
 	since := r.opts.Now()
 	if !o.DryRun {
-		l, err := r.begin(ctx, "prune", false)
+		l, _, err := r.begin(ctx, "prune", false)
 		if err != nil {
 			return nil, err
 		}
@@ -92,6 +92,9 @@ func (p *pruner) carryOut(kept []*Snapshot, since time.Time) error {
 	before := p.r.wanted()
 	if err := p.commit(kept); err != nil {
 		return err
+	}
+	if err := p.r.alone(p.ctx); err != nil {
+		return fmt.Errorf("the snapshots are removed, but what nothing needs is not deleted yet: %w", err)
 	}
 	if err := p.deleteUnnamed(before); err != nil {
 		return err
@@ -225,6 +228,9 @@ func (p *pruner) commit(kept []*Snapshot) error {
 			return err
 		}
 		h.indexes = append(staying, copied...)
+	}
+	if err := p.r.settle(p.ctx); err != nil {
+		return err
 	}
 	if err := p.ctx.Err(); err != nil {
 		return err

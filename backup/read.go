@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
@@ -18,7 +19,8 @@ import (
 const (
 	sealedChunk = cobblestone.ChunkSize + cobblestone.TagSize
 	readBatch   = 16                         // Cobblestone chunks decrypted at a time: 256 KiB
-	spanGap     = 16                         // chunks nobody wants that are read rather than asked around: 256 KiB, about what a request costs
+	nearGap     = 16                         // chunks nobody wants that are read rather than asked around: 256 KiB, about what a request costs
+	farGap      = 32                         // likewise where a request is a round trip: 512 KiB, what 50 ms are worth at 80 Mbit/s
 	tableGuess  = 16 * cobblestone.ChunkSize // how much of a pack's end is read to find its table
 )
 
@@ -28,18 +30,18 @@ type span struct {
 	blocks     []int
 }
 
-// spansFor groups wanted blocks, in order, into requests.
-func spansFor(t *table, want []int) (spans []span) {
+// spansFor groups wanted blocks, in order, into requests. So many chunks that nobody wants are read rather than asked around.
+func spansFor(t *table, want []int, gap int64) (spans []span) {
 	for _, i := range want {
 		b := t.blocks[i]
 		first := b.offset / cobblestone.ChunkSize
 		end := (b.offset+b.stored-1)/cobblestone.ChunkSize + 1
-		if n := len(spans); n > 0 && first <= spans[n-1].end+spanGap {
+		if n := len(spans); n > 0 && first <= spans[n-1].end+gap {
 			spans[n-1].end = max(end, spans[n-1].end)
 			spans[n-1].blocks = append(spans[n-1].blocks, i)
 			continue
 		}
-		if len(spans) == 0 && first <= spanGap {
+		if len(spans) == 0 && first <= gap {
 			first = 0 // with the header, which is needed anyway
 		}
 		spans = append(spans, span{first, end, []int{i}})
@@ -54,17 +56,21 @@ type packReader struct {
 	get    func(offset, length int64) (io.ReadCloser, error)
 	keyFor func(h header) (*[32]byte, error)
 	opener *cobblestone.Opener
-	got    int64 // bytes asked of the cloud
-	cached bool  // get reads the device's copy
+	got    atomic.Int64 // bytes asked of the cloud
+	gap    int64        // see spansFor
+	cached bool         // get reads the device's copy
 }
 
 // cloudPack reads a pack from the cloud.
 func (r *Repo) cloudPack(ctx context.Context, name string, k kind, id ID, size int64) *packReader {
-	p := &packReader{name: name, size: size}
+	p := &packReader{name: name, size: size, gap: nearGap}
+	if r.remote {
+		p.gap = farGap
+	}
 	p.keyFor = func(h header) (*[32]byte, error) { return r.keyFor(name, h, k, id) }
 	p.get = func(offset, length int64) (io.ReadCloser, error) {
-		p.got += length
-		return r.store.Get(ctx, name, offset, length)
+		p.got.Add(length)
+		return r.get(ctx, name, offset, length)
 	}
 	return p
 }
@@ -98,7 +104,7 @@ func (r *Repo) cachedPack(ctx context.Context, name string, size int64) *os.File
 	if r.cache.dir == "" {
 		return nil
 	}
-	object, err := getAll(ctx, r.store, name, size)
+	object, err := readAll(ctx, r.get, name, size)
 	if err != nil || int64(len(object)) != size {
 		return nil
 	}
@@ -143,24 +149,14 @@ func (p *packReader) stream(first, end int64) (*plainStream, error) {
 	offset, length := stubSize+first*sealedChunk, (end-first)*sealedChunk
 	if p.opener == nil && first == 0 {
 		offset, length = 0, length+stubSize
-	} else if p.opener == nil {
-		body, err := p.get(0, stubSize)
-		if err != nil {
-			return nil, p.readError(err)
-		}
-		err = p.begin(body)
-		body.Close()
-		if err != nil {
-			return nil, err
-		}
 	}
 	length = min(length, p.size-offset)
 	if length <= 0 {
 		return nil, p.readError(io.ErrUnexpectedEOF)
 	}
-	body, err := p.get(offset, length)
+	body, err := p.open(offset, length)
 	if err != nil {
-		return nil, p.readError(err)
+		return nil, err
 	}
 	if offset == 0 {
 		if err := p.begin(body); err != nil {
@@ -170,6 +166,30 @@ func (p *packReader) stream(first, end int64) (*plainStream, error) {
 		length -= stubSize
 	}
 	return newPlainStream(p, body, first, length), nil
+}
+
+// open asks for a stretch of the pack, and at the same time for its beginning if that was not read yet and is not in it.
+func (p *packReader) open(offset, length int64) (body io.ReadCloser, err error) {
+	err = together(func() (err error) {
+		if p.opener != nil || offset == 0 {
+			return nil
+		}
+		stub, err := p.get(0, stubSize)
+		if err != nil {
+			return p.readError(err)
+		}
+		defer stub.Close()
+		return p.begin(stub)
+	}, func() (err error) {
+		if body, err = p.get(offset, length); err != nil {
+			return p.readError(err)
+		}
+		return nil
+	})
+	if err != nil && body != nil {
+		body.Close()
+	}
+	return body, err
 }
 
 // A plainStream decrypts consecutive chunks of a pack and lets go of what was read.
@@ -296,7 +316,7 @@ func (r *Repo) readBlocks(ctx context.Context, t *table, want []int, fn func(b *
 	if errors.Is(err, ErrDamaged) && n < len(want) && p.opener != nil {
 		err = &blockError{err, n}
 	}
-	return p.got, err
+	return p.got.Load(), err
 }
 
 // A blockError says which block a reading stopped at.
@@ -309,7 +329,7 @@ func (e *blockError) Unwrap() error { return e.error }
 
 // blocks reads blocks and calls fn with each. It returns how many it could read; an error of fn counts as all.
 func (p *packReader) blocks(t *table, want []int, fn func(b *block, raw []byte) error) (n int, err error) {
-	for _, sp := range spansFor(t, want) {
+	for _, sp := range spansFor(t, want, p.gap) {
 		s, err := p.stream(sp.first, sp.end)
 		if err != nil {
 			return n, err
@@ -382,6 +402,7 @@ func (r *Repo) readPackTable(ctx context.Context, k kind, id ID, size int64) (*t
 		return nil, damage(name, "size", "no pack has %d bytes", size)
 	}
 	p := r.cloudPack(ctx, name, k, id, size)
+	p.get = func(offset, length int64) (io.ReadCloser, error) { return r.store.Get(ctx, name, offset, length) } // nothing says that it must be there
 	tail, err := readTail(p, plain, 4)
 	if err != nil {
 		return nil, err

@@ -27,7 +27,13 @@ func (p *pruner) copyChunks() ([]ID, error) {
 		}
 		return nil
 	}()
-	if upErr := up.wait(p.ctx, err == nil); upErr != nil && (err == nil || errors.Is(err, errUploadsEnded)) {
+	upErr := together(up.wait, func() error {
+		if err != nil {
+			return nil
+		}
+		return up.writeTables(p.ctx, true)
+	})
+	if upErr != nil && (err == nil || errors.Is(err, errUploadsEnded)) {
 		err = upErr
 	}
 	p.res.BytesRepacked = p.c.uploaded.Load()

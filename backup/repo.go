@@ -1,12 +1,13 @@
 package backup
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"time"
 
@@ -24,6 +25,9 @@ type Options struct {
 	Known      Mark             // the newest state this device has seen; zero on a new device
 	Progress   func(Progress)   // may be nil; called by one goroutine at a time, at most 20 times a second
 	Now        func() time.Time // nil for time.Now
+	// Deferred says that the next call is Backup, Prune or Rotate, which read the repository's state anew once their lock is there: Open then does no more than
+	// it needs for that, which spares requests. Damage, Snapshots and Find know nothing before.
+	Deferred bool
 	// OlderState goes on with the state before when the newest head is damaged. What was backed up since is not seen.
 	OlderState bool
 }
@@ -36,12 +40,21 @@ type Repo struct {
 	cache  cache
 	ring   *ring
 
-	badRings  []brokenRing // beside the one in use
-	heads     []*head      // one for each branch, the newest first; two or more after a lost race; none in a new repository
-	state     head         // what they hold together
+	parallel int           // requests at a time
+	remote   bool          // a request costs more than the bytes next to those wanted
+	lag      time.Duration // see lag.go
+	since    time.Time     // when the heads were looked for: what they name is older
+	held     *lock         // by the run under way
+	scratch  string        // the cache, if it is one for this Repo alone
+
+	rings     map[string][]byte // those that were read, whole
+	badRings  []brokenRing      // beside the one in use
+	heads     []*head           // one for each branch, the newest first; two or more after a lost race; none in a new repository
+	state     head              // what they hold together
 	older     []string
 	lostHeads []*DamageError // of other branches, perhaps
 	givenUp   []string       // heads above them that cannot be read, with Options.OlderState
+	looked    bool           // at the heads
 	loaded    bool           // what the heads name was read to the end
 	snapshots []*Snapshot    // oldest first
 	damage    []*DamageError
@@ -52,12 +65,10 @@ type Repo struct {
 
 // Create makes a new repository in store, whose key ring k wraps, and returns its id. It fails with ErrRepositoryExists if there is one.
 func Create(ctx context.Context, store cloud.Store, k *key.Key, now time.Time) (string, error) {
-	names, err := listNames(ctx, store, kinds[kindRing].folder)
-	if err != nil {
-		return "", fmt.Errorf("looking for a repository: %w", err)
-	}
-	if len(names) > 0 {
+	if _, err := ringNames(ctx, store); err == nil {
 		return "", ErrRepositoryExists
+	} else if !errors.Is(err, ErrNoRepository) {
+		return "", err
 	}
 	g := newRing(now)
 	defer g.wipe()
@@ -75,7 +86,8 @@ func Open(ctx context.Context, store cloud.Store, k *key.Key, o Options) (*Repo,
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &Repo{store: store, opts: o, cache: cache{o.CacheDir}, device: newID()}
+	t := cloud.TraitsOf(store)
+	r := &Repo{store: store, opts: o, cache: cache{o.CacheDir}, device: newID(), parallel: cmp.Or(t.Parallel, 2), remote: t != cloud.Traits{}, lag: t.Lag}
 	if o.Device != "" {
 		id, err := parseID(o.Device)
 		if err != nil {
@@ -83,32 +95,102 @@ func Open(ctx context.Context, store cloud.Store, k *key.Key, o Options) (*Repo,
 		}
 		r.device = id
 	}
-	if o.CacheDir != "" {
-		if err := os.MkdirAll(o.CacheDir, 0o700); err != nil {
-			return nil, fmt.Errorf("%w: making the cache folder: %w", ErrLocal, err)
-		}
-	}
-	var err error
-	if r.ring, r.badRings, err = findRing(ctx, store, k); err != nil {
+	if err := r.makeCache(); err != nil {
 		return nil, err
 	}
-	if o.Repository != "" && o.Repository != r.ID() {
-		err = fmt.Errorf("%w: %.8s instead of %.8s", ErrOtherRepository, r.ID(), o.Repository)
-	} else {
-		err = r.load(ctx)
-	}
-	if err != nil {
+	if err := r.open(ctx, k); err != nil {
 		r.Close()
 		return nil, err
 	}
 	return r, nil
 }
 
+// open finds the key ring and, unless that is to wait, reads what the heads name. The ring that was used last is asked for by name meanwhile.
+func (r *Repo) open(ctx context.Context, k *key.Key) error {
+	rings, heads := kinds[kindRing].folder, kinds[kindHead].folder
+	if r.opts.Deferred {
+		r.guessRing(ctx)
+		if r.ring, _, _ = newestRing(k, r.rings, nil); r.ring != nil {
+			return r.expected()
+		}
+	}
+	var list listing
+	err := together(func() (err error) {
+		list, err = listFolders(ctx, r.store, rings, heads)
+		return err
+	}, func() error {
+		if !r.opts.Deferred {
+			r.guessRing(ctx)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("looking for a repository: %w", err)
+	}
+	names := namesIn(list[rings])
+	for name := range r.rings {
+		if r.lag > 0 && !slices.Contains(names, name) {
+			names = append(names, name) // it is there, but not shown yet
+		}
+	}
+	if len(names) == 0 {
+		if names, err = ringNames(ctx, r.store); err != nil {
+			return err
+		}
+	}
+	if err := r.findRing(ctx, k, names); err != nil {
+		return err
+	}
+	r.keepHint()
+	if err := r.expected(); err != nil || r.opts.Deferred {
+		return err
+	}
+	return r.loadFrom(ctx, list[heads])
+}
+
+// expected fails if the repository is not the one that Options name.
+func (r *Repo) expected() error {
+	if want := r.opts.Repository; want != "" && want != r.ID() {
+		return fmt.Errorf("%w: %.8s instead of %.8s", ErrOtherRepository, r.ID(), want)
+	}
+	return nil
+}
+
+// makeCache makes the folder for the cache. Far away, a Repo without one gets one for itself: the list of files is read several times, and
+// tables are looked up for each pack.
+func (r *Repo) makeCache() (err error) {
+	switch {
+	case r.cache.dir != "":
+		err = os.MkdirAll(r.cache.dir, 0o700)
+	case r.remote:
+		r.scratch, err = os.MkdirTemp("", "keepsake-")
+		r.cache.dir = r.scratch
+	}
+	if err != nil {
+		return fmt.Errorf("%w: making the cache folder: %w", ErrLocal, err)
+	}
+	return nil
+}
+
 // Close wipes the keys. The repository is not to be used after.
 func (r *Repo) Close() error {
 	r.ring.wipe()
+	if r.scratch != "" {
+		os.RemoveAll(r.scratch)
+	}
 	return nil
 }
+
+// readers is how many packs are read at a time.
+func (r *Repo) readers() int {
+	if r.remote {
+		return max(r.parallel, 1)
+	}
+	return max(readWorkers, runtime.GOMAXPROCS(0))
+}
+
+// width is how many small requests are made at a time.
+func (r *Repo) width() int { return max(r.parallel, 2) }
 
 // Format prints the id and nothing else: fmt would look into the key ring.
 func (r *Repo) Format(f fmt.State, _ rune) { io.WriteString(f, "backup.Repo("+r.ID()+")") }
@@ -120,6 +202,9 @@ func (r *Repo) ID() string { return r.ring.repo.String() }
 // stays with the one this device knows: the other's head alone would not give away that this device's own was taken away.
 func (r *Repo) Mark() Mark {
 	if len(r.heads) == 0 {
+		if !r.looked {
+			return r.opts.Known
+		}
 		return Mark{}
 	}
 	if slices.ContainsFunc(r.heads, func(h *head) bool { return h.mark() == r.opts.Known }) {
@@ -138,10 +223,16 @@ func (r *Repo) Damage() (all []*DamageError) {
 
 // load reads what the newest head names.
 func (r *Repo) load(ctx context.Context) error {
-	if err := r.loadHeads(ctx); err != nil {
-		return err
+	list, err := listFolder(ctx, r.store, kinds[kindHead].folder)
+	if err != nil {
+		return fmt.Errorf("listing heads: %w", err)
 	}
-	if err := checkRollback(r.opts.Known, r.heads); err != nil && !r.opts.OlderState {
+	return r.loadFrom(ctx, list)
+}
+
+// loadFrom is load with the heads listed already.
+func (r *Repo) loadFrom(ctx context.Context, shown []cloud.Info) error {
+	if err := r.findHeads(ctx, shown); err != nil {
 		return err
 	}
 	return r.loadContents(ctx)
@@ -153,22 +244,30 @@ func (r *Repo) loadContents(ctx context.Context) error {
 	if err := r.loadIndexes(ctx, r.state.indexes); err != nil {
 		return err
 	}
-	for _, id := range r.state.snapshots {
-		s := &Snapshot{id: id, ID: id.String()}
-		payload, err := r.readSmall(ctx, kindSnapshot, id, objectName(kindSnapshot, id))
-		if err == nil && s.unmarshal(payload) != nil {
-			err = damage(objectName(kindSnapshot, id), "payload", "not a snapshot")
-		}
-		if err := r.tolerate(err); err != nil {
-			return err
-		}
+	ids := r.state.snapshots
+	err := inOrder(ctx, len(ids), r.width(), func(ctx context.Context, i int) (*Snapshot, error) {
+		return r.readSnapshot(ctx, ids[i])
+	}, func(_ int, s *Snapshot, err error) error {
 		if err == nil {
 			r.snapshots = append(r.snapshots, s)
 		}
+		return r.tolerate(err)
+	})
+	if err != nil {
+		return err
 	}
 	slices.SortFunc(r.snapshots, bySeq)
 	r.loaded = true
 	return nil
+}
+
+func (r *Repo) readSnapshot(ctx context.Context, id ID) (*Snapshot, error) {
+	s := &Snapshot{id: id, ID: id.String()}
+	payload, err := r.readSmall(ctx, kindSnapshot, id, objectName(kindSnapshot, id))
+	if err == nil && s.unmarshal(payload) != nil {
+		err = damage(objectName(kindSnapshot, id), "payload", "not a snapshot")
+	}
+	return s, err
 }
 
 // whole reads again what an earlier call failed to read to its end: with half of it, prune would forget the rest.
@@ -206,9 +305,15 @@ func (r *Repo) readHead(ctx context.Context, name string) (*head, error) {
 	return h, nil
 }
 
+// caches says of which kinds the device keeps copies. The newest head, nearby, is read each time, so that damage to it is seen at once; far
+// away that is a request for each run, and Verify sees it.
+func (r *Repo) caches(k kind) bool {
+	return k == kindSnapshot || k == kindIndex || (k == kindHead && r.remote)
+}
+
 // readSmall fetches and opens a small object by its name.
 func (r *Repo) readSmall(ctx context.Context, k kind, id ID, name string) ([]byte, error) {
-	cached := k == kindSnapshot || k == kindIndex
+	cached := r.caches(k)
 	if cached && !r.fresh {
 		if object := r.cache.get(name, kinds[k].limit); object != nil {
 			if payload, err := r.openObject(name, k, id, object); err == nil {
@@ -217,7 +322,11 @@ func (r *Repo) readSmall(ctx context.Context, k kind, id ID, name string) ([]byt
 			r.cache.drop(name)
 		}
 	}
-	object, err := getAll(ctx, r.store, name, kinds[k].limit)
+	get := r.get
+	if k == kindHead || k == kindLock {
+		get = r.store.Get // those that look for them look again
+	}
+	object, err := readAll(ctx, get, name, kinds[k].limit)
 	if err != nil {
 		return nil, err
 	}
@@ -266,28 +375,20 @@ func (r *Repo) writeSmall(ctx context.Context, k kind, id ID, name string, paylo
 	if err := putBytes(ctx, r.store, name, object); err != nil {
 		return fmt.Errorf("storing the %s: %w", kinds[k].name, err)
 	}
-	if k == kindSnapshot || k == kindIndex {
+	if r.caches(k) {
 		r.cache.put(name, object)
 	}
 	return nil
 }
 
-func listNames(ctx context.Context, store cloud.Store, prefix string) (names []string, err error) {
-	err = store.List(ctx, prefix, func(info cloud.Info) error {
-		names = append(names, info.Name)
-		return nil
-	})
-	slices.Sort(names)
-	return names, err
-}
-
-func putBytes(ctx context.Context, store cloud.Store, name string, object []byte) error {
-	return store.Put(ctx, name, bytes.NewReader(object), int64(len(object)))
-}
-
 // getAll fetches an object of at most limit bytes.
 func getAll(ctx context.Context, store cloud.Store, name string, limit int64) ([]byte, error) {
-	body, err := store.Get(ctx, name, 0, -1)
+	return readAll(ctx, store.Get, name, limit)
+}
+
+// readAll is getAll with the way to get it.
+func readAll(ctx context.Context, get func(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error), name string, limit int64) ([]byte, error) {
+	body, err := get(ctx, name, 0, -1)
 	if errors.Is(err, cloud.ErrNotExist) {
 		return nil, damage(name, "missing", "it is not in the cloud any more")
 	}

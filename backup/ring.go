@@ -38,6 +38,9 @@ type ring struct {
 func (g *ring) Format(f fmt.State, _ rune) { io.WriteString(f, "key ring (redacted)") }
 
 func (g *ring) wipe() {
+	if g == nil {
+		return
+	}
 	clear(g.idKey[:])
 	clear(g.keys)
 }

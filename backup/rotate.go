@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"keepsake.example/cloud"
 	"keepsake.example/key"
@@ -13,11 +15,14 @@ import (
 // ring, spec §10. Nothing else is rewritten. When it returns nil, only newKey opens the repository; when it fails, the old key, newKey or both do, and a second
 // call, or FinishRotation, after opening with the newest key that opens, finishes. It fails with ErrLocked, ErrWrongKey if there is a newer ring, or what the store returns.
 func (r *Repo) Rotate(ctx context.Context, newKey *key.Key) error {
-	l, err := r.begin(ctx, "key rotation", true)
+	l, _, err := r.begin(ctx, "key rotation", true)
 	if err != nil {
 		return err
 	}
 	defer l.unlock()
+	if err := r.settle(ctx); err != nil {
+		return err
+	}
 	if len(r.ring.keys) >= maxDataKeys {
 		return fmt.Errorf("backup: the key was rotated %d times; no more fit", len(r.ring.keys))
 	}
@@ -28,19 +33,24 @@ func (r *Repo) Rotate(ctx context.Context, newKey *key.Key) error {
 	}
 	r.ring.wipe()
 	r.ring = next
+	r.keepHint()
 	return r.retireRings(ctx)
 }
 
 // FinishRotation retires rings that a rotation left when it was interrupted. It fails with ErrWrongKey for who has the old key; it does nothing if there is one ring.
 func (r *Repo) FinishRotation(ctx context.Context) error {
-	names, err := listNames(ctx, r.store, kinds[kindRing].folder)
+	var names []string
+	err := patiently(ctx, r.lag, time.Now(), func() (_ bool, err error) {
+		names, err = listNames(ctx, r.store, kinds[kindRing].folder)
+		return len(names) > 1, err
+	})
 	if err != nil {
 		return fmt.Errorf("looking for older key rings: %w", err)
 	}
 	if len(names) < 2 {
 		return nil
 	}
-	l, err := r.begin(ctx, "key rotation", true)
+	l, _, err := r.begin(ctx, "key rotation", true)
 	if err != nil {
 		return err
 	}
@@ -48,15 +58,24 @@ func (r *Repo) FinishRotation(ctx context.Context) error {
 	return r.retireRings(ctx)
 }
 
-// retireRings replaces every ring but the one in use by what is left of it, spec §10.
+// retireRings replaces every ring but the one in use by what is left of it, spec §10. On a store that lags it waits first, with its lock held: who does not see
+// the lock any more must see the ring. A ring that replaces ours and was not shown before is left, and is the one that counts.
 func (r *Repo) retireRings(ctx context.Context) error {
+	if err := sleep(ctx, r.lag); err != nil {
+		return err
+	}
 	names, err := listNames(ctx, r.store, kinds[kindRing].folder)
 	if err != nil {
 		return fmt.Errorf("looking for older key rings: %w", err)
 	}
+	names = slices.DeleteFunc(names, func(name string) bool { return name == r.ring.name() })
+	rings, _, err := getRings(ctx, r.store, names, r.rings)
+	if err != nil {
+		return err
+	}
 	for _, name := range names {
-		if name == r.ring.name() {
-			continue
+		if h, err := parseHeader(name, rings[name]); err == nil && r.ring.before(h) {
+			return &WrongKeyError{ReplacedAt: r.opts.Now()}
 		}
 		if err := r.retire(ctx, name); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,9 @@ func (p *pruner) deleteUnnamed(before map[string]bool) error {
 			names = append(names, name)
 		}
 	}
-	p.r.dropOldHeads(p.ctx)
+	if err := p.r.dropOldHeads(p.ctx); errors.Is(err, ErrInternal) {
+		return err // else the next run does it
+	}
 	p.r.cache.keep(after)
 	if err := deleteAll(p.ctx, p.r.store, names); err != nil {
 		return fmt.Errorf("the snapshots are removed, but deleting what nothing needs failed: %w", err)
@@ -32,7 +35,7 @@ func (p *pruner) deleteUnnamed(before map[string]bool) error {
 // deleteAll deletes objects, several at a time: each deletion waits for the cloud. It goes on after an error and returns the first.
 func deleteAll(ctx context.Context, store cloud.Store, names []string) error {
 	var group errgroup.Group
-	group.SetLimit(8)
+	group.SetLimit(cmp.Or(cloud.TraitsOf(store).Parallel, 8))
 	for _, name := range names {
 		group.Go(guarded(func() error {
 			if err := store.Delete(ctx, name); err != nil && !errors.Is(err, cloud.ErrNotExist) {
@@ -53,16 +56,16 @@ func (p *pruner) deleteOrphans(since time.Time) error {
 	wanted := p.r.wanted()
 	var old []string
 	var bytes int64
-	for _, k := range []kind{kindSnapshot, kindIndex, kindData, kindMeta} {
-		err := p.r.store.List(p.ctx, kinds[k].folder, func(info cloud.Info) error {
+	lists, err := listFolders(p.ctx, p.r.store, append(packFolders(), kinds[kindSnapshot].folder, kinds[kindIndex].folder)...)
+	if err != nil {
+		return fmt.Errorf("listing left-over objects: %w", err)
+	}
+	for _, list := range lists {
+		for _, info := range list {
 			if !wanted[info.Name] && since.Sub(info.ModTime) > orphanAge {
 				old = append(old, info.Name)
 				bytes += info.Size
 			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("listing left-over objects: %w", err)
 		}
 	}
 	if !p.o.DryRun {

@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"math"
 	"math/big"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
-	"keepsake.example/cloud"
 	"keepsake.example/internal/cobblestone"
 )
 
@@ -54,12 +52,9 @@ type verifier struct {
 
 // Verify checks the repository. Damage is in the result; an error means that it could not be finished.
 func (r *Repo) Verify(ctx context.Context, o VerifyOptions) (*VerifyResult, error) {
-	if err := r.reload(ctx); err != nil {
-		return nil, err
-	}
 	r.fresh = true
 	defer func() { r.fresh = false }()
-	if err := r.loadContents(ctx); err != nil {
+	if err := r.load(ctx); err != nil {
 		return nil, err
 	}
 	v := &verifier{r: r, ctx: ctx, c: &counters{}, res: &VerifyResult{Affected: make(map[string][]string)}, bad: make(map[uint32]*bitmap)}
@@ -105,12 +100,16 @@ func (v *verifier) add(err error) error {
 
 // olderHeads opens the heads before the newest, which are what is left if that one is damaged.
 func (v *verifier) olderHeads() error {
-	for _, name := range v.r.older {
-		if _, err := v.r.readHead(v.ctx, name); v.add(err) != nil {
-			return err
+	names := v.r.older
+	return inOrder(v.ctx, len(names), v.r.width(), func(ctx context.Context, i int) (*head, error) {
+		return v.r.readHead(ctx, names[i])
+	}, func(_ int, _ *head, err error) error {
+		var d *DamageError
+		if v.r.lag > 0 && errors.As(err, &d) && d.Layer == "missing" {
+			return nil // another device deleted it after its commit, and the listing is late
 		}
-	}
-	return nil
+		return v.add(err)
+	})
 }
 
 // objects compares what lies in the cloud with what the head names.
@@ -119,36 +118,41 @@ func (v *verifier) objects() error {
 	for _, name := range v.r.older {
 		wanted[name] = true
 	}
-	sizes := make(map[string]int64)
-	for _, info := range kinds {
-		if info.folder == kinds[kindLock].folder {
-			continue
+	var folders []string
+	for k, info := range kinds {
+		if k != kindLock {
+			folders = append(folders, info.folder)
 		}
-		err := v.r.store.List(v.ctx, info.folder, func(i cloud.Info) error {
-			v.res.Objects++
-			sizes[i.Name] = i.Size
-			if info.folder != kinds[kindRing].folder && !wanted[i.Name] {
+	}
+	list, err := listFolders(v.ctx, v.r.store, folders...)
+	if err != nil {
+		return fmt.Errorf("listing objects: %w", err)
+	}
+	for folder, objects := range list {
+		v.res.Objects += len(objects)
+		for _, i := range objects {
+			if folder != kinds[kindRing].folder && !wanted[i.Name] {
 				v.res.Orphans++
 				v.res.OrphanBytes += i.Size
 			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("listing objects: %w", err)
 		}
+	}
+	present, err := v.r.packsIn(v.ctx, list)
+	if err != nil {
+		return err
 	}
 	for n, info := range v.r.index.packs {
 		name := objectName(info.kind, v.r.index.names.id(n))
-		size, ok := sizes[name]
+		found, ok := present[n]
 		switch {
 		case info.gone:
 			v.bad[n] = nil // no damage unless something needs it still
 		case !ok:
 			v.bad[n] = nil
 			v.add(damage(name, "missing", "it is not in the cloud any more"))
-		case size != info.size:
+		case found.Size != info.size:
 			v.bad[n] = nil
-			v.add(damage(name, "size", "it has %d bytes instead of %d", size, info.size))
+			v.add(damage(name, "size", "it has %d bytes instead of %d", found.Size, info.size))
 		}
 	}
 	return nil
@@ -168,7 +172,7 @@ func (v *verifier) packs(share float64) error {
 		v.c.totalBytes.Add(v.r.index.packs[n].size)
 	}
 	group, ctx := errgroup.WithContext(v.ctx)
-	group.SetLimit(max(readWorkers, runtime.GOMAXPROCS(0)))
+	group.SetLimit(v.r.readers())
 	for _, n := range chosen {
 		if ctx.Err() != nil {
 			break

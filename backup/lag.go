@@ -1,0 +1,169 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"keepsake.example/cloud"
+)
+
+// What a store with cloud.Traits.Lag shows may be old: what another process has put may not be there yet, and what it has deleted may still
+// be. doc/decisions/0046 goes through every listing; in short:
+//
+//   - What is not shown is looked for again, by name and by listing, until Lag has passed since this run looked first. Only then is it missing,
+//     or the cloud rolled back, or without a repository.
+//   - A run that commits looks a second time, Lag after its own lock was put, at locks, key rings and heads (settle). By then each of two
+//     writers that began at once sees the other.
+//   - A run that deletes what heads have named waits for Lag after its commit and looks at the heads a third time (alone).
+
+// lookedFor is how many objects are asked for by name each time; more than that are left to the listing.
+const lookedFor = 64
+
+// sleep waits, if ctx lets it.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// patiently calls try until it says that nothing is left to look for. The last call is made when whatever was written before since must be
+// shown; on a store without lag it is the first.
+func patiently(ctx context.Context, lag time.Duration, since time.Time, try func() (enough bool, err error)) error {
+	until := since.Add(lag)
+	for pause := lag / 16; ; pause *= 2 {
+		enough, err := try()
+		left := time.Until(until)
+		if enough || err != nil || lag == 0 || left <= 0 {
+			return err
+		}
+		if err := sleep(ctx, min(max(pause, time.Millisecond), left)); err != nil {
+			return err
+		}
+	}
+}
+
+// lagging reports whether something that the heads name may not be shown yet.
+func (r *Repo) lagging() bool { return r.lag > 0 && time.Since(r.since) < r.lag }
+
+// get is Store.Get for an object that must be there, because a head or what it leads to names it.
+func (r *Repo) get(ctx context.Context, name string, offset, length int64) (body io.ReadCloser, err error) {
+	var failed error
+	err = patiently(ctx, r.lag, r.since, func() (bool, error) {
+		body, failed = r.store.Get(ctx, name, offset, length)
+		return !errors.Is(failed, cloud.ErrNotExist), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return body, failed
+}
+
+// lookFor takes another look for packs that the index names and a listing did not show, by listing and by name, while that may be lag.
+func (r *Repo) lookFor(ctx context.Context, present map[uint32]cloud.Info) error {
+	if r.lag == 0 {
+		return nil
+	}
+	first := true
+	return patiently(ctx, r.lag, r.since, func() (bool, error) {
+		missing := r.missing(present)
+		if len(missing) > 0 && !first {
+			list, err := listFolders(ctx, r.store, packFolders()...)
+			if err != nil {
+				return false, fmt.Errorf("listing packs: %w", err)
+			}
+			r.notePacks(list, present)
+			missing = r.missing(present)
+		}
+		first = false
+		return len(missing) == 0, r.nameEach(ctx, missing[:min(len(missing), lookedFor)], present)
+	})
+}
+
+func (r *Repo) missing(present map[uint32]cloud.Info) (list []uint32) {
+	for n, info := range r.index.packs {
+		if found, ok := present[n]; info.table == nil && (!ok || found.Size != info.size) {
+			list = append(list, n)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// nameEach asks for packs by name and adds those that are there.
+func (r *Repo) nameEach(ctx context.Context, packs []uint32, present map[uint32]cloud.Info) error {
+	return inOrder(ctx, len(packs), r.width(), func(ctx context.Context, i int) (cloud.Info, error) {
+		n := packs[i]
+		return r.store.Stat(ctx, objectName(r.index.packs[n].kind, r.index.names.id(n)))
+	}, func(i int, info cloud.Info, err error) error {
+		if err == nil {
+			present[packs[i]] = info
+		} else if !errors.Is(err, cloud.ErrNotExist) {
+			return fmt.Errorf("looking for a pack: %w", err)
+		}
+		return nil
+	})
+}
+
+// settle makes sure, before a commit, of what a lagging listing could not show when the run began: that no other device is writing, that the key was not
+// replaced, that no head has come. Whoever put a lock, a ring or a head before ours was put is seen now. It may run beside the last
+// uploads: only the head must wait for it.
+func (r *Repo) settle(ctx context.Context) error {
+	if r.lag == 0 {
+		return nil
+	}
+	if err := sleep(ctx, time.Until(r.held.placed.Add(r.lag))); err != nil {
+		return err
+	}
+	list, err := listFolders(ctx, r.store, kinds[kindLock].folder, kinds[kindRing].folder, kinds[kindHead].folder)
+	if err != nil {
+		return fmt.Errorf("looking again: %w", err)
+	}
+	if err := r.held.checkOthers(ctx, list[kinds[kindLock].folder]); err != nil {
+		return err
+	}
+	if err := r.ringInUse(ctx, namesIn(list[kinds[kindRing].folder]), r.held.replacing); err != nil {
+		return err
+	}
+	return r.noOtherHead(ctx, list[kinds[kindHead].folder])
+}
+
+// alone waits, after a commit, until a head that was put before it must be shown, and fails if there is one: what this run is about to delete, that head may
+// need. Whoever puts one later has seen our lock, which stays until then, or our head.
+func (r *Repo) alone(ctx context.Context) error {
+	if r.lag == 0 {
+		return nil
+	}
+	if err := sleep(ctx, r.lag); err != nil {
+		return err
+	}
+	list, err := listFolder(ctx, r.store, kinds[kindHead].folder)
+	if err != nil {
+		return fmt.Errorf("looking again: %w", err)
+	}
+	return r.noOtherHead(ctx, list)
+}
+
+// noOtherHead fails with a LockedError if a head is listed that neither counts already nor comes before those that do.
+func (r *Repo) noOtherHead(ctx context.Context, list []cloud.Info) error {
+	for _, f := range headRefs(list) {
+		same := func(h *head) bool { return h.id == f.id }
+		if slices.ContainsFunc(r.heads, same) || precedes(f, r.heads) || slices.Contains(r.older, f.name) || slices.Contains(r.givenUp, f.name) {
+			continue
+		}
+		held := &LockedError{Device: "unknown", Since: r.held.since, What: "a state that was not shown when this run began"}
+		if h, err := r.readHead(ctx, f.name); err == nil {
+			held.Device, held.Since = h.device.String(), time.Unix(0, h.time)
+		}
+		return held
+	}
+	return nil
+}
