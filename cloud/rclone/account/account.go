@@ -54,11 +54,11 @@ func Open(dir string, ring Keyring) *Accounts { return &Accounts{dir: dir, ring:
 type Info struct {
 	Login   string    `json:"login"` // "gdrive@work", see cloud.Destination.Login
 	Backend string    `json:"backend,omitempty"`
-	Since   time.Time `json:"since"`         // when it was signed in
-	Changed time.Time `json:"changed"`       // when the file was written last: a token refreshed
-	Kept    string    `json:"kept"`          // InKeyring or InFile
-	File    string    `json:"file"`          // path
-	Err     error     `json:"-"`             // why it cannot be used, as far as can be seen without the keyring
+	Since   time.Time `json:"since"`             // when it was signed in
+	Changed time.Time `json:"changed"`           // when the file was written last: a token refreshed
+	Kept    string    `json:"kept"`              // InKeyring or InFile
+	File    string    `json:"file"`              // path
+	Err     error     `json:"-"`                 // why it cannot be used, as far as can be seen without the keyring
 	Problem string    `json:"problem,omitempty"` // the text of Err
 }
 

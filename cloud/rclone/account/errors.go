@@ -44,7 +44,7 @@ var (
 	ErrBusy = errors.New("account: another process is holding this sign-in")
 	// ErrUnanswered means that a question was not answered as it must be to go
 	// on.
-	ErrUnanswered = errors.New("account: not answered, nothing was changed")
+	ErrUnanswered = errors.New("account: not confirmed or not answered, nothing was changed")
 	// ErrUnknownProvider means that there is no way to sign in to such a
 	// destination: a folder, an rclone remote, a kind this version does not
 	// know.

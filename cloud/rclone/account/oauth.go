@@ -174,6 +174,8 @@ var signInTexts = []struct {
 	{"unauthorized_client", ErrWrongSecret, ": the client id may not do this"},
 	{"invalid_grant", ErrWrongSecret, ": the code was used before, or is too old"},
 	// backend/iclouddrive/api.
+	{"-20209", ErrRefused, ": Apple has locked this account; unlock it at iforgot.apple.com"},
+	{"-20101", ErrWrongSecret, ": the Apple ID or its password is wrong"},
 	{"sign in failed: incorrect username or password", ErrWrongSecret, ": the Apple ID or its password is wrong"},
 	{"validate2FACode failed", errCode, ""},
 	{"validateSMSCode", errCode, ""},

@@ -72,7 +72,10 @@ func plain(err error) string {
 	for _, prefix := range []string{"account: ", "cloud/rclone: ", "cloud: "} {
 		text = strings.ReplaceAll(text, prefix, "")
 	}
-	if errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled) {
+	if errors.Is(err, account.ErrWrongSecret) {
+		text = strings.Replace(text, "access denied: ", "", 1) // has been said
+	}
+	if errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled) || errors.Is(err, cli.ErrInterrupted) {
 		return "interrupted, nothing was changed"
 	}
 	return text

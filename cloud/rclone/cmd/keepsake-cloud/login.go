@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"keepsake.example/cloud"
 	"keepsake.example/cloud/rclone/account"
 	"keepsake.example/internal/cli"
 	"keepsake.example/internal/command"
@@ -40,32 +41,35 @@ func login(a *app, ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	return a.Emit(result, func(w io.Writer) { printLogin(w, d.String(), result) })
+	return a.Emit(result, func(w io.Writer) { printLogin(w, d, o.store, result) })
 }
 
-func printLogin(w io.Writer, dest string, r account.Result) {
+func printLogin(w io.Writer, d cloud.Destination, wanted string, r account.Result) {
 	fmt.Fprintf(w, "Signed in to %s as %s", r.Name, r.Login)
 	if !r.Tried {
 		fmt.Fprint(w, " (not tried yet)")
 	}
 	fmt.Fprintln(w, ".")
-	if r.Kept == account.InKeyring {
-		fmt.Fprintf(w, "Kept in %s,\nsealed by a key in the system keyring.\n", r.File)
-	} else {
-		fmt.Fprintf(w, "Kept in %s,\nwhich only you can read: there is no system keyring here, or it was not wanted.\n", r.File)
+	how := "which only you can read, as there is no system keyring here that answers"
+	switch {
+	case r.Kept == account.InKeyring:
+		how = "sealed by a key in the system keyring"
+	case wanted == account.InFile:
+		how = "which only you can read"
 	}
-	fmt.Fprintf(w, "Try it with: keepsake cloud check %s\n", example(dest))
+	fmt.Fprintf(w, "Kept in %s,\n%s.\n", r.File, how)
+	fmt.Fprintf(w, "Try it with: keepsake cloud check %s\n", example(d))
 }
 
 // example gives a destination to try, with a place where there is none yet.
-func example(dest string) string {
-	switch last := dest[len(dest)-1]; {
-	case last == ':':
-		return dest + "Keepsake"
-	case last == '/':
-		return dest + "BUCKET/Keepsake"
+func example(d cloud.Destination) string {
+	if d.Path == "" || d.Path == "/" {
+		d.Path = "Keepsake" // of SFTP: below the user's folder
+		if d.Kind == cloud.KindS3 || d.Kind == cloud.KindB2 {
+			d.Path = "BUCKET/Keepsake"
+		}
 	}
-	return dest
+	return d.String()
 }
 
 // clientSecret reads the secret of the person's own client id, or asks for it.

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/skratchdot/open-golang/open"
 
 	"keepsake.example/cloud/rclone/account"
 	"keepsake.example/internal/cli"
+	"keepsake.example/internal/command"
 )
 
 // person is who sits at the terminal, which is opened at the first question.
@@ -41,10 +43,26 @@ func (p *person) Close() {
 // what it tells may be an address to open.
 func (p *person) Tell(text string) {
 	if t, err := p.open(); err == nil {
-		t.Print("%s", text)
+		t.Print("%s", fit(text, t.Width()-1))
 		return
 	}
-	fmt.Fprint(p.err, text)
+	fmt.Fprint(p.err, fit(text, 95))
+}
+
+// fit breaks the lines of a text that are too long, but for those set apart by
+// blanks, which hold what is to be copied.
+func fit(text string, width int) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if len(line) <= width || strings.HasPrefix(line, "  ") {
+			b.WriteString(line)
+			continue
+		}
+		for _, part := range command.Wrap(line, width) {
+			b.WriteString(part + "\n")
+		}
+	}
+	return b.String()
 }
 
 // Ask asks.

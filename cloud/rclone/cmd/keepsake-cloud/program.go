@@ -47,7 +47,9 @@ func exits() []command.Exit {
 	return all
 }
 
-func exit(e cli.Exit) command.Exit { return command.Exit{Code: e.Code, Name: e.Name, Meaning: e.Meaning} }
+func exit(e cli.Exit) command.Exit {
+	return command.Exit{Code: e.Code, Name: e.Name, Meaning: e.Meaning}
+}
 
 const loginHelp = `Signs in to a cloud, and keeps the sign-in on this device, in place of one there was. DEST is a
 destination, or a provider alone: gdrive, icloud, dropbox, onedrive, b2, s3, s3+https://HOST,

@@ -1,0 +1,167 @@
+//go:build !windows
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"keepsake.example/cloud/rclone/servers"
+)
+
+const (
+	serverUser   = "ada"           // of package servers
+	serverSecret = "correct horse" // likewise
+)
+
+// To S3 with a key typed, wrong first.
+func TestS3(t *testing.T) {
+	s := servers.RcloneS3(t)
+	w := newWorld(t)
+	dest := "s3+http://" + s.Addr + "/backups/some/place"
+	w.want(w.run("check", dest), 16, "not signed in", "hint: sign in with: keepsake cloud login s3+http://"+s.Addr)
+	p := w.sit("login", dest, "--region", "us-east-1")
+	p.see("Access key id: ")
+	p.enter(serverUser)
+	p.see("Secret access key: ")
+	p.enter("wrong")
+	p.see("not accepted")
+	p.see("Secret access key: ")
+	p.enter(serverSecret)
+	p.see("Signed in to S3 as s3+http://" + s.Addr)
+	p.see("Try it with: keepsake cloud check " + dest)
+	p.ends(0)
+	p.hides("wrong\r", serverSecret)
+	got := w.check(dest)
+	if got.Destination != dest || got.Requests == 0 || got.Parallel < 2 {
+		t.Errorf("%+v", got)
+	}
+	left, err := filepath.Glob(s.Folder + "/../*/*")
+	if err != nil || len(left) != 0 {
+		t.Errorf("check left %v, %v", left, err)
+	}
+	w.want(w.run("check", "s3+http://"+s.Addr+"/nobucket/x"), 8)
+	w.want(w.run("list"), 0, "s3+http://"+s.Addr, "file")
+	w.want(w.run("logout", "s3+http://"+s.Addr), 2, "no terminal")
+	w.want(w.run("logout", "s3+http://"+s.Addr, "--yes"), 0, "Signed out", "delete the access key")
+	w.want(w.run("check", dest), 16, "not signed in")
+}
+
+// Secrets come from files where there is nobody to ask, and from the environment.
+func TestS3WithoutATerminal(t *testing.T) {
+	s := servers.RcloneS3(t)
+	w := newWorld(t)
+	login := "s3+http://" + s.Addr
+	file := filepath.Join(w.home, "secret")
+	write(t, file, serverSecret+"\n")
+	w.want(w.run("login", login, "--user", serverUser), 2, "no terminal", "hint:")
+	w.want(w.run("login", login, "--user", serverUser, "--secret-file", filepath.Join(w.home, "absent")), 4)
+	w.want(w.run("login", login, "--user", serverUser, "--secret-file", file, "--store", "pocket"), 2)
+	w.want(w.run("login", login, "--user", serverUser, "--secret-file", file, "--store", "keyring"), 16, "keyring", "--store file")
+	r := w.want(w.run("login", login, "--user", serverUser, "--secret-file", file, "--json"), 0, `"kept": "file"`, `"tried": true`)
+	if strings.Contains(r.out+r.err, serverSecret) {
+		t.Errorf("the secret is printed: %s%s", r.out, r.err)
+	}
+	w.check(login + "/backups/p")
+	write(t, file, "wrong")
+	w.want(w.run("login", login, "--user", serverUser, "--secret-file", file), 16, "does not accept")
+	w.check(login + "/backups/p") // the sign-in before is still there
+
+	w = newWorld(t, "AWS_ACCESS_KEY_ID="+serverUser, "AWS_SECRET_ACCESS_KEY="+serverSecret)
+	w.want(w.run("login", login, "--from-environment"), 0)
+	for _, f := range w.files() {
+		if text, err := os.ReadFile(f); err != nil || strings.Contains(string(text), serverSecret) {
+			t.Errorf("%v\n%s", err, text)
+		}
+	}
+	w.check(login + "/backups/p")
+}
+
+// To a real WebDAV server, and to rclone's.
+func TestWebDAV(t *testing.T) {
+	for name, s := range map[string]servers.Server{"rclone": servers.RcloneWebDAV(t), "Apache": servers.Apache(t)} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			login := "webdav+http://" + s.Addr
+			p := w.sit("login", login)
+			p.see("User: ")
+			p.enter(serverUser)
+			p.see("Password: ")
+			for range 2 {
+				p.enter("wrong")
+				p.see("Password: ")
+			}
+			p.enter("wrong again")
+			p.see("does not accept")
+			p.see("hint: try again: keepsake cloud login " + login)
+			p.ends(16)
+			if files := w.files(); len(files) != 0 {
+				t.Errorf("a sign-in that failed is kept: %v", files)
+			}
+			p = w.sit("login", login, "--user", serverUser)
+			p.see("Password: ")
+			p.enter(serverSecret)
+			p.see("Signed in to WebDAV")
+			p.ends(0)
+			p.hides(serverSecret)
+			w.check(login + "/keepsake/deep er")
+		})
+	}
+}
+
+// To a real sshd: its key is asked for once, and never accepted when it changes.
+func TestSFTP(t *testing.T) {
+	s := servers.SSHD(t)
+	w := newWorld(t)
+	login := "sftp://" + s.Options["user"] + "@" + s.Addr
+	p := w.sit("login", login, "--key-file", s.Options["key_file"])
+	p.see("has never met " + s.Addr)
+	p.see("SHA256:")
+	p.see("Is it the same? [y/N] ")
+	p.enter("n")
+	p.ends(2)
+	p = w.sit("login", login)
+	p.see("Is it the same? [y/N] ")
+	p.enter("y")
+	p.see("Key file (empty to type a password): ")
+	p.enter(s.Options["key_file"])
+	p.see("Signed in to SFTP as " + login)
+	p.ends(0)
+	dest := login + filepath.ToSlash(s.Folder)
+	w.check(dest)
+
+	// Known already: not asked.
+	ssh := filepath.Join(w.home, ".ssh")
+	if err := os.Mkdir(ssh, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	known, err := os.ReadFile(s.Options["known_hosts_file"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(ssh, "known_hosts"), string(known))
+	w.want(w.run("login", login, "--key-file", s.Options["key_file"]), 0)
+	w.check(dest)
+
+	// The server of another: its key is not that of known_hosts, nor that of the account.
+	other := servers.SSHD(t)
+	write(t, filepath.Join(ssh, "known_hosts"), strings.ReplaceAll(string(known), s.Options["port"], other.Options["port"]))
+	r := w.run("login", strings.ReplaceAll(login, s.Addr, other.Addr), "--key-file", s.Options["key_file"])
+	w.want(r, 16, "another host key", "somebody may be between")
+	w.want(w.run("login", login, "--key-file", s.Options["key_file"], "--host-key", "SHA256:abc"), 16, "another host key")
+
+	write(t, filepath.Join(ssh, "known_hosts"), string(known))
+
+	// A key the server does not know, a file that is none.
+	w.want(w.run("login", login, "--key-file", other.Options["key_file"]), 16)
+	w.want(w.run("login", login, "--key-file", s.Options["known_hosts_file"]), 16, "no private key")
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
