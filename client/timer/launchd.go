@@ -42,7 +42,7 @@ const launchdText = `<?xml version="1.0" encoding="UTF-8"?>
 `
 
 // label is the name that launchd knows the job by.
-func (j Job) label() string { return "example.keepsake." + j.Name() }
+func (j Job) label() string { return "example." + j.Name() }
 
 // Launchd gives the property list of a user agent, for the folder Library/LaunchAgents of the home folder.
 func (j Job) Launchd() (File, error) {

@@ -91,9 +91,12 @@ func calendar(times schedule.Times) string {
 
 func control(r rune) bool { return r < 0x20 || r == 0x7f }
 
-// systemdQuote writes a word of a command line (systemd.service(5), "Command lines"): in double quotes,
-// with C escapes, and without specifiers or, in an argument, variables.
+// systemdQuote writes a word of a command line (systemd.service(5), "Command lines"): where that is
+// needed in double quotes, with C escapes, and without specifiers or, in an argument, variables.
 func systemdQuote(word string, argument bool) string {
+	if !strings.ContainsFunc(word, special) {
+		return word
+	}
 	var b strings.Builder
 	b.WriteByte('"')
 	for _, r := range word {
@@ -113,6 +116,11 @@ func systemdQuote(word string, argument bool) string {
 	}
 	b.WriteByte('"')
 	return b.String()
+}
+
+// special is what may mean something in a command line, and all that is not surely plain.
+func special(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-", r))
 }
 
 // systemdLine writes a text for people, in which only specifiers and the end of the line mean anything.

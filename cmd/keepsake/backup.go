@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,7 @@ const shownProblems = 20
 
 func (a *app) backupCommand() *cobra.Command {
 	var o client.BackupOptions
+	var f scheduleFlags
 	cmd := &cobra.Command{
 		Use:   "backup",
 		Short: "take a snapshot of the chat folder",
@@ -26,17 +28,36 @@ written to meanwhile is captured at one moment.
 
 Interrupted at any point, earlier snapshots are intact, and the next run goes on
 with what was uploaded. Files that cannot be read are listed, and the command
-ends with code 9.`,
+ends with code 9.
+
+--schedule chooses times of the day for backups, instead of making one now. What runs
+them is the system (keepsake schedule) or --watch, which stays and does it itself. A
+scheduled run waits for mains power and, unless the destination is a folder, for an
+unmetered network, where the system tells; it waits for another command to end, tries
+again after failures that may pass, and gives up after 12 hours. A missed one is
+caught up with. Failures are shown on the desktop, and in keepsake status.`,
 		Example: `  keepsake backup
+  keepsake backup --schedule 03:30
+  keepsake backup --watch
   keepsake backup --dry-run
   keepsake backup --exclude "*.mp4"`,
 		Args: exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.backup(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.given() {
+				return a.scheduled(cmd.Context(), f, o.DryRun || o.Reread || o.AllowEmpty || len(o.Exclude) > 0)
+			}
+			return a.backup(cmd.Context(), o)
+		},
 	}
 	flag(cmd, "dry-run", &o.DryRun)
 	flag(cmd, "exclude", &o.Exclude)
 	flag(cmd, "reread", &o.Reread)
 	flag(cmd, "allow-empty", &o.AllowEmpty)
+	flag(cmd, "schedule", &f.times)
+	flag(cmd, "watch", &f.watch)
+	flag(cmd, "unattended", &f.unattended)
+	flag(cmd, "on-battery", &f.onBattery)
+	flag(cmd, "on-metered", &f.onMetered)
 	return cmd
 }
 
@@ -72,20 +93,27 @@ func problemsJSON(problems []backup.Problem) []problemJSON {
 }
 
 func (a *app) backup(ctx context.Context, o client.BackupOptions) error {
-	r, err := a.client().Backup(ctx, o)
+	c := a.client()
+	r, err := c.Backup(ctx, o)
 	if err != nil {
+		if !o.DryRun {
+			a.noteFailure(c, err, time.Time{})
+		}
 		return err
 	}
-	result := backupJSON{
-		o.DryRun, r.NothingNew, r.Snapshot, r.Unchanged, r.BytesRead, r.BytesNew, r.BytesUploaded, r.Objects,
-		r.Duration.Seconds(), problemsJSON(r.Problems),
-	}
-	if err := a.emit(result, func(w io.Writer) { writeBackup(w, r, o.DryRun) }); err != nil {
+	if err := a.emit(resultJSON(r, o.DryRun), func(w io.Writer) { writeBackup(w, r, o.DryRun) }); err != nil {
 		return err
 	}
 	// What is neither file nor folder is said and left out at every run; that is no failure of the run.
 	a.list(r.Problems)
 	return unread(r.Snapshot.Unread, "backed up")
+}
+
+func resultJSON(r *backup.BackupResult, dryRun bool) backupJSON {
+	return backupJSON{
+		dryRun, r.NothingNew, r.Snapshot, r.Unchanged, r.BytesRead, r.BytesNew, r.BytesUploaded, r.Objects,
+		r.Duration.Seconds(), problemsJSON(r.Problems),
+	}
 }
 
 func writeBackup(w io.Writer, r *backup.BackupResult, dryRun bool) {

@@ -86,6 +86,7 @@ func (a *app) disable(ctx context.Context, f disableFlags) error {
 	if r.RecordError != nil {
 		a.tellRecordLeft(r.RecordError, f)
 	}
+	a.tellTimerLeft(c)
 	result := map[string]any{"backups_deleted": f.delete, "objects_deleted": r.Objects, "bytes_deleted": r.Bytes, "record_deleted": r.RecordDeleted}
 	return a.emit(result, func(w io.Writer) {
 		switch {

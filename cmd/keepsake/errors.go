@@ -157,7 +157,7 @@ func explainInput(err error) *failure {
 // which mean nothing to the person who reads.
 func plain(err error) string {
 	text := err.Error()
-	for _, p := range []string{"backup: ", "client: ", "cloud/dir: ", "cloud: ", "key: ", "password: ", "fleet: ", "durable: ", "this device's own files: "} {
+	for _, p := range []string{"backup: ", "client: ", "cloud/dir: ", "cloud: ", "key: ", "password: ", "fleet: ", "durable: ", "schedule: ", "timer: ", "watch: ", "this device's own files: "} {
 		text = removeAll(text, p)
 	}
 	return text

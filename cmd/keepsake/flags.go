@@ -49,6 +49,14 @@ var flagTable = []flagSpec{
 	{name: "reread", help: "read every file again, also those that look unchanged"},
 	{name: "allow-empty", help: "back up a chat folder that became empty"},
 
+	{name: "schedule", value: "TIME", help: "make backups each day at TIME, such as 03:30, or 03:30,12:00; off: by hand only"},
+	{name: "watch", help: "stay, and run the schedule until a signal comes"},
+	{name: "unattended", help: "make the backup that is due by the schedule, if one is: what timers run"},
+	{name: "on-battery", help: "scheduled runs do not wait for mains power"},
+	{name: "on-metered", help: "scheduled runs do not wait for an unmetered network"},
+	{name: "install", help: "write the files into the user's folder, and start the timer"},
+	{name: "uninstall", help: "stop the timer, and remove its files"},
+
 	{name: "snapshot", value: "ID", help: "the snapshot with this id, or the start of one"},
 	{name: "at", value: "TIME", help: "the newest snapshot at or before TIME (help times)"},
 	{name: "older-state", help: "restore from the older state the cloud shows, when it was rolled back or its newest state is damaged"},

@@ -78,7 +78,7 @@ func (a *app) root() *cobra.Command {
 	addFlag(root.PersistentFlags(), "quiet", &a.quiet)
 	root.AddCommand(
 		a.enableCommand(), a.backupCommand(), a.restoreCommand(), a.snapshotsCommand(), a.verifyCommand(),
-		a.pruneCommand(), a.copyCommand(), a.moveCommand(), a.statusCommand(), a.inspectCommand(), a.keyCommand(), a.passwordCommand(), a.vaultCommand(),
+		a.pruneCommand(), a.copyCommand(), a.moveCommand(), a.scheduleCommand(), a.statusCommand(), a.inspectCommand(), a.keyCommand(), a.passwordCommand(), a.vaultCommand(),
 		a.loginCommand(), a.logoutCommand(), a.disableCommand(), a.versionCommand(),
 	)
 	for _, t := range topics {

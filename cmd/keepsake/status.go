@@ -44,6 +44,8 @@ type statusJSON struct {
 	LastBackup *client.LastBackup    `json:"last_backup"`
 	LastVerify *client.LastVerify    `json:"last_verify"`
 	KeyChecked *time.Time            `json:"key_checked"`
+	Failure    *client.LastFailure   `json:"last_failure"`
+	Schedule   *scheduleJSON         `json:"schedule"`
 	Password   bool                  `json:"behind_password"`
 	Hardware   bool                  `json:"hardware_key,omitempty"` // of the fleet, as last seen
 	Reachable  bool                  `json:"reachable"`
@@ -85,6 +87,7 @@ func (a *app) statusJSON(st *client.Status, warnings []string, err error) status
 	if v, err := a.client().VaultState(); err == nil && j.Password {
 		j.Hardware = v.FleetKey != ""
 	}
+	j.Failure, j.Schedule = st.State.LastFailure, a.standing(a.client()).json()
 	if n := len(st.Snapshots); n > 0 {
 		j.Newest = &st.Snapshots[n-1]
 	}
@@ -123,6 +126,9 @@ func (a *app) worries(st *client.Status) []string {
 	if st.Config.Left != "" {
 		list = append(list, "the last move left a backup behind at "+cli.Name(st.Config.Left)+": keepsake move --delete-old")
 	}
+	if worry := a.standing(a.client()).worry(); worry != "" {
+		list = append(list, worry)
+	}
 	return append(list, st.Unsafe...)
 }
 
@@ -133,6 +139,7 @@ func (a *app) writeStatus(w io.Writer, st *client.Status, warnings []string, err
 	t.Row("key", keyLine(st, a.profile))
 	t.Row("opens with", a.opensWith())
 	t.Row("last backup", a.lastBackupLine(st.State.LastBackup))
+	a.standing(a.client()).rows(t.Row)
 	if v := st.State.LastVerify; v != nil {
 		t.Row("last verify", fmt.Sprintf("%s (%s), %s of the data read", cli.Time(v.Time), cli.Age(a.now(), v.Time), (*part)(&v.ReadData)))
 	}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"keepsake.example/backup"
+	"keepsake.example/client"
+	"keepsake.example/client/watch"
+	"keepsake.example/cloud"
+	"keepsake.example/internal/cli"
+	"keepsake.example/internal/desktop"
+)
+
+const (
+	mainsPower = "mains power"
+	unmetered  = "an unmetered network"
+)
+
+// toldEvery is how often the desktop is told the same thing at most.
+const toldEvery = 20 * time.Hour
+
+// powerSupplies is where Linux shows them; tests have others.
+var powerSupplies = "/sys/class/power_supply"
+
+// watcher runs the schedule of a profile and tells of it.
+type watcher struct {
+	*app
+	c       *client.Client // for looks at the profile
+	desktop desktop.Desktop
+	flags   scheduleFlags
+	plan    *client.Schedule // as last looked at
+	network bool
+	started time.Time // of the run under way
+	told    time.Time // the desktop
+}
+
+// watch stays and runs the schedule until a signal comes or the schedule is turned off.
+func (a *app) watch(ctx context.Context, f scheduleFlags) error {
+	err := a.hold(f, "keepsake backup --watch", func(w *watcher) error { return watch.New(w.config()).Watch(ctx) })
+	if errors.Is(err, client.ErrNoSchedule) || errors.Is(err, client.ErrNotEnabled) {
+		// It was there when the watch began, which looked.
+		a.msg.Note("%s the schedule was turned off, and with it this watch", shown(a.wall()))
+		return nil
+	}
+	if errors.Is(err, errInterrupted) {
+		a.msg.Note("%s stopped", shown(a.wall()))
+		return nil
+	}
+	return err
+}
+
+// unattended serves the slot that is due, if one is, as a timer of the system runs it.
+func (a *app) unattended(ctx context.Context, f scheduleFlags) error {
+	err := a.hold(f, "keepsake backup --unattended", func(w *watcher) error { return watch.New(w.config()).Once(ctx) })
+	if hindered, ok := errors.AsType[*watch.HinderedError](err); ok {
+		return &failure{cli.Failed, hinderedText(hindered), "the next slot tries again; by hand: keepsake backup"}
+	}
+	return err
+}
+
+func hinderedText(e *watch.HinderedError) string {
+	return fmt.Sprintf("waited %s for %s; no backup was made", cli.Duration(e.Waited), strings.Join(e.For, " and "))
+}
+
+// hold runs f while no other watch of the profile does.
+func (a *app) hold(f scheduleFlags, what string, run func(*watcher) error) error {
+	c := a.client()
+	if _, err := c.Schedule(); errors.Is(err, client.ErrNoSchedule) {
+		return &failure{cli.NotFound, "no time was chosen for backups", "choose one with: keepsake backup --schedule 03:30"}
+	} else if err != nil {
+		return err
+	}
+	release, err := c.HoldWatch(what)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return run(&watcher{app: a, c: c, desktop: a.surroundings(), flags: f})
+}
+
+func (w *watcher) config() watch.Config {
+	return watch.Config{Plan: w.look, Run: w.run, Hindered: w.hindered, Judge: judge, Tell: w.tell, Now: w.wall, Pause: pauseFor}
+}
+
+func pauseFor(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+func (w *watcher) look() (watch.Plan, error) {
+	s, err := w.c.Schedule()
+	if err != nil {
+		return watch.Plan{}, err
+	}
+	cfg, err := w.c.Config()
+	if err != nil {
+		return watch.Plan{}, err
+	}
+	good, _, err := w.c.LastRuns()
+	if err != nil {
+		return watch.Plan{}, err
+	}
+	w.plan, w.network = s, overNetwork(cfg.Cloud)
+	return watch.Plan{Times: s.Times, Done: done(s, good)}, nil
+}
+
+// run makes one backup. A fault of the program ends this run, not the watch.
+func (w *watcher) run(ctx context.Context) error {
+	w.started = w.now()
+	defer w.progress.Clear()
+	return backup.Guard(func() error {
+		r, err := w.client().Backup(ctx, client.BackupOptions{})
+		w.progress.Clear()
+		if err != nil {
+			return err
+		}
+		w.report(r)
+		return nil
+	})
+}
+
+type runJSON struct {
+	Event  string      `json:"event"`
+	Time   time.Time   `json:"time"`
+	Slot   *time.Time  `json:"slot,omitempty"`
+	At     *time.Time  `json:"at,omitempty"`
+	For    []string    `json:"waits_for,omitempty"`
+	Tries  int         `json:"tries,omitempty"`
+	Error  *errorJSON  `json:"error,omitempty"`
+	Result *backupJSON `json:"result,omitempty"`
+}
+
+// line prints a line about a run on standard output: for machines one JSON object, for people with the time.
+func (w *watcher) line(j runJSON, format string, args ...any) {
+	if w.json {
+		w.emitted = true
+		j.Time = w.wall()
+		w.printLine(j)
+		return
+	}
+	fmt.Fprintln(w.out, shown(w.wall())+"  "+fmt.Sprintf(format, args...))
+}
+
+func (w *watcher) report(r *backup.BackupResult) {
+	j := resultJSON(r, false)
+	s := r.Snapshot
+	w.line(runJSON{Event: "snapshot", Result: &j}, "snapshot %.8s: %s, %s new, %s changed; %s uploaded in %s",
+		s.ID, cli.Plural(s.Files, "file", "files"), cli.Count(s.New), cli.Count(s.Changed), cli.Size(r.BytesUploaded), cli.Duration(r.Duration))
+	w.list(r.Problems)
+}
+
+func (w *watcher) hindered(ctx context.Context) (list []string) {
+	if !w.flags.onBattery && !w.plan.OnBattery && w.desktop.OnBattery() == desktop.Yes {
+		list = append(list, mainsPower)
+	}
+	if w.network && !w.flags.onMetered && !w.plan.OnMetered && w.desktop.Metered(ctx) == desktop.Yes {
+		list = append(list, unmetered)
+	}
+	return list
+}
+
+// lasting are failures that do not pass without somebody's doing. A keyring that does not open
+// is none: nobody may have logged in yet.
+var lasting = []error{
+	client.ErrNotEnabled, client.ErrProfileDamaged, client.ErrKeyMissing, client.ErrOverlap,
+	backup.ErrRolledBack, backup.ErrWrongKey, backup.ErrOtherRepository, backup.ErrNoRepository, backup.ErrUnsupported, backup.ErrRingUnclear, backup.ErrDamaged,
+	cloud.ErrDenied,
+}
+
+func judge(err error) watch.Verdict {
+	if busy, ok := errors.AsType[*client.BusyError](err); ok {
+		if busy.What == "" {
+			return watch.Verdict{For: "another command to end"}
+		}
+		return watch.Verdict{For: fmt.Sprintf("keepsake %s (process %d) to end", cli.Name(busy.What), busy.PID)}
+	}
+	v := watch.Verdict{Passes: !isFault(err)}
+	for _, e := range lasting {
+		v.Passes = v.Passes && !errors.Is(err, e)
+	}
+	if delay, ok := errors.AsType[*cloud.DelayError](err); ok {
+		v.After = delay.After
+	}
+	return v
+}
+
+func isFault(err error) bool {
+	_, fault := errors.AsType[*backup.InternalError](err)
+	return fault
+}
+
+// surroundings is where this system tells of power and network, and takes messages.
+func (a *app) surroundings() desktop.Desktop {
+	var d desktop.Desktop
+	if runtime.GOOS != "linux" {
+		return d
+	}
+	if info, err := os.Stat(powerSupplies); err == nil && info.IsDir() {
+		d.Supplies = os.DirFS(powerSupplies)
+	}
+	d.SystemBus = a.env("DBUS_SYSTEM_BUS_ADDRESS")
+	if d.SystemBus == "" {
+		d.SystemBus = "unix:path=/run/dbus/system_bus_socket"
+	}
+	d.SessionBus = a.env("DBUS_SESSION_BUS_ADDRESS")
+	if run := a.env("XDG_RUNTIME_DIR"); d.SessionBus == "" && filepath.IsAbs(run) && pathExists(filepath.Join(run, "bus")) {
+		d.SessionBus = "unix:path=" + filepath.Join(run, "bus")
+	}
+	return d
+}
+
+// wall is the time on the wall, in the zone that the device is in now: the process may be
+// older than the journey.
+func (a *app) wall() time.Time {
+	if a.env("TZ") != "" || runtime.GOOS == "windows" {
+		return a.now()
+	}
+	data, err := os.ReadFile("/etc/localtime")
+	if errors.Is(err, fs.ErrNotExist) {
+		return a.now().UTC()
+	}
+	zone, err2 := time.LoadLocationFromTZData("Local", data)
+	if err != nil || err2 != nil {
+		return a.now()
+	}
+	return a.now().In(zone)
+}
