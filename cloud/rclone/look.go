@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/rclone/rclone/fs"
@@ -173,11 +174,20 @@ func (s *Store) remove(ctx context.Context, name string) error {
 
 // removeAll removes objects, and then those the cloud still has under the
 // name and did not show. A search that lags may show again what was removed.
+// The one that stands for the name goes last: a listing that lags, or a
+// process that dies, must not show one that was cut short in its place.
 func (s *Store) removeAll(ctx context.Context, name string, e entry) error {
 	removed := make(map[string]bool)
 	for objects := e.objects; len(objects) > 0; {
-		for _, o := range objects {
-			if err := s.change(ctx, func(ctx context.Context, _ fs.Fs) error { return o.Remove(ctx) }); err != nil && len(removed) == 0 {
+		for _, o := range slices.Backward(objects) {
+			err := s.change(ctx, func(ctx context.Context, f fs.Fs) error {
+				o, err := own(ctx, f, o)
+				if err != nil {
+					return err
+				}
+				return o.Remove(ctx)
+			})
+			if err != nil && len(removed) == 0 {
 				return err
 			}
 			removed[identity(o)] = true
