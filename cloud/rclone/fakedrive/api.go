@@ -45,7 +45,7 @@ type operation func(w http.ResponseWriter, r *http.Request, g *grant) error
 // the app's rights.
 func (s *Server) signedIn(op string, do operation) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		f := s.judge(op)
+		f := s.judge(op, r)
 		if f.suffer(w, r) {
 			return
 		}

@@ -65,6 +65,9 @@ var (
 type Call struct {
 	Op string // one of the constants Op…
 	N  int    // how many requests of this operation there were, this one included
+	// Name is that of the file the URL speaks of, by id or upload session; ""
+	// for others.
+	Name string
 }
 
 // A Rule decides what becomes of a request. It may be called concurrently.
@@ -117,15 +120,21 @@ var faults = []Fault{
 }
 
 // judge counts a request and says what becomes of it.
-func (s *Server) judge(op string) Fault {
+func (s *Server) judge(op string, r *http.Request) Fault {
 	s.mu.Lock()
 	s.count.Requests[op]++
-	n, rule := s.count.Requests[op], s.rule
+	call, rule := Call{Op: op, N: s.count.Requests[op]}, s.rule
+	if f := s.files[r.PathValue("id")]; f != nil {
+		call.Name = f.now().name
+	}
+	if u := s.sessions[r.URL.Query().Get("upload_id")]; u != nil && u.meta.Name != nil {
+		call.Name = *u.meta.Name
+	}
 	s.mu.Unlock()
 	if rule == nil {
 		return Fault{}
 	}
-	return rule(Call{Op: op, N: n})
+	return rule(call)
 }
 
 // suffer applies the part of a fault that needs no knowledge of the request;

@@ -152,7 +152,7 @@ func (s *Server) consentPages() http.Handler {
 }
 
 func (s *Server) consentPage(w http.ResponseWriter, r *http.Request) {
-	if s.judge(OpConsent).suffer(w, r) {
+	if s.judge(OpConsent, r).suffer(w, r) {
 		return
 	}
 	q := r.URL.Query()
@@ -203,13 +203,19 @@ func (s *Server) tokenEndpoint() http.Handler {
 }
 
 func (s *Server) tokenRequest(w http.ResponseWriter, r *http.Request) {
-	f := s.judge(OpToken)
+	f := s.judge(OpToken, r)
 	if f.suffer(w, r) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	if err := r.ParseForm(); err != nil {
 		panic(http.ErrAbortHandler)
+	}
+	if id, secret, ok := r.BasicAuth(); ok { // RFC 6749 section 2.3.1; golang.org/x/oauth2 tries this first
+		id, _ = url.QueryUnescape(id)
+		secret, _ = url.QueryUnescape(secret)
+		r.PostForm.Set("client_id", id)
+		r.PostForm.Set("client_secret", secret)
 	}
 	code, answer := s.redeem(r.PostForm)
 	if f.CutAnswer {
@@ -223,13 +229,17 @@ func (s *Server) tokenRequest(w http.ResponseWriter, r *http.Request) {
 func (s *Server) redeem(form url.Values) (status int, answer map[string]any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	client := form.Get("client_id")
+	if client == "" || client == ClientID && form.Get("client_secret") != ClientSecret {
+		return oauthError(401, "invalid_client", "Unauthorized")
+	}
 	var g *grant
 	answer = map[string]any{"token_type": "Bearer", "expires_in": int(s.config.TokenLife / time.Second)}
 	switch form.Get("grant_type") {
 	case "authorization_code":
 		c, ok := s.consents[form.Get("code")]
 		delete(s.consents, form.Get("code")) // good once
-		if !ok || c.client != form.Get("client_id") || !c.proved(form.Get("code_verifier")) {
+		if !ok || c.client != client || !c.proved(form.Get("code_verifier")) {
 			return oauthError(400, "invalid_grant", "Malformed auth code.")
 		}
 		if c.redirect != form.Get("redirect_uri") {
@@ -245,8 +255,8 @@ func (s *Server) redeem(form url.Values) (status int, answer map[string]any) {
 	default:
 		return oauthError(400, "unsupported_grant_type", "Invalid grant_type: "+form.Get("grant_type"))
 	}
-	if g.client != form.Get("client_id") || g.client == ClientID && form.Get("client_secret") != ClientSecret {
-		return oauthError(401, "invalid_client", "Unauthorized")
+	if g.client != client {
+		return oauthError(401, "unauthorized_client", "Unauthorized")
 	}
 	answer["access_token"], answer["scope"] = s.newToken(g), strings.Join(g.scopes, " ")
 	return 200, answer
@@ -263,7 +273,7 @@ func oauthError(status int, code, description string) (int, map[string]any) {
 }
 
 func (s *Server) revokeRequest(w http.ResponseWriter, r *http.Request) {
-	if s.judge(OpRevoke).suffer(w, r) {
+	if s.judge(OpRevoke, r).suffer(w, r) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)

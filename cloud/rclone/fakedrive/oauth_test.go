@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,6 +75,9 @@ func TestConsent(t *testing.T) {
 	status, tokens := a.form(tokenURL, append(redeem, "code_verifier", "verifier")...)
 	if status != 200 || tokens["refresh_token"] == nil || tokens["expires_in"] != 3599.0 {
 		t.Fatalf("the code gave %d %v", status, tokens)
+	}
+	if status, again := a.form(tokenURL, "grant_type", "refresh_token", "refresh_token", tokens["refresh_token"].(string)); status != 401 || again["error"] != "invalid_client" {
+		t.Errorf("without a client: %d %v", status, again)
 	}
 	if status, again := a.form(tokenURL, append(redeem, "code_verifier", "verifier")...); status != 400 || again["error"] != "invalid_grant" {
 		t.Errorf("the code was good twice: %d %v", status, again)
@@ -148,6 +152,23 @@ func TestRefresh(t *testing.T) {
 		t.Errorf("revoked: %d %v", status, body)
 	}
 	a.want(401, "GET", filesURL, nil)
+}
+
+// TestBasic: a client may say who it is in a header.
+func TestBasic(t *testing.T) {
+	a := start(t, fakedrive.Config{})
+	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshOf(t, a.server.SignIn("drive"))}}
+	req, err := http.NewRequestWithContext(t.Context(), "POST", tokenURL, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.SetBasicAuth(url.QueryEscape(fakedrive.ClientID), url.QueryEscape(fakedrive.ClientSecret))
+	resp, err := a.client.Do(req)
+	if err != nil || resp.StatusCode != 200 {
+		t.Fatalf("refreshing: %v %v", resp, err)
+	}
+	resp.Body.Close()
 }
 
 func TestRevokeByApp(t *testing.T) {

@@ -81,11 +81,17 @@ var errNoFolder = errors.New("fakedrive: no such folder")
 // Plant puts a file at a path as another device of the person would: whatever
 // is there already stays. Its folder must exist.
 func (s *Server) Plant(name string, content []byte) error {
+	return s.PlantIn(path.Dir(name), 0, path.Base(name), content)
+}
+
+// PlantIn is Plant into the nth folder of a path, counted from 0, the oldest
+// first.
+func (s *Server) PlantIn(folder string, n int, name string, content []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	in := s.find(path.Dir(name))
-	if len(in) == 0 {
-		return fmt.Errorf("%w: %s", errNoFolder, path.Dir(name))
+	in := s.find(folder)
+	if n >= len(in) {
+		return fmt.Errorf("%w: %s", errNoFolder, folder)
 	}
 	b, err := newBlob(s.contentPath(s.id("1")))
 	if err != nil {
@@ -96,8 +102,8 @@ func (s *Server) Plant(name string, content []byte) error {
 		return fmt.Errorf("fakedrive: planting: %w", err)
 	}
 	f := b.made(s.id("1"), "application/octet-stream")
-	f.space, f.app = in[0].space, in[0].app
-	s.add(f, place{name: path.Base(name), parent: in[0].id, modified: s.config.Now()})
+	f.space, f.app = in[n].space, in[n].app
+	s.add(f, place{name: name, parent: in[n].id, modified: s.config.Now()})
 	return nil
 }
 

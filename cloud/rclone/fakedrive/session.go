@@ -75,7 +75,7 @@ func number(s string) (int64, bool) {
 // up. The session's URI is all the authority it needs; an Authorization that
 // comes with it must be good.
 func (s *Server) sessionRequest(w http.ResponseWriter, r *http.Request) {
-	f := s.judge(OpUploadChunk)
+	f := s.judge(OpUploadChunk, r)
 	if f.Lose {
 		s.mu.Lock()
 		delete(s.sessions, r.URL.Query().Get("upload_id"))
