@@ -11,7 +11,6 @@ import (
 
 	"keepsake.example/backup"
 	"keepsake.example/cloud"
-	"keepsake.example/cloud/dir"
 	"keepsake.example/key"
 	"keepsake.example/password"
 )
@@ -20,17 +19,28 @@ import (
 type Settings struct {
 	Profile string  // the profile folder, an absolute path
 	Keyring Keyring // nil: keys are kept in files
-	// OpenCloud reaches a destination, and makes it first when create is set.
-	// nil takes destinations for paths of folders.
-	OpenCloud func(destination string, create bool) (cloud.Store, error)
+	// OpenCloud reaches a destination, which is an absolute path or what the String of
+	// a cloud.Destination gives, and makes it first when create is set. ctx bounds
+	// only that. A store that is an io.Closer is closed when the operation ends. nil
+	// opens folders, and all else through keepsake-cloud.
+	OpenCloud func(ctx context.Context, destination string, create bool) (cloud.Store, error)
+	// CloudProgram finds keepsake-cloud; nil: process.Find.
+	CloudProgram func() (string, error)
+	// LimitUpload is how fast a cloud may be written to, as in process.Options; "" is
+	// no limit. A folder has none.
+	LimitUpload string
+	// Patience is how long a request to a cloud is tried again while it does not
+	// answer, as in retry.Options: 0 means some minutes, a negative one not at all.
+	Patience time.Duration
 	// Progress is told how far an operation is; may be nil. It is called from
 	// other goroutines.
 	Progress func(backup.Progress)
 	// Warn is told what the person should know though the work goes on; may be
 	// nil.
 	Warn func(text string)
-	// Waiting is told, from another goroutine, when the vault's servers have not answered for
-	// some seconds, who is asked and for how long; may be nil. Meanwhile nothing else is told.
+	// Waiting is told, from another goroutine, when the vault's servers or the cloud have not
+	// answered for some seconds, who is asked and for how long; may be nil. Meanwhile nothing
+	// else is told.
 	Waiting func(text string)
 	Now     func() time.Time // nil: time.Now
 	// Pause waits between two tries to reach the vault's server; nil: by the clock.
@@ -48,17 +58,11 @@ type Client struct{ s Settings }
 
 // New makes a client. It touches nothing.
 func New(s Settings) *Client {
+	c := &Client{s}
 	if s.OpenCloud == nil {
-		s.OpenCloud = openFolder
+		c.s.OpenCloud = c.openCloud
 	}
-	return &Client{s}
-}
-
-func openFolder(destination string, create bool) (cloud.Store, error) {
-	if create {
-		return dir.Create(destination)
-	}
-	return dir.Open(destination)
+	return c
 }
 
 func (c *Client) now() time.Time {
@@ -100,6 +104,7 @@ func (c *Client) visitState(ctx context.Context, at *Place, older bool, f func(*
 	if err != nil {
 		return err
 	}
+	defer release(v.store)
 	defer v.repo.Close()
 	return errors.Join(f(v), c.leave(v))
 }
@@ -121,28 +126,30 @@ func (c *Client) open(ctx context.Context, at *Place, older bool) (*visit, error
 	if err != nil {
 		return nil, err
 	}
-	store, err := c.s.OpenCloud(cfg.Cloud, false)
+	state, err := c.readState()
 	if err != nil {
 		return nil, err
 	}
-	state, err := c.readState()
+	store, err := c.reach(ctx, cfg.Cloud, false)
 	if err != nil {
 		return nil, err
 	}
 	repo, opener, err := c.openWithKeys(ctx, cfg, store, c.options(cfg, state.Mark, older))
 	if err != nil {
+		release(store)
 		return nil, err
 	}
 	return &visit{repo, store, cfg, opener}, nil
 }
 
 func (c *Client) openPlace(ctx context.Context, at *Place, older bool) (*visit, error) {
-	store, err := c.s.OpenCloud(absolute(at.Cloud), false)
+	store, err := c.reach(ctx, at.Cloud, false)
 	if err != nil {
 		return nil, err
 	}
 	repo, err := backup.Open(ctx, store, at.Key, backup.Options{Progress: c.s.Progress, Now: c.s.Now, OlderState: older})
 	if err != nil {
+		release(store)
 		return nil, err
 	}
 	return &visit{repo: repo, store: store}, nil
@@ -234,20 +241,9 @@ func resolve(path string) string {
 	}
 }
 
-type folder struct{ name, path string }
-
-// apart checks that neither of two folders lies inside the other. A backup of
-// itself would grow with every run; a restore into the cloud folder would be
-// taken for damage.
-func apart(a, b folder) error {
-	ra, rb := resolve(a.path), resolve(b.path)
-	if within(ra, rb) {
-		return &OverlapError{Inner: a.path, Outer: b.path, InnerName: a.name, OuterName: b.name}
-	}
-	if within(rb, ra) {
-		return &OverlapError{Inner: b.path, Outer: a.path, InnerName: b.name, OuterName: a.name}
-	}
-	return nil
+type folder struct {
+	name, path string
+	network    *cloud.Destination // nil for a path
 }
 
 func within(inner, outer string) bool {

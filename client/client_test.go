@@ -58,7 +58,7 @@ func (w *world) client() *client.Client {
 	return client.New(client.Settings{
 		Profile: w.profile,
 		Keyring: w,
-		OpenCloud: func(destination string, create bool) (cloud.Store, error) {
+		OpenCloud: func(_ context.Context, destination string, create bool) (cloud.Store, error) {
 			open := dir.Open
 			if create {
 				open = dir.Create

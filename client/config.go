@@ -34,7 +34,7 @@ type Config struct {
 	Version    int       `json:"version"`
 	Created    time.Time `json:"created"`
 	Source     string    `json:"source"`     // the chat folder, an absolute path
-	Cloud      string    `json:"cloud"`      // the destination, an absolute path
+	Cloud      string    `json:"cloud"`      // the destination: an absolute path, or as cloud.Destination's String gives it
 	Repository string    `json:"repository"` // its id; "" until it was made
 	Device     string    `json:"device"`     // 32 random hex digits
 	KeyStore   string    `json:"key_store"`  // InKeyring or InFile
@@ -67,8 +67,10 @@ func (c *Config) check() error {
 		return fmt.Errorf("version %d is newer than this program", c.Version)
 	case c.Version != configVersion:
 		return fmt.Errorf("version %d", c.Version)
-	case !filepath.IsAbs(c.Source) || !filepath.IsAbs(c.Cloud):
-		return errors.New("a path is not absolute")
+	case !filepath.IsAbs(c.Source):
+		return errors.New("the path of the chat folder is not absolute")
+	case !isPlace(c.Cloud) || c.Left != "" && !isPlace(c.Left):
+		return errors.New("a destination is no absolute path, nor a cloud as this program writes it")
 	case c.KeyStore != InKeyring && c.KeyStore != InFile:
 		return errors.New("unknown key_store")
 	case !isHex(c.Device, 32):

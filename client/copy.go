@@ -41,31 +41,33 @@ func (c *Client) Copy(ctx context.Context, o CopyOptions) (*backup.CopyResult, e
 
 // clone copies objects; create says that the new place may be one that is made now.
 func (c *Client) clone(ctx context.Context, from, to, repository string, create bool) (*backup.CopyResult, error) {
-	from, to = absolute(from), absolute(to)
-	if err := apart(folder{"cloud folder", from}, folder{"new cloud folder", to}); err != nil {
+	if err := apart(cloudFolder("cloud folder", from), cloudFolder("new cloud folder", to)); err != nil {
 		return nil, err
 	}
-	if err := apart(folder{"profile", c.s.Profile}, folder{"new cloud folder", to}); err != nil {
+	if err := apart(folder{name: "profile", path: c.s.Profile}, cloudFolder("new cloud folder", to)); err != nil {
 		return nil, err
 	}
-	source, err := c.s.OpenCloud(from, false)
+	source, err := c.reach(ctx, from, false)
 	if err != nil {
 		return nil, err
 	}
-	target, err := c.s.OpenCloud(to, create)
+	defer release(source)
+	target, err := c.reach(ctx, to, create)
 	if err != nil {
 		return nil, err
 	}
+	defer release(target)
 	return backup.Copy(ctx, source, target, backup.CopyOptions{Repository: repository, Progress: c.s.Progress})
 }
 
 // tryCopy opens the copy as this device would open its own backup, and finishes a change of the key there. The structure is
 // checked when all is to rest on the copy.
 func (c *Client) tryCopy(ctx context.Context, cfg *Config, to string, check bool) error {
-	store, err := c.s.OpenCloud(absolute(to), false)
+	store, err := c.reach(ctx, to, false)
 	if err != nil {
 		return err
 	}
+	defer release(store)
 	state, err := c.readState()
 	if err != nil {
 		return err
@@ -96,7 +98,9 @@ func (c *Client) tryCopy(ctx context.Context, cfg *Config, to string, check bool
 // Move makes another destination the profile's: the backup is cloned there, opened and checked, and only then the
 // profile changed. Interrupted, nothing has changed, and the next call goes on. The backup that was left stays until DeleteLeft.
 func (c *Client) Move(ctx context.Context, to string) (result *backup.CopyResult, err error) {
-	to = absolute(to)
+	if to, err = place(to); err != nil {
+		return nil, err
+	}
 	err = c.change(ctx, "move", func() error {
 		cfg, err := c.Config()
 		if err != nil {
@@ -132,10 +136,11 @@ func (c *Client) DeleteLeft(ctx context.Context, confirm func(left string, verif
 		if cfg.Left == "" {
 			return ErrNothingLeft
 		}
-		store, err := c.s.OpenCloud(cfg.Left, false)
+		store, err := c.reach(ctx, cfg.Left, false)
 		if err != nil {
 			return err
 		}
+		defer release(store)
 		if err := c.bringOver(ctx, cfg, store); err != nil {
 			return err
 		}

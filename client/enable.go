@@ -40,7 +40,11 @@ type EnableResult struct {
 // nothing that counts; after it, the next Enable with the same folders goes on
 // with the key that was delivered.
 func (c *Client) Enable(ctx context.Context, o EnableOptions) (*EnableResult, error) {
-	o.Source, o.Cloud = absolute(o.Source), absolute(o.Cloud)
+	where, err := place(o.Cloud)
+	if err != nil {
+		return nil, err
+	}
+	o.Source, o.Cloud = absolute(o.Source), where
 	if err := c.checkFolders(o.Source, o.Cloud); err != nil {
 		return nil, err
 	}
@@ -59,10 +63,11 @@ func (c *Client) Enable(ctx context.Context, o EnableOptions) (*EnableResult, er
 	if pending != nil {
 		return c.resumeEnable(ctx, pending)
 	}
-	store, err := c.s.OpenCloud(o.Cloud, o.Join == nil)
+	store, err := c.reach(ctx, o.Cloud, o.Join == nil)
 	if err != nil {
 		return nil, err
 	}
+	defer release(store)
 	if o.Join != nil {
 		return c.join(ctx, o, store)
 	}
@@ -73,13 +78,13 @@ func (c *Client) checkFolders(source, destination string) error {
 	if err := checkSource(source); err != nil {
 		return err
 	}
-	if err := apart(folder{"cloud folder", destination}, folder{"chat folder", source}); err != nil {
+	if err := apart(cloudFolder("cloud folder", destination), folder{name: "chat folder", path: source}); err != nil {
 		return err
 	}
-	if err := apart(folder{"profile", c.s.Profile}, folder{"chat folder", source}); err != nil {
+	if err := apart(folder{name: "profile", path: c.s.Profile}, folder{name: "chat folder", path: source}); err != nil {
 		return err
 	}
-	return apart(folder{"profile", c.s.Profile}, folder{"cloud folder", destination})
+	return apart(folder{name: "profile", path: c.s.Profile}, cloudFolder("cloud folder", destination))
 }
 
 // pending gives the configuration of an Enable that has its key and was
@@ -184,10 +189,11 @@ func (c *Client) settle(ctx context.Context, cfg *Config, store cloud.Store, k *
 }
 
 func (c *Client) resumeEnable(ctx context.Context, cfg *Config) (*EnableResult, error) {
-	store, err := c.s.OpenCloud(cfg.Cloud, true)
+	store, err := c.reach(ctx, cfg.Cloud, true)
 	if err != nil {
 		return nil, err
 	}
+	defer release(store)
 	k, err := c.loadKey(cfg, currentKey)
 	if err != nil {
 		return nil, err

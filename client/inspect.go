@@ -14,10 +14,11 @@ import (
 // Inspect explains an object at a destination without the key. An object that is
 // not there is cloud.ErrNotExist.
 func (c *Client) Inspect(ctx context.Context, destination, name string) (*backup.Explanation, error) {
-	store, err := c.storeOf(destination)
+	store, err := c.storeOf(ctx, destination)
 	if err != nil {
 		return nil, err
 	}
+	defer release(store)
 	info, err := store.Stat(ctx, name)
 	if err != nil {
 		return nil, err

@@ -31,10 +31,11 @@ func (c *Client) Key() (*key.Key, error) {
 // FindSlip looks for the typing slip that turns d into the key of the backup at
 // a destination ("" for the profile's).
 func (c *Client) FindSlip(ctx context.Context, destination string, d key.Digits) (*key.Slip, bool) {
-	store, err := c.storeOf(destination)
+	store, err := c.storeOf(ctx, destination)
 	if err != nil {
 		return nil, false
 	}
+	defer release(store)
 	check, err := backup.KeyCheck(ctx, store)
 	if err != nil {
 		return nil, false
@@ -44,7 +45,7 @@ func (c *Client) FindSlip(ctx context.Context, destination string, d key.Digits)
 	return key.FindSlip(ctx, d, check)
 }
 
-func (c *Client) storeOf(destination string) (cloud.Store, error) {
+func (c *Client) storeOf(ctx context.Context, destination string) (cloud.Store, error) {
 	if destination == "" {
 		cfg, err := c.Config()
 		if err != nil {
@@ -52,16 +53,17 @@ func (c *Client) storeOf(destination string) (cloud.Store, error) {
 		}
 		destination = cfg.Cloud
 	}
-	return c.s.OpenCloud(absolute(destination), false)
+	return c.reach(ctx, destination, false)
 }
 
 // CheckKey says whether k opens the backup at a destination ("" for the
 // profile's): nil when it does, else a WrongKeyError.
 func (c *Client) CheckKey(ctx context.Context, destination string, k *key.Key) error {
-	store, err := c.storeOf(destination)
+	store, err := c.storeOf(ctx, destination)
 	if err != nil {
 		return err
 	}
+	defer release(store)
 	check, err := backup.KeyCheck(ctx, store)
 	if err != nil {
 		return err

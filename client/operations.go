@@ -117,7 +117,7 @@ func (c *Client) checkTarget(v *visit, o RestoreOptions) error {
 	} else {
 		destination = o.At.Cloud
 	}
-	return apart(folder{"target", o.Target}, folder{"cloud folder", destination})
+	return apart(folder{name: "target", path: o.Target}, cloudFolder("cloud folder", destination))
 }
 
 // Snapshots lists what can be restored, oldest first.
@@ -295,10 +295,11 @@ func (c *Client) destroy(ctx context.Context, cfg *Config, confirm func(Loss) er
 	if err := confirm(loss); err != nil {
 		return nil, err
 	}
-	store, err := c.s.OpenCloud(cfg.Cloud, false)
+	store, err := c.reach(ctx, cfg.Cloud, false)
 	if err != nil {
 		return nil, err
 	}
+	defer release(store)
 	r := &DisableResult{}
 	r.Objects, r.Bytes, err = backup.Destroy(ctx, store)
 	if err != nil && !errors.Is(err, backup.ErrNoRepository) {

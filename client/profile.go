@@ -38,7 +38,7 @@ func (c *Client) unsafe(cfg *Config) (list []string) {
 	if runtime.GOOS != "windows" {
 		list = append(list, c.openModes(cfg)...)
 	}
-	if sameDisk(cfg.Source, cfg.Cloud) {
+	if cloudFolder("", cfg.Cloud).network == nil && sameDisk(cfg.Source, cfg.Cloud) {
 		list = append(list, "the backup is on the same disk as the chat folder: it does not survive the loss of that disk")
 	}
 	return list

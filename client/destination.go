@@ -1,0 +1,156 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"keepsake.example/cloud"
+	"keepsake.example/cloud/dir"
+	"keepsake.example/cloud/process"
+	"keepsake.example/cloud/retry"
+)
+
+// place gives a destination as a profile holds it: a path absolute, all others in
+// their one form.
+func place(destination string) (string, error) {
+	d, err := cloud.ParseDestination(destination)
+	if err != nil {
+		return "", err
+	}
+	if !d.Network() {
+		return absolute(destination), nil
+	}
+	return d.String(), nil
+}
+
+// isPlace says whether place would leave text as it is.
+func isPlace(text string) bool {
+	d, err := cloud.ParseDestination(text)
+	return err == nil && d.String() == text && (d.Network() || filepath.IsAbs(text))
+}
+
+// reach opens the store at a destination. The caller ends it with release.
+func (c *Client) reach(ctx context.Context, destination string, create bool) (cloud.Store, error) {
+	where, err := place(destination)
+	if err != nil {
+		return nil, err
+	}
+	return c.s.OpenCloud(ctx, where, create)
+}
+
+// release ends what reach gave: the child of a network's store.
+func release(s cloud.Store) {
+	if s, ok := s.(io.Closer); ok {
+		s.Close() // nothing is lost: every object was acknowledged by itself
+	}
+}
+
+// openCloud is the OpenCloud of a Client that was given none.
+func (c *Client) openCloud(ctx context.Context, destination string, create bool) (cloud.Store, error) {
+	d, err := cloud.ParseDestination(destination)
+	switch {
+	case err != nil:
+		return nil, err
+	case d.Network():
+		return c.openNetwork(ctx, d, create)
+	case create:
+		return dir.Create(destination)
+	}
+	return dir.Open(destination)
+}
+
+// network is a store that is reached through another process, and asked again when
+// that helps.
+type network struct {
+	*retry.Store
+	under *process.Store
+}
+
+func (n network) Close() error             { return n.under.Close() }
+func (n network) Counters() cloud.Counters { return n.under.Counters() }
+
+func (c *Client) openNetwork(ctx context.Context, d cloud.Destination, create bool) (cloud.Store, error) {
+	find := c.s.CloudProgram
+	if find == nil {
+		find = process.Find
+	}
+	program, err := find()
+	if err != nil {
+		return nil, err
+	}
+	s, err := process.Open(ctx, process.Options{Program: program, Destination: d, Create: create, LimitUpload: c.s.LimitUpload})
+	if err != nil {
+		return nil, fmt.Errorf("reaching %s: %w", d, err)
+	}
+	o := &outage{tell: c.s.Waiting}
+	return network{retry.New(s, retry.Options{Patience: c.s.Patience, Waiting: o.waiting, Resumed: o.over}), s}, nil
+}
+
+// outage tells once, when a wait is long enough to be noticed, that there is one.
+type outage struct {
+	tell func(text string)
+	mu   sync.Mutex
+	told bool
+}
+
+// noticed is how long a wait may be that nobody is told of.
+const noticed = 3 * time.Second
+
+func (o *outage) waiting(w retry.Wait) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.tell == nil || o.told || w.After < noticed {
+		return
+	}
+	o.told = true
+	o.tell(fmt.Sprintf("%v; trying again for %s", w.Err, w.Left.Round(time.Second)))
+}
+
+func (o *outage) over() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.told = false
+}
+
+// cloudFolder is a destination among folders that must lie apart.
+func cloudFolder(name, destination string) folder {
+	d, err := cloud.ParseDestination(destination)
+	if err != nil || !d.Network() {
+		return folder{name: name, path: destination}
+	}
+	return folder{name: name, path: destination, network: &d}
+}
+
+// apart checks that neither of two folders lies inside the other. A backup of
+// itself would grow with every run; a restore into the cloud folder would be
+// taken for damage.
+func apart(a, b folder) error {
+	inside := within
+	switch {
+	case a.network != nil && b.network != nil:
+		inside = func(inner, outer string) bool { return inner == outer || strings.HasPrefix(inner, outer) }
+	case a.network != nil || b.network != nil:
+		return nil
+	}
+	ra, rb := a.resolved(), b.resolved()
+	if inside(ra, rb) {
+		return &OverlapError{Inner: a.path, Outer: b.path, InnerName: a.name, OuterName: b.name}
+	}
+	if inside(rb, ra) {
+		return &OverlapError{Inner: b.path, Outer: a.path, InnerName: b.name, OuterName: a.name}
+	}
+	return nil
+}
+
+// resolved is a text in which what lies inside begins with what it lies in.
+func (f folder) resolved() string {
+	if f.network == nil {
+		return resolve(f.path)
+	}
+	return strings.TrimSuffix(f.network.String(), "/") + "/"
+}
