@@ -82,12 +82,32 @@ func (n *Node) readable(taken []*proposal) (passed []*proposal) {
 
 // forgot finds out that this member's leader saw it further than it is: its disk and
 // its anchor were both put back. A heartbeat speaks of no entry that this member
-// did not acknowledge in the same term.
+// did not acknowledge in the same term; and whoever acknowledged anything in a term has that
+// term on its disk.
 func (n *Node) forgot(m *raftpb.Message) error {
-	if m.GetType() != raftpb.MsgHeartbeat || m.GetTerm() < n.term || m.GetCommit() <= n.store.last() {
+	switch {
+	case m.GetType() != raftpb.MsgHeartbeat || m.GetTerm() < n.term:
 		return nil
+	case m.GetCommit() > n.store.last():
+		return fmt.Errorf("%w (it has %d entries, and acknowledged %d or more)", ErrForgot, n.store.last(), m.GetCommit())
+	case m.GetTerm() > n.term && m.GetCommit() > 0:
+		return fmt.Errorf("%w (it knows of term %d, and acknowledged entries in term %d)", ErrForgot, n.term, m.GetTerm())
 	}
-	return fmt.Errorf("%w (it has %d entries, and acknowledged %d or more)", ErrForgot, n.store.last(), m.GetCommit())
+	return nil
+}
+
+// doubted cuts what a heartbeat says is committed down to what this member knows to be in its log as it is in the
+// leader's: everything, if its last entry is one of that leader's own. Raft takes the leader's word for the rest, since the
+// member acknowledged it; but one that was put back may have another entry in that place, and would apply it. An honest
+// member that is told so lacks entries of this term, which the leader is sending it.
+func (n *Node) doubted(m *raftpb.Message) {
+	if m.GetType() != raftpb.MsgHeartbeat {
+		return
+	}
+	if term, err := n.store.Term(n.store.last()); err == nil && term == m.GetTerm() {
+		return
+	}
+	m.Commit = new(min(m.GetCommit(), n.store.hard.commit))
 }
 
 // takenBack notices on the leader that a member lacks what it acknowledged in this term.

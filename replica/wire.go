@@ -175,6 +175,7 @@ func (n *Node) takeRaft(r received) error {
 	if err := n.forgot(m); err != nil {
 		return err
 	}
+	n.doubted(m)
 	if n.yield(m, r.from); n.takenBack(r) || n.waived(m) {
 		return nil
 	}
