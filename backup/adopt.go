@@ -59,7 +59,7 @@ func (r *Repo) adopt(ctx context.Context, present map[uint32]cloud.Info) (unread
 	}, func(i int, t *table, err error) error {
 		var d *DamageError
 		switch {
-		case errors.As(err, &d) && d.Layer == "missing":
+		case isMissing(err):
 			delete(present, left[i]) // deleted meanwhile, or before, by a listing that is late
 		case errors.As(err, &d):
 			unreadable = append(unreadable, d)

@@ -259,7 +259,7 @@ func (r *Repo) prepare(ctx context.Context, h *head, p *pipeline, s *Snapshot) e
 	}, func() error {
 		return r.writeSmall(ctx, kindSnapshot, s.id, objectName(kindSnapshot, s.id), s.marshal(r.device))
 	}, func() error {
-		return r.settle(ctx)
+		return r.settle(ctx, settleAdding)
 	})
 	h.snapshots = append(h.snapshots, s.id)
 	h.indexes = slices.Concat(r.index.loaded, p.up.indexes, adopted) // a damaged index is left out: its packs were adopted
@@ -296,6 +296,12 @@ func (r *Repo) commit(ctx context.Context, h *head) error {
 	h.time = r.opts.Now().UnixNano()
 	h.device = r.device
 	h.generation = r.ring.generation
+	if r.lag > 0 && time.Since(r.held.settled) > r.lag {
+		// The last uploads took long, and what settle saw is as old.
+		if err := r.settle(ctx, settleAdding); err != nil {
+			return err
+		}
+	}
 	if err := r.writeSmall(ctx, kindHead, h.id, headName(h.seq, h.id), h.marshal()); err != nil {
 		return err
 	}

@@ -79,6 +79,12 @@ func (e *RollbackError) Error() string {
 // Is reports that every RollbackError is ErrRolledBack.
 func (e *RollbackError) Is(target error) bool { return target == ErrRolledBack }
 
+// isMissing reports whether err says that an object is not there.
+func isMissing(err error) bool {
+	var d *DamageError
+	return errors.As(err, &d) && d.Layer == "missing"
+}
+
 func damage(object, layer, format string, args ...any) error {
 	return &DamageError{Object: object, Layer: layer, What: fmt.Sprintf(format, args...)}
 }

@@ -22,3 +22,11 @@ func Compressors() map[string]func([]byte) int {
 		"snappy": func(b []byte) int { _, out := compressFast(b, nil); return len(out) },
 	}
 }
+
+// Warm makes what a process makes once, before a test in a bubble does.
+func Warm() {
+	for _, f := range Compressors() {
+		f(make([]byte, 1<<10))
+	}
+	zstdDecoder()
+}

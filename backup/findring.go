@@ -24,7 +24,11 @@ func readRings(ctx context.Context, store cloud.Store) (rings map[string][]byte,
 	if err != nil {
 		return nil, nil, err
 	}
-	return getRings(ctx, store, names, nil)
+	rings, broken, err = getRings(ctx, store, names, nil)
+	if err == nil && len(rings)+len(broken) == 0 {
+		err = ErrNoRepository
+	}
+	return rings, broken, err
 }
 
 // ringNames lists the rings. That there are none is said only when the listing cannot be late any more.
@@ -57,7 +61,7 @@ func getRings(ctx context.Context, store cloud.Store, names []string, known map[
 		}
 	}
 	err = inOrder(ctx, len(fetch), ringsAtOnce, func(ctx context.Context, i int) ([]byte, error) {
-		return getAll(ctx, store, fetch[i], kinds[kindRing].limit)
+		return getRing(ctx, store, fetch[i])
 	}, func(i int, object []byte, err error) error {
 		var whole []byte
 		if err == nil {
@@ -65,6 +69,7 @@ func getRings(ctx context.Context, store cloud.Store, names []string, known map[
 		}
 		b := brokenRing{name: fetch[i]}
 		switch {
+		case isMissing(err): // deleted since it was listed, or before and the listing is late
 		case err == nil:
 			rings[b.name] = whole
 		case errors.As(err, &b.damage):
@@ -94,10 +99,25 @@ func ringHeader(name string, object []byte) *header {
 	return &h
 }
 
+// getRing fetches a ring that was listed. On a store that lags it may be too new to be found by name.
+func getRing(ctx context.Context, store cloud.Store, name string) (object []byte, failed error) {
+	err := patiently(ctx, cloud.TraitsOf(store).Lag, time.Now(), func() (bool, error) {
+		object, failed = getAll(ctx, store, name, kinds[kindRing].limit)
+		return !isMissing(failed), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return object, failed
+}
+
 // findRing opens the newest ring that k opens of those named, and takes note of those that are damaged.
 func (r *Repo) findRing(ctx context.Context, k *key.Key, names []string) (err error) {
 	if r.rings, r.badRings, err = getRings(ctx, r.store, names, r.rings); err != nil {
 		return err
+	}
+	if len(r.rings)+len(r.badRings) == 0 {
+		return ErrNoRepository
 	}
 	r.ring, r.badRings, err = newestRing(k, r.rings, r.badRings)
 	if err == nil && r.ring == nil {

@@ -44,8 +44,7 @@ func (r *Repo) findHeads(ctx context.Context, shown []cloud.Info) error {
 		}
 		first = false
 		found = r.tryHeads(ctx, shown)
-		var d *DamageError
-		late := errors.Is(found, ErrRolledBack) || (errors.As(found, &d) && d.Layer == "missing") || (found == nil && len(r.heads) > 1)
+		late := errors.Is(found, ErrRolledBack) || isMissing(found) || (found == nil && len(r.heads) > 1)
 		return !late, nil
 	})
 	if err == nil && !(r.opts.OlderState && errors.Is(found, ErrRolledBack)) {
@@ -97,7 +96,7 @@ func (r *Repo) loadHeads(ctx context.Context, list []headRef) error {
 		switch {
 		case err == nil:
 			heads = append(heads, h)
-		case !errors.As(err, &d), r.lagging() && d.Layer == "missing":
+		case !errors.As(err, &d), r.lagging() && isMissing(err):
 			return err
 		case len(heads) > 0 && f.seq < heads[0].seq:
 			// Whatever it was, it must not stop the branch that is newer.

@@ -16,9 +16,11 @@ import (
 //
 //   - What is not shown is looked for again, by name and by listing, until Lag has passed since this run looked first. Only then is it missing,
 //     or the cloud rolled back, or without a repository.
-//   - A run that commits looks a second time, Lag after its own lock was put, at locks, key rings and heads (settle). By then each of two
-//     writers that began at once sees the other.
-//   - A run that deletes what heads have named waits for Lag after its commit and looks at the heads a third time (alone).
+//   - A run that commits looks a second time, Lag after its own lock was put, at locks, key rings and heads (settle), and writes its head within Lag of
+//     that look. Of two writers the one that was put later sees the other's lock, if it is still there.
+//   - If it is not there any more, the other has committed less than Lag before. Between backups that makes two branches, which costs nothing. A run that
+//     takes away what other heads may need, prune and rotation, waits three times as long: whoever did not see its lock has committed by then, and is shown.
+//   - As a request may take any time, such a run waits once more after its commit, and looks at the heads (alone) before it deletes.
 
 // lookedFor is how many objects are asked for by name each time; more than that are left to the listing.
 const lookedFor = 64
@@ -113,16 +115,23 @@ func (r *Repo) nameEach(ctx context.Context, packs []uint32, present map[uint32]
 	})
 }
 
+// How often Lag must have passed since the lock was put before settle looks: see above.
+const (
+	settleAdding  = 1
+	settleRemoval = 3
+)
+
 // settle makes sure, before a commit, of what a lagging listing could not show when the run began: that no other device is writing, that the key was not
 // replaced, that no head has come. Whoever put a lock, a ring or a head before ours was put is seen now. It may run beside the last
 // uploads: only the head must wait for it.
-func (r *Repo) settle(ctx context.Context) error {
+func (r *Repo) settle(ctx context.Context, lags int) error {
 	if r.lag == 0 {
 		return nil
 	}
-	if err := sleep(ctx, time.Until(r.held.placed.Add(r.lag))); err != nil {
+	if err := sleep(ctx, time.Until(r.held.placed.Add(time.Duration(lags)*r.lag))); err != nil {
 		return err
 	}
+	r.held.settled = time.Now()
 	list, err := listFolders(ctx, r.store, kinds[kindLock].folder, kinds[kindRing].folder, kinds[kindHead].folder)
 	if err != nil {
 		return fmt.Errorf("looking again: %w", err)

@@ -25,6 +25,7 @@ type lock struct {
 	since time.Time // by the store's clock
 
 	placed    time.Time // when the first lock of this run was there, by our clock
+	settled   time.Time // when settle looked last
 	replacing bool      // the run replaces key rings
 	release   sync.Once
 	stop      context.CancelFunc
@@ -114,9 +115,8 @@ func (r *Repo) readLock(ctx context.Context, info cloud.Info) (held *LockedError
 		return unknown, false
 	}
 	payload, err := r.readSmall(ctx, kindLock, id, info.Name)
-	var d *DamageError
 	if err != nil {
-		return unknown, errors.As(err, &d) && d.Layer == "missing"
+		return unknown, isMissing(err)
 	}
 	rd := wireReader{b: payload}
 	held = &LockedError{Device: rd.id().String(), Since: time.Unix(0, rd.i64()), What: rd.str(256)}

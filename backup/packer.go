@@ -187,6 +187,9 @@ func (u *uploader) store(full *fullPack) error {
 		if err := putBody(u.ctx, u.r.store, full.t.name(), body, full.buf); err != nil {
 			return fmt.Errorf("storing a pack: %w", err)
 		}
+		if full.t.kind == kindMeta && u.r.remote {
+			u.r.cache.put(full.t.name(), full.buf) // the next backup would fetch it
+		}
 	}
 	u.c.uploaded.Add(full.t.size)
 	u.c.objects.Add(1)

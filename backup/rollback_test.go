@@ -38,7 +38,7 @@ func opens(t *testing.T, p *phone, known backup.Mark) error {
 	return err
 }
 
-func wantRollback(t *testing.T, what string, err error, known backup.Mark) {
+func wantRollback(t testing.TB, what string, err error, known backup.Mark) {
 	t.Helper()
 	var e *backup.RollbackError
 	if !errors.Is(err, backup.ErrRolledBack) || !errors.As(err, &e) || e.Known != known {

@@ -104,8 +104,7 @@ func (v *verifier) olderHeads() error {
 	return inOrder(v.ctx, len(names), v.r.width(), func(ctx context.Context, i int) (*head, error) {
 		return v.r.readHead(ctx, names[i])
 	}, func(_ int, _ *head, err error) error {
-		var d *DamageError
-		if v.r.lag > 0 && errors.As(err, &d) && d.Layer == "missing" {
+		if v.r.lag > 0 && isMissing(err) {
 			return nil // another device deleted it after its commit, and the listing is late
 		}
 		return v.add(err)
