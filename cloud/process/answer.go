@@ -20,7 +20,7 @@ type answer struct {
 }
 
 // ask sends a request and reads the head of the answer. An error that the child
-// tells at once is a *remoteError, with what may be round it.
+// tells at once is an *Error, with what may be round it.
 func (c *child) ask(ctx context.Context, method, path string, body io.ReadCloser, size int64) (*answer, error) {
 	request, err := http.NewRequestWithContext(ctx, method, "http://keepsake-cloud"+path, nil)
 	if err != nil {
@@ -95,6 +95,9 @@ func (a *answer) ended(h http.Header) error {
 	}
 	if a.ctx.Err() != nil && told != nil {
 		return a.ctx.Err() // the child was told too, and says so in its own words
+	}
+	if e, ok := errors.AsType[*Error](told); ok {
+		e.Destination = a.child.destination
 	}
 	return told
 }

@@ -32,8 +32,11 @@ var leaveTime = 5 * time.Second
 
 // child is one run of the program.
 type child struct {
-	cmd    *exec.Cmd
-	name   string // of the program, for people
+	cmd  *exec.Cmd
+	name string // of the program, for people
+
+	destination cloud.Destination
+
 	ends   *conn
 	conn   *http.ClientConn
 	stderr tail
@@ -69,7 +72,7 @@ func startChild(o Options) (*child, error) {
 	if o.Args == nil {
 		o.Args = []string{"serve"}
 	}
-	c := &child{name: filepath.Base(o.Program), ended: make(chan struct{})}
+	c := &child{name: filepath.Base(o.Program), destination: o.Destination, ended: make(chan struct{})}
 	c.cmd = exec.Command(o.Program, o.Args...)
 	c.cmd.Env = o.Env
 	c.cmd.SysProcAttr = ownGroup()
@@ -218,7 +221,8 @@ func (c *child) distrust(problem string) error {
 
 // died is the error of a child that is no more.
 func (c *child) died(how string) error {
-	return fmt.Errorf("%w: the program %s %s%s", cloud.ErrUnreachable, c.name, how, c.said())
+	text := fmt.Sprintf("%v: the program %s %s%s", cloud.ErrUnreachable, c.name, how, c.said())
+	return &Error{Destination: c.destination, Text: text, Kind: cloud.ErrUnreachable}
 }
 
 // lost is the error of a request whose connection broke.

@@ -187,7 +187,7 @@ func (s *Store) ask(ctx context.Context, method, path string, body io.ReadCloser
 		return nil, err
 	}
 	a, err := c.ask(ctx, method, path, body, size)
-	if err == nil || errors.As(err, new(*remoteError)) {
+	if err == nil || errors.As(err, new(*Error)) && c.err() == nil {
 		s.answered(c)
 	}
 	return a, err

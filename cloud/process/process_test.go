@@ -43,6 +43,9 @@ func wantSame(t *testing.T, what string, got, want error) {
 	if got == nil || got.Error() != process.Clean(want.Error()) {
 		t.Errorf("%s = %v, want the words of %v", what, got, want)
 	}
+	if e, ok := errors.AsType[*process.Error](got); !ok || e.Destination != somewhere {
+		t.Errorf("%s = %#v, which does not say of which cloud", what, got)
+	}
 	for _, kind := range []error{
 		cloud.ErrNotExist, cloud.ErrExist, cloud.ErrUnreachable, cloud.ErrDenied, cloud.ErrFull, cloud.ErrThrottled, io.ErrUnexpectedEOF,
 	} {

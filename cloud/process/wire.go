@@ -48,14 +48,16 @@ var kinds = []struct {
 	{"other", nil},
 }
 
-// A remoteError is an error that the child told. Its words are the child's.
-type remoteError struct {
-	text string
-	kind error // nil for "other"
+// An Error is what the child told of a cloud, in its words, or that the child
+// itself is gone.
+type Error struct {
+	Destination cloud.Destination // which cloud
+	Text        string            // one line of printable characters
+	Kind        error             // of package cloud, or io.ErrUnexpectedEOF; nil for a defect
 }
 
-func (e *remoteError) Error() string { return e.text }
-func (e *remoteError) Unwrap() error { return e.kind }
+func (e *Error) Error() string { return e.Text }
+func (e *Error) Unwrap() error { return e.Kind }
 
 type errorWire struct {
 	Kind    string `json:"kind"`
@@ -129,18 +131,18 @@ func decodeEnd(value string) (told, err error) {
 	}
 	for _, k := range kinds {
 		if k.name == w.Kind {
-			return w.delayed(&remoteError{w.Text, k.is})
+			return w.delayed(&Error{Text: w.Text, Kind: k.is})
 		}
 	}
 	return nil, errWire
 }
 
 // delayed adds how long the store asked to wait. Only two kinds can ask.
-func (w errorWire) delayed(told *remoteError) (error, error) {
+func (w errorWire) delayed(told *Error) (error, error) {
 	switch {
 	case w.AfterMS == 0:
 		return told, nil
-	case told.kind != cloud.ErrThrottled && told.kind != cloud.ErrUnreachable:
+	case told.Kind != cloud.ErrThrottled && told.Kind != cloud.ErrUnreachable:
 		return nil, errWire
 	}
 	return &cloud.DelayError{After: time.Duration(w.AfterMS) * time.Millisecond, Err: told}, nil
