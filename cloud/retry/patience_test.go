@@ -170,3 +170,22 @@ func TestRealClock(t *testing.T) {
 		t.Errorf("Stat = %v, want context.Canceled", err)
 	}
 }
+
+func TestDo(t *testing.T) {
+	w := newWorld()
+	o := retry.Options{Now: func() time.Time { return w.now }, Connect: time.Minute, Sleep: func(_ context.Context, d time.Duration) error { w.pass(d); return nil }}
+	attempts := 0
+	err := retry.Do(t.Context(), o, func() error {
+		if attempts++; attempts < 3 {
+			return unreachable("no route")
+		}
+		return cloud.ErrDenied
+	})
+	if err != cloud.ErrDenied || attempts != 3 || len(w.slept) != 2 {
+		t.Errorf("Do = %v after %d attempts", err, attempts)
+	}
+	err = retry.Do(t.Context(), o, func() error { return unreachable("no route") })
+	if !errors.Is(err, cloud.ErrUnreachable) || !strings.Contains(err.Error(), "tried again for 1m0s") {
+		t.Errorf("Do = %v, want to give up after a minute", err)
+	}
+}

@@ -108,6 +108,12 @@ func New(under cloud.Store, o Options) *Store {
 	return &Store{under: under, o: o}
 }
 
+// Do makes attempts as a Store would that has never been reached, until one ends in
+// something that waiting does not mend: what comes before there is a store.
+func Do(ctx context.Context, o Options, attempt func() error) error {
+	return New(nil, o).do(ctx, func(bool) error { return attempt() })
+}
+
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
