@@ -36,7 +36,7 @@ const Patience = 12 * time.Hour
 const tick = time.Minute
 
 // pauses are those between tries. The first is for a network that is not up yet after the
-// device woke; the last repeats, and fits five times into [Patience].
+// device woke; the last repeats until [Patience] ends.
 var pauses = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, 45 * time.Minute, 2 * time.Hour}
 
 // Plan is what is to be done, as the profile says now.

@@ -24,7 +24,23 @@ func keepsakeMain() {
 		pace.kdf = password.Floor
 		pace.pause = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 	}
+	if dir := os.Getenv("POWER_SUPPLIES"); dir != "" {
+		outside.supplies = dir
+	}
+	if os.Getenv("TIME_FLIES") != "" {
+		timeFlies()
+	}
 	main()
+}
+
+// timeFlies makes the pauses of a watch take no time, and its clock show as if they had.
+func timeFlies() {
+	passed := time.Duration(0)
+	outside.now = func() time.Time { return time.Now().Add(passed) }
+	outside.pause = func(ctx context.Context, d time.Duration) error {
+		passed += d
+		return ctx.Err()
+	}
 }
 
 // TestScripts runs the scripts in testdata, which are the manual of the command
@@ -38,6 +54,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TZ", "UTC")
 			// No keyring, also on a developer's desktop.
 			e.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+e.WorkDir+"/no-bus")
+			e.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+e.WorkDir+"/no-bus")
+			e.Setenv("POWER_SUPPLIES", e.WorkDir+"/power")
 			return os.Mkdir(e.WorkDir+"/home", 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -58,6 +76,11 @@ func TestScripts(t *testing.T) {
 			"fault":    cmdFault,
 			"advance":  cmdAdvance,
 			"hardware": cmdHardware,
+			"missed":   cmdMissed,
+			"held":     cmdHeld,
+			"bus":      func(ts *testscript.TestScript, neg bool, args []string) { cmdBus(t, ts, args) },
+			"metered":  cmdMetered,
+			"notice":   cmdNotice,
 		},
 		UpdateScripts:      os.Getenv("UPDATE") != "",
 		RequireUniqueNames: true,

@@ -69,7 +69,7 @@ func startPerson(ts *testscript.TestScript, pipe bool, args []string) *person {
 	p := &person{ts: ts, ctrl: ctrl, done: make(chan error, 1), more: make(chan struct{}, 1), drained: make(chan struct{})}
 	p.cmd = exec.Command(findCommand(ts, args[0]), args[1:]...)
 	p.cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TERM", "TZ", "DBUS_SESSION_BUS_ADDRESS", "KEEPSAKE_PROFILE"} {
+	for _, name := range []string{"PATH", "HOME", "TERM", "TZ", "DBUS_SESSION_BUS_ADDRESS", "DBUS_SYSTEM_BUS_ADDRESS", "POWER_SUPPLIES", "XDG_CONFIG_HOME", "KEEPSAKE_PROFILE"} {
 		p.cmd.Env = append(p.cmd.Env, name+"="+ts.Getenv(name))
 	}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}

@@ -262,7 +262,7 @@ func (a *app) noteFailure(c *client.Client, err error, told time.Time) {
 	if f.exit == cli.Interrupted || f.exit == cli.Usage || f.exit == cli.Partial || errors.Is(err, client.ErrBusy) {
 		return
 	}
-	noted := c.NoteFailure(client.LastFailure{Time: a.now(), Code: f.exit.Name, Reason: f.message, Told: told})
+	noted := c.NoteFailure(client.LastFailure{Time: a.wall(), Code: f.exit.Name, Reason: f.message, Told: told})
 	if noted != nil && !errors.Is(noted, client.ErrNotEnabled) {
 		a.msg.Warning("%s", plain(noted))
 	}

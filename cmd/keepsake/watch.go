@@ -27,8 +27,13 @@ const (
 // toldEvery is how often the desktop is told the same thing at most.
 const toldEvery = 20 * time.Hour
 
-// powerSupplies is where Linux shows them; tests have others.
-var powerSupplies = "/sys/class/power_supply"
+// outside is what a watch has of the world: the folder where Linux shows power supplies, the clock, and how
+// time passes. Tests have others.
+var outside = struct {
+	supplies string
+	now      func() time.Time
+	pause    func(context.Context, time.Duration) error
+}{"/sys/class/power_supply", time.Now, pauseFor}
 
 // watcher runs the schedule of a profile and tells of it.
 type watcher struct {
@@ -38,19 +43,24 @@ type watcher struct {
 	flags   scheduleFlags
 	plan    *client.Schedule // as last looked at
 	network bool
-	started time.Time // of the run under way
-	told    time.Time // the desktop
+	told    told
+	cut     bool // a signal ended a run
 }
 
 // watch stays and runs the schedule until a signal comes or the schedule is turned off.
 func (a *app) watch(ctx context.Context, f scheduleFlags) error {
-	err := a.hold(f, "keepsake backup --watch", func(w *watcher) error { return watch.New(w.config()).Watch(ctx) })
+	cut := false
+	err := a.hold(f, "keepsake backup --watch", func(w *watcher) error {
+		err := watch.New(w.config()).Watch(ctx)
+		cut = w.cut
+		return err
+	})
 	if errors.Is(err, client.ErrNoSchedule) || errors.Is(err, client.ErrNotEnabled) {
 		// It was there when the watch began, which looked.
 		a.msg.Note("%s the schedule was turned off, and with it this watch", shown(a.wall()))
 		return nil
 	}
-	if errors.Is(err, errInterrupted) {
+	if errors.Is(err, errInterrupted) && !cut {
 		a.msg.Note("%s stopped", shown(a.wall()))
 		return nil
 	}
@@ -87,7 +97,7 @@ func (a *app) hold(f scheduleFlags, what string, run func(*watcher) error) error
 }
 
 func (w *watcher) config() watch.Config {
-	return watch.Config{Plan: w.look, Run: w.run, Hindered: w.hindered, Judge: judge, Tell: w.tell, Now: w.wall, Pause: pauseFor}
+	return watch.Config{Plan: w.look, Run: w.run, Hindered: w.hindered, Judge: judge, Tell: w.tell, Now: w.wall, Pause: outside.pause}
 }
 
 func pauseFor(ctx context.Context, d time.Duration) error {
@@ -120,12 +130,12 @@ func (w *watcher) look() (watch.Plan, error) {
 
 // run makes one backup. A fault of the program ends this run, not the watch.
 func (w *watcher) run(ctx context.Context) error {
-	w.started = w.now()
 	defer w.progress.Clear()
 	return backup.Guard(func() error {
 		r, err := w.client().Backup(ctx, client.BackupOptions{})
 		w.progress.Clear()
 		if err != nil {
+			w.cut = ctx.Err() != nil
 			return err
 		}
 		w.report(r)
@@ -209,8 +219,8 @@ func (a *app) surroundings() desktop.Desktop {
 	if runtime.GOOS != "linux" {
 		return d
 	}
-	if info, err := os.Stat(powerSupplies); err == nil && info.IsDir() {
-		d.Supplies = os.DirFS(powerSupplies)
+	if info, err := os.Stat(outside.supplies); err == nil && info.IsDir() {
+		d.Supplies = os.DirFS(outside.supplies)
 	}
 	d.SystemBus = a.env("DBUS_SYSTEM_BUS_ADDRESS")
 	if d.SystemBus == "" {
@@ -226,16 +236,17 @@ func (a *app) surroundings() desktop.Desktop {
 // wall is the time on the wall, in the zone that the device is in now: the process may be
 // older than the journey.
 func (a *app) wall() time.Time {
+	now := outside.now()
 	if a.env("TZ") != "" || runtime.GOOS == "windows" {
-		return a.now()
+		return now
 	}
 	data, err := os.ReadFile("/etc/localtime")
 	if errors.Is(err, fs.ErrNotExist) {
-		return a.now().UTC()
+		return now.UTC()
 	}
 	zone, err2 := time.LoadLocationFromTZData("Local", data)
 	if err != nil || err2 != nil {
-		return a.now()
+		return now
 	}
-	return a.now().In(zone)
+	return now.In(zone)
 }

@@ -87,19 +87,21 @@ func (w *watcher) printLine(v any) {
 // failure: it may be shown on a locked screen.
 func (w *watcher) tellFailure(err error) {
 	good, failed, _ := w.c.LastRuns()
-	f := explain(err)
+	f, kind := explain(err), ""
 	text := "The reason: " + f.exit.Meaning + "."
 	if hindered, ok := errors.AsType[*watch.HinderedError](err); ok {
-		f.message = hinderedText(hindered)
+		f.message, kind = hinderedText(hindered), waiting
 		text = "It waited for " + strings.Join(hindered.For, " and ") + " in vain."
 	}
-	told := time.Time{}
-	recently := failed != nil && failed.Code == f.exit.Name && w.now().Sub(failed.Told) < toldEvery && !failed.Told.After(w.now())
-	if !recently && w.message(text+" "+w.age(), good == nil || w.now().Sub(good.Time) > oldBackup) {
-		told = w.now().UTC()
+	var at time.Time
+	if failed == nil || failed.Code != f.exit.Name || !w.lately(failed.Told) {
+		at = w.message(kind, text, good == nil || w.wall().Sub(good.Time) > oldBackup)
 	}
-	w.noteFailure(w.c, &failure{f.exit, f.message, f.hint}, told)
+	w.noteFailure(w.c, &failure{f.exit, f.message, f.hint}, at)
 }
+
+// waiting is the kind of message that is about runs that do not begin.
+const waiting = "waiting"
 
 // tellIfOld tells the desktop that there was no backup for days, while one waits.
 func (w *watcher) tellIfOld(waits []string) {
@@ -108,10 +110,16 @@ func (w *watcher) tellIfOld(waits []string) {
 	if good != nil {
 		since = good.Time
 	}
-	recently := failed != nil && w.now().Sub(failed.Told) < toldEvery || w.now().Sub(w.told) < toldEvery
-	if w.now().Sub(since) > oldBackup && !recently {
-		w.message("It waits for "+kinds(waits)+". "+w.age(), true)
+	if w.wall().Sub(since) > oldBackup && (failed == nil || !w.lately(failed.Told)) {
+		w.message(waiting, "It waits for "+kinds(waits)+".", true)
 	}
+}
+
+// lately says whether a message is so young that it need not be repeated. One in the future was told
+// under another clock.
+func (w *watcher) lately(told time.Time) bool {
+	ago := w.wall().Sub(told)
+	return ago >= 0 && ago < toldEvery
 }
 
 // kinds names what is waited for without the names that other programs gave themselves.
@@ -131,17 +139,27 @@ func (w *watcher) age() string {
 	if good == nil {
 		return "No backup was made from this device yet."
 	}
-	return fmt.Sprintf("The last backup was made %s.", cli.Age(w.now(), good.Time))
+	return fmt.Sprintf("The last backup was made %s.", cli.Age(w.wall(), good.Time))
 }
 
-// message shows one on the desktop and says whether it was taken. Without a desktop nobody sees it there,
-// and the log and status say it all the same.
-func (w *watcher) message(text string, urgent bool) bool {
-	err := w.desktop.Tell(context.Background(), desktop.Message{
-		Title: "Keepsake: no backup was made", Text: text + " More: keepsake status", Urgent: urgent,
-	})
-	if err == nil {
-		w.told = w.now()
+// message shows one on the desktop and says when the person was told, zero if nobody was: without a desktop
+// the log and status say it all the same. What was told lately of a kind is not told again.
+func (w *watcher) message(kind, text string, urgent bool) time.Time {
+	if kind != "" && kind == w.told.kind && w.lately(w.told.at) {
+		return w.told.at
 	}
-	return err == nil
+	err := w.desktop.Tell(context.Background(), desktop.Message{
+		Title: "Keepsake: no backup was made", Text: text + " " + w.age() + " More: keepsake status", Urgent: urgent,
+	})
+	if err != nil {
+		return time.Time{}
+	}
+	w.told = told{kind, w.wall().UTC()}
+	return w.told.at
+}
+
+// told is what the desktop was told last by this process.
+type told struct {
+	kind string
+	at   time.Time
 }

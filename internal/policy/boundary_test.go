@@ -55,7 +55,7 @@ var rules = []policy.Rule{
 		Dir:      "cmd/keepsake",
 		Local:    []string{"client", "client/schedule", "client/timer", "client/watch", "internal/desktop", "backup", "key", "cloud", "cloud/dir", "password", "fleet", "internal/cli", "internal/durable"},
 		External: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
-		Tests:    []string{"vaultapi", "vectors/...", "golang.org/x/sys/...", "modernc.org/sqlite/..."},
+		Tests:    []string{"internal/desktop/desktoptest", "vaultapi", "vectors/...", "golang.org/x/sys/...", "modernc.org/sqlite/..."},
 		Never:    []string{"vault", "replica", "chatd", "anchor/..."},
 		Why:      "one binary per trust domain: the person's device",
 	},

@@ -1,5 +1,3 @@
-//go:build linux
-
 // Package desktoptest has what tests of the desktop need: real message buses (dbus-daemon)
 // and stand-ins for those who answer on them. It is for tests only.
 //
