@@ -22,8 +22,14 @@ func (s *Store) do(ctx context.Context, fn func(context.Context, fs.Fs) error) e
 	}
 	f := s.current()
 	err := s.call(ctx, f, fn)
-	if err != nil && isExpired(err) && s.renew(ctx, f) {
-		err = s.call(ctx, s.current(), fn)
+	if err != nil && isExpired(err) {
+		renewed, why := s.renew(ctx, f)
+		switch {
+		case renewed:
+			err = s.call(ctx, s.current(), fn)
+		case why != nil:
+			err = why
+		}
 	}
 	if err != nil {
 		return s.classify(ctx, err)
@@ -107,6 +113,14 @@ func (s *Store) change(ctx context.Context, fn func(context.Context, fs.Fs) erro
 		return ctx.Err()
 	}
 	return err
+}
+
+// own gives the object of f for one that belongs to a session that ended.
+func own(ctx context.Context, f fs.Fs, o fs.Object) (fs.Object, error) {
+	if o.Fs() == fs.Info(f) {
+		return o, nil
+	}
+	return f.NewObject(ctx, o.Remote())
 }
 
 // expireToken marks the token of an account as expired, so that the back end

@@ -14,6 +14,8 @@ import (
 	"github.com/rclone/rclone/fs/accounting"
 	"github.com/rclone/rclone/fs/config/configmap"
 	"github.com/rclone/rclone/fs/fshttp"
+
+	"keepsake.example/cloud"
 )
 
 const (
@@ -164,15 +166,15 @@ func (s *Store) account() string {
 
 // renew signs in anew, once after each time that worked, when the cloud says
 // that who we are has expired. It tells whether it is worth another try with
-// f gone stale.
-func (s *Store) renew(ctx context.Context, stale fs.Fs) bool {
+// f gone stale, and if not, why, if that is known.
+func (s *Store) renew(ctx context.Context, stale fs.Fs) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.f != stale {
-		return true
+		return true, nil
 	}
 	if s.dirty || s.config.Mapper == nil {
-		return false
+		return false, nil
 	}
 	s.dirty = true
 	switch s.config.Backend {
@@ -183,16 +185,19 @@ func (s *Store) renew(ctx context.Context, stale fs.Fs) bool {
 		icloud.ClearCacheDir(s.account())
 	case "drive", "dropbox", "onedrive":
 		if !expireToken(s.config.Mapper) {
-			return false
+			return false, nil
 		}
 	default:
-		return false
+		return false, nil
 	}
 	f, err := s.connect(ctx)
 	if err != nil {
-		return false
+		// Who is refused must not knock again and again: Apple locks
+		// accounts. A network that was down says nothing.
+		s.dirty = errors.Is(s.classify(ctx, err), cloud.ErrDenied)
+		return false, err
 	}
 	s.f = f
 	s.known.forgetObjects()
-	return true
+	return true, nil
 }

@@ -2,6 +2,8 @@ package rclone
 
 import (
 	"context"
+	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -94,9 +96,14 @@ type verdict struct {
 
 // judge asks those who know the errors of one SDK, the surest first.
 func (s *Store) judge(err error) verdict {
+	if s.config.Backend == "iclouddrive" {
+		if v, ok := judgeICloud(err); ok {
+			return v
+		}
+	}
 	for _, judge := range []func(error) (verdict, bool){
 		judgeKinds, judgeRclone, judgeGoogle, judgeAWS, judgeWebDAV, judgeOneDrive, judgeB2, judgeDropbox,
-		judgeSSH, judgeSystem, judgeText, judgeNetwork,
+		judgeSSH, judgeSystem, judgeText, judgeGarbled, judgeNetwork,
 	} {
 		if v, ok := judge(err); ok {
 			return v
@@ -157,6 +164,7 @@ var statuses = map[int]error{
 	http.StatusRequestTimeout:               cloud.ErrUnreachable,
 	http.StatusConflict:                     cloud.ErrUnreachable, // WebDAV: the folder is not there; S3: somebody is deleting
 	http.StatusTooEarly:                     cloud.ErrUnreachable,
+	http.StatusMisdirectedRequest:           cloud.ErrDenied,    // Apple: the session has ended
 	http.StatusLocked:                       cloud.ErrThrottled, // WebDAV: somebody else is at it
 	http.StatusTooManyRequests:              cloud.ErrThrottled,
 }
@@ -198,7 +206,6 @@ var texts = []struct {
 	{"trust token expired", cloud.ErrDenied}, // iCloud
 	{"missing icloud trust token", cloud.ErrDenied},
 	{"sign in failed", cloud.ErrDenied},
-	{"RootURL not set", cloud.ErrNotExist}, // iCloud: the address of a download was refused
 	{"insufficient_space", cloud.ErrFull},
 	{"Update ReadFrom failed", cloud.ErrUnreachable}, // SFTP
 	{"server gave HTTP response to HTTPS client", cloud.ErrUnreachable},
@@ -221,6 +228,14 @@ func judgeText(err error) (verdict, bool) {
 	return verdict{}, false
 }
 
+// judgeGarbled is for answers that are not what the protocol says: most often
+// the page of a hotel's network, or of a proxy, that wants a sign-in.
+func judgeGarbled(err error) (verdict, bool) {
+	garbled := errors.As(err, new(*json.SyntaxError)) || errors.As(err, new(*json.UnmarshalTypeError)) ||
+		errors.As(err, new(*xml.SyntaxError)) || errors.As(err, new(*time.ParseError))
+	return verdict{kind: cloud.ErrUnreachable}, garbled
+}
+
 func judgeNetwork(err error) (verdict, bool) {
 	lost := errors.As(err, new(net.Error)) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
@@ -230,7 +245,7 @@ func judgeNetwork(err error) (verdict, bool) {
 
 // expired matches what clouds say when a sign-in is no longer good: HTTP 401,
 // and Apple's 421 and 423.
-var expired = regexp.MustCompile(`HTTP error (401|421|423) |invalid_grant|googleapi: Error 401|expired_access_token|invalid_access_token|unauthenticated|InvalidAuthenticationToken|trust token expired|missing icloud trust token|expired and there's no refresh token`)
+var expired = regexp.MustCompile(`HTTP error (401|421|423) |invalid_grant|googleapi: Error 401|expired_access_token|invalid_access_token|unauthenticated|InvalidAuthenticationToken|trust token expired|missing icloud trust token|sign in failed|Invalid Session Token|expired and there's no refresh token`)
 
 func isExpired(err error) bool { return expired.MatchString(err.Error()) }
 

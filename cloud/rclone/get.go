@@ -40,16 +40,21 @@ func (s *Store) get(ctx context.Context, name string, offset, length int64) (io.
 	e, cached := s.known.get(name)
 	if cached {
 		r, err := s.openAny(ctx, e.objects, offset, length)
-		if !errors.Is(err, cloud.ErrNotExist) {
+		if !errors.Is(err, cloud.ErrNotExist) && !isHidden(err) {
 			return r, err
 		}
 		s.known.forget(name) // somebody deleted it, or put it anew
 	}
-	if c, ok := s.known.lately(name); ok && c.gone {
+	mine, lately := s.known.lately(name)
+	if lately && mine.gone {
 		return nil, cloud.ErrNotExist
 	}
 	r, err := s.getUnknown(ctx, name, offset, length)
-	return r, s.absent(ctx, err)
+	err = s.absent(ctx, err)
+	if lately && errors.Is(err, cloud.ErrNotExist) {
+		return nil, &failure{kind: cloud.ErrUnreachable, text: "the cloud does not show yet what was put a moment ago"}
+	}
+	return r, err
 }
 
 // getUnknown gets an object that must be looked up, or asked for at a venture.
@@ -154,7 +159,11 @@ func (r *reader) bound(size, offset, length int64) {
 // open has the bytes come. A body that comes after the context ended is closed.
 func (r *reader) open(o fs.Object, options ...fs.OpenOption) error {
 	s := r.store
-	return s.do(r.ctx, func(ctx context.Context, _ fs.Fs) error {
+	return s.do(r.ctx, func(ctx context.Context, f fs.Fs) error {
+		o, err := own(ctx, f, o)
+		if err != nil {
+			return err
+		}
 		body, err := await(ctx, func() (io.ReadCloser, error) { return o.Open(ctx, options...) }, func(b io.ReadCloser) { _ = b.Close() })
 		r.body = body
 		return err
