@@ -49,7 +49,7 @@ type child struct {
 }
 
 // Find looks for keepsake-cloud: beside the program that runs, with links followed,
-// then in PATH. The error wraps ErrProgram.
+// then in PATH. The error is ErrMissing.
 func Find() (string, error) {
 	const name = "keepsake-cloud"
 	if self, err := os.Executable(); err == nil {
@@ -61,7 +61,7 @@ func Find() (string, error) {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("%w: it is neither beside this program nor in PATH", ErrProgram)
+		return "", ErrMissing
 	}
 	return path, nil
 }

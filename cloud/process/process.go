@@ -38,6 +38,9 @@ const (
 // program or another version. Trying again does not help.
 var ErrProgram = errors.New("cloud/process: the program keepsake-cloud, which reaches clouds, cannot be used")
 
+// ErrMissing is the ErrProgram that installing it mends.
+var ErrMissing = fmt.Errorf("%w: it is neither beside this program nor in PATH", ErrProgram)
+
 // ErrProtocol means that the child answered what the protocol does not have. It is
 // ended; the next request starts another.
 var ErrProtocol = errors.New("cloud/process: keepsake-cloud gave an answer that cannot be")

@@ -130,8 +130,8 @@ func TestClosed(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	if path, err := process.Find(); !errors.Is(err, process.ErrProgram) {
-		t.Errorf("Find = %s, %v; want ErrProgram", path, err)
+	if path, err := process.Find(); !errors.Is(err, process.ErrMissing) || !errors.Is(err, process.ErrProgram) {
+		t.Errorf("Find = %s, %v; want ErrMissing", path, err)
 	}
 	dir := t.TempDir()
 	t.Setenv("PATH", dir)

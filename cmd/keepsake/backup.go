@@ -53,6 +53,7 @@ caught up with. Failures are shown on the desktop, and in keepsake status.`,
 	flag(cmd, "exclude", &o.Exclude)
 	flag(cmd, "reread", &o.Reread)
 	flag(cmd, "allow-empty", &o.AllowEmpty)
+	a.transferFlags(cmd, true)
 	flag(cmd, "schedule", &f.times)
 	flag(cmd, "watch", &f.watch)
 	flag(cmd, "unattended", &f.unattended)

@@ -36,6 +36,7 @@ that is here, to see that it opens.`,
 	}
 	flag(cmd, "to", &o.To)
 	flag(cmd, "cloud", &o.From)
+	a.transferFlags(cmd, true)
 	return cmd
 }
 
@@ -109,6 +110,7 @@ too. It copies nothing twice.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.move(cmd.Context(), f) },
 	}
 	flag(cmd, "to", &f.to)
+	a.transferFlags(cmd, true)
 	flag(cmd, "delete-old", &f.delete)
 	flag(cmd, "keep-old", &f.keep)
 	flag(cmd, "yes", &f.yes)

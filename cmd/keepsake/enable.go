@@ -29,9 +29,9 @@ func (a *app) enableCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "enable DIR --cloud DEST (--key | --password | --join)",
 		Short: "set up encrypted backup of a chat folder",
-		Long: `Sets up end-to-end encrypted backup of the chat folder DIR to DEST, the path of a
-folder: on another disk, or one that a cloud program keeps in step. Nothing is
-backed up yet; that is what "keepsake backup" does.
+		Long: `Sets up end-to-end encrypted backup of the chat folder DIR to DEST: a folder on
+another disk, or a cloud that you signed in to with "keepsake cloud login" (keepsake
+help destinations). Nothing is backed up yet; that is what "keepsake backup" does.
 
 With --key the 64 digits are shown once on the terminal, erased, and asked for
 again: only when they are known to be on your paper is the backup made. Whoever
@@ -46,6 +46,7 @@ digits too, and either opens the backup.
 With --join this device goes on with a backup that is at DEST already, as after
 the restore on a new phone. Nothing that is there is uploaded again.`,
 		Example: `  keepsake enable ~/Chats --cloud /media/disk/chats-backup --key
+  keepsake enable ~/Chats --cloud gdrive:Keepsake --key
   keepsake enable ~/Chats --cloud /media/disk/chats-backup --key-out ~/chats.key
   keepsake enable ~/Chats --cloud /media/disk/chats-backup --password --server card
   keepsake enable ~/Chats --cloud /media/disk/chats-backup --join`,
@@ -73,7 +74,7 @@ func (f enableFlags) check(a *app, goesOn bool) error {
 	case !f.password && (f.behind.file != "" || f.behind.given()):
 		return usage("--server, --password-file and their like go with --password", "protect the backup by a password: --password --server CARD")
 	case f.cloud == "":
-		return usage("--cloud is missing", "say where the backup shall lie: --cloud DEST, the path of a folder on another disk")
+		return usage("--cloud is missing", "say where the backup shall lie: --cloud DEST, a folder on another disk or a cloud (keepsake help destinations)")
 	case f.join && newKey:
 		return usage("--join uses the key of the backup that is there, --key and --key-out make a new one", "choose one of them")
 	case !f.join && !newKey && !f.password:

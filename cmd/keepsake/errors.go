@@ -33,6 +33,9 @@ func exitCode(err error) int {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f.exit.Code
 	}
+	if e, ok := errors.AsType[*exited](err); ok {
+		return e.code
+	}
 	return cli.Failed.Code
 }
 
@@ -112,6 +115,9 @@ func explain(err error) *failure {
 	if f := explainVault(err, time.Now()); f != nil {
 		return f
 	}
+	if f := explainCloud(err); f != nil {
+		return f
+	}
 	for _, e := range slices.Concat(vaultExplanations, explanations) {
 		if errors.Is(err, e.is) {
 			f := &failure{e.exit, e.text, e.hint}
@@ -157,7 +163,7 @@ func explainInput(err error) *failure {
 // which mean nothing to the person who reads.
 func plain(err error) string {
 	text := err.Error()
-	for _, p := range []string{"backup: ", "client: ", "cloud/dir: ", "cloud: ", "key: ", "password: ", "fleet: ", "durable: ", "schedule: ", "timer: ", "watch: ", "this device's own files: "} {
+	for _, p := range []string{"backup: ", "client: ", "cloud/dir: ", "cloud/process: ", "cloud: ", "key: ", "password: ", "fleet: ", "durable: ", "schedule: ", "timer: ", "watch: ", "this device's own files: "} {
 		text = removeAll(text, p)
 	}
 	return text

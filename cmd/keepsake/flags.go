@@ -25,7 +25,9 @@ var flagTable = []flagSpec{
 	{name: "json", help: "print one JSON object on standard output, for errors too"},
 	{name: "quiet", short: "q", help: "no progress and no notes; warnings and errors stay"},
 
-	{name: "cloud", value: "DEST", help: "where the backup lies: the path of a folder"},
+	{name: "cloud", value: "DEST", help: "where the backup lies: the path of a folder, or a cloud such as gdrive:Folder (help destinations)"},
+	{name: "limit-upload", env: "KEEPSAKE_LIMIT_UPLOAD", value: "RATE", help: "upload to a network at most this fast: 512k, 1M (bytes a second), or by the time of day \"08:00,512k 23:00,off\""},
+	{name: "retry-for", value: "TIME", help: "how long a request is tried again when the cloud does not answer: 90s, 2h, 0 for not at all (default 15m)"},
 	{name: "key", help: "protect the backup by 64 digits that you write down"},
 	{name: "key-out", value: "FILE", help: "write the 64 digits to a new FILE that only you can read; - is standard output"},
 	{name: "password", help: "protect the backup by a password, at the vault of --server"},
@@ -107,6 +109,8 @@ func addFlag(set *pflag.FlagSet, name string, to any) {
 		set.StringArrayVarP(to, name, s.short, *to, s.help)
 	case *int:
 		set.VarP((*count)(to), name, s.short, s.help)
+	case *patience:
+		set.VarP(to, name, s.short, s.help)
 	case *time.Duration:
 		set.VarP((*span)(to), name, s.short, s.help)
 	case *part:

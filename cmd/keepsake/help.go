@@ -20,7 +20,8 @@ they go to the cloud. The key is 64 digits that you write down, or lies behind a
 password in a vault that destroys it after ten wrong ones. Nobody else can read the
 backup, and nobody can help you when device, digits and password are all lost.
 
-Set up, with digits or with a password, then back up every day:
+Set up, with digits or with a password, then back up every day. The backup can lie on
+another disk, or in a cloud that you have (keepsake help destinations):
 
   keepsake enable ~/Chats --cloud /media/disk/chats-backup --key
   keepsake enable ~/Chats --cloud /media/disk/chats-backup --password \
@@ -34,6 +35,7 @@ On a new phone, with nothing but the 64 digits, or nothing but the password:
       --server card.json`
 
 var topics = []struct{ name, short, long string }{
+	{"destinations", "how --cloud names a folder or a cloud", destinationHelp},
 	{"exit-codes", "what the exit codes mean", ""},
 	{"patterns", "how --include and --exclude choose files", patternHelp},
 	{"times", "how --at names a point in time", timeHelp},
@@ -79,7 +81,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.enableCommand(), a.backupCommand(), a.restoreCommand(), a.snapshotsCommand(), a.verifyCommand(),
 		a.pruneCommand(), a.copyCommand(), a.moveCommand(), a.scheduleCommand(), a.statusCommand(), a.inspectCommand(), a.keyCommand(), a.passwordCommand(), a.vaultCommand(),
-		a.loginCommand(), a.logoutCommand(), a.disableCommand(), a.versionCommand(),
+		a.cloudCommand(), a.loginCommand(), a.logoutCommand(), a.disableCommand(), a.versionCommand(),
 	)
 	for _, t := range topics {
 		root.AddCommand(&cobra.Command{Use: t.name, Short: t.short, Long: t.long})

@@ -34,6 +34,7 @@ stay until more than --max-unused of them is unused.`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.prune(cmd.Context(), f) },
 	}
+	a.transferFlags(cmd, true)
 	flag(cmd, "keep-last", &f.keep.Last)
 	flag(cmd, "keep-daily", &f.keep.Daily)
 	flag(cmd, "keep-weekly", &f.keep.Weekly)

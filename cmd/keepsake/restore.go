@@ -70,6 +70,7 @@ that is named then: a cloud that hides the newest ones cannot be told from one
 that never had them, except by you. With --enable the device goes on backing up.`,
 		Example: `  keepsake restore ~/Chats-again
   keepsake restore ~/Chats --cloud /media/disk/chats-backup --enable
+  keepsake restore ~/Chats --cloud gdrive:Keepsake --enable
   keepsake restore ~/Chats --cloud /media/disk/chats-backup --password --server card
   keepsake restore ~/Old --at yesterday --include Databases`,
 		Args: exactly("TARGET"),
@@ -88,6 +89,7 @@ that never had them, except by you. With --enable the device goes on backing up.
 	flag(cmd, "exclude", &f.options.Exclude)
 	flag(cmd, "into-non-empty", &f.options.IntoNonEmpty)
 	flag(cmd, "older-state", &f.options.OlderState)
+	a.transferFlags(cmd, false)
 	flag(cmd, "enable", &f.enable)
 	flag(cmd, "key-store", &f.keyStore)
 	flag(cmd, "yes", &f.yes)

@@ -34,12 +34,15 @@ type app struct {
 	profile     string
 	json, quiet bool
 	msg         cli.Messages
+	limitUpload string   // of --limit-upload
+	retryFor    patience // of --retry-for
+	cloudWait   time.Duration
 	progress    *cli.Progress
 	emitted     bool // the one JSON object was printed
 }
 
-// run runs the command and tells the person how it ended. The error is nil or a
-// *failure.
+// run runs the command and tells the person how it ended. The error is nil, a
+// *failure, or an *exited.
 func run(ctx context.Context, args []string, std stdio) error {
 	a := &app{stdio: std, msg: cli.Messages{Name: "keepsake", W: std.err}}
 	return a.finish(backup.Guard(func() error { return a.execute(ctx, args) }))
@@ -80,6 +83,9 @@ func (a *app) finish(err error) error {
 	a.progress.Clear()
 	if err == nil {
 		return nil
+	}
+	if e, ok := errors.AsType[*exited](err); ok {
+		return e
 	}
 	f := explain(err)
 	a.msg.Error("%s", f.message)
@@ -133,8 +139,12 @@ func (a *app) client() *client.Client {
 		Progress: a.showProgress,
 		Warn:     func(text string) { a.progress.Clear(); a.msg.Warning("%s", text) },
 		Waiting:  a.waiting,
-		KDF:      pace.kdf,
-		Pause:    pace.pause,
+
+		LimitUpload: a.limitUpload,
+		Patience:    a.cloudWait,
+
+		KDF:   pace.kdf,
+		Pause: pace.pause,
 	})
 }
 
@@ -190,6 +200,7 @@ func (a *app) prepare(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	a.msg.Quiet = a.quiet
+	a.cloudWait = a.patience(cmd)
 	if a.profile == "" {
 		a.profile = defaultProfile()
 	}

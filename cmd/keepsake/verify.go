@@ -36,6 +36,7 @@ command ends with code 5.`,
 	}
 	p.add(cmd)
 	flag(cmd, "read-data", &read)
+	a.transferFlags(cmd, false)
 	return cmd
 }
 

@@ -53,7 +53,7 @@ var rules = []policy.Rule{
 	{Dir: "internal/cli", Local: []string{"key"}, External: []string{"golang.org/x/term", "golang.org/x/sys/..."}, Never: []string{"cmd/...", "client", "backup"}, Why: "prompts and progress know the terminal, not what is backed up"},
 	{
 		Dir:      "cmd/keepsake",
-		Local:    []string{"client", "client/schedule", "client/timer", "client/watch", "internal/desktop", "backup", "key", "cloud", "cloud/dir", "password", "fleet", "internal/cli", "internal/durable"},
+		Local:    []string{"client", "client/schedule", "client/timer", "client/watch", "internal/desktop", "backup", "key", "cloud", "cloud/dir", "cloud/process", "password", "fleet", "internal/cli", "internal/durable"},
 		External: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
 		Tests:    []string{"internal/desktop/desktoptest", "vaultapi", "vectors/...", "golang.org/x/sys/...", "modernc.org/sqlite/..."},
 		Never:    []string{"vault", "replica", "chatd", "anchor/..."},
