@@ -44,11 +44,15 @@ type Accounts struct {
 	// Warn is told what the person should know though the work goes on: a
 	// refreshed token that could not be kept. nil for nobody. Set it before use.
 	Warn func(text string)
+
+	lease time.Duration // leaseTime, but in a test that is in a hurry
 }
 
 // Open gives the accounts of the folder dir, which is made when the first is
 // saved. ring may be nil for none.
-func Open(dir string, ring Keyring) *Accounts { return &Accounts{dir: dir, ring: ring} }
+func Open(dir string, ring Keyring) *Accounts {
+	return &Accounts{dir: dir, ring: ring, lease: leaseTime}
+}
 
 // Info says what is known of an account without its secrets.
 type Info struct {

@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// lockWait is how long one process waits for another's refresh of a token:
-	// longer than a lease, so that whoever waits for a living process gets on.
-	lockWait  = leaseTime + 15*time.Second
+	// lockSlack is how much longer than a lease one process waits for another's
+	// refresh of a token: whoever waits for a living process gets on.
+	lockSlack = 15 * time.Second
 	lockPause = 20 * time.Millisecond
 )
 
@@ -27,7 +27,7 @@ func (a *Accounts) lock(ctx context.Context, login string) (unlock func(), err e
 	if err != nil {
 		return nil, fmt.Errorf("account: locking: %w", err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, lockWait, ErrBusy)
+	ctx, cancel := context.WithTimeoutCause(ctx, a.lease+lockSlack, ErrBusy)
 	defer cancel()
 	for {
 		held, err := durable.TryLock(f)

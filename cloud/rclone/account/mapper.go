@@ -91,7 +91,7 @@ func (m *Mapper) refreshing() {
 		return
 	}
 	m.unlock = unlock
-	m.lease = time.AfterFunc(leaseTime, func() {
+	m.lease = time.AfterFunc(m.a.lease, func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.release()
