@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"keepsake.example/backup"
+	"keepsake.example/cloud"
 )
 
 // memoryBound is the promise: 200 MiB for any input.
@@ -199,4 +200,24 @@ func fileSize(t testing.TB, path string) int64 {
 	info, err := os.Stat(path)
 	must(t, err)
 	return info.Size()
+}
+
+// Over a network four packs are on their way at a time, and as many are read: the bound holds with those too.
+func TestMemoryOverANetwork(t *testing.T) {
+	beside(t)
+	p := newPhone(t)
+	rnd := rand.New(rand.NewChaCha8([32]byte{17}))
+	for i := range size(60, 11) {
+		p.write(fmt.Sprintf("Media/%d.mp4", i), random(rnd, 16<<20))
+	}
+	p.sql("msgstore.db", makeMessages)
+	j := p.job("backup")
+	j.Slow, j.Traits = 300*time.Millisecond, cloud.Traits{Parallel: 4}
+	p.mark = j.within(t, "first backup, network").Mark
+	restore := p.job("restore")
+	restore.Slow, restore.Traits = j.Slow, j.Traits
+	restore.Snapshot, restore.Cache, restore.Mark = p.open().Snapshots()[0].ID, "", backup.Mark{}
+	restore.Target = filepath.Join(filepath.Dir(p.chats), "restored")
+	restore.within(t, "restore, network")
+	same(t, tree(t, p.chats), tree(t, restore.Target))
 }

@@ -66,6 +66,8 @@ type job struct {
 	Journal  string
 	Keep     int
 	Slow     time.Duration // of every Put
+	Traits   cloud.Traits  // of the store
+	Log      string        // a file that gets a line at the beginning and the end of every Put; "" for none
 	Pack     int           // how large packs get; 0 as always
 	program  string        // instead of this one
 }
@@ -118,7 +120,7 @@ func (j *job) do(o *outcome) error {
 	}
 	var store cloud.Store = folder
 	if j.Slow > 0 {
-		store = &slowStore{Store: store, pause: j.Slow}
+		store = &slowStore{Store: store, pause: j.Slow, traits: j.Traits, log: j.Log}
 	}
 	r, err := backup.Open(ctx, store, k, backup.Options{CacheDir: j.Cache, Device: j.Device, Known: j.Mark})
 	if err != nil {
@@ -170,12 +172,32 @@ func peakMemory() int64 {
 
 type slowStore struct {
 	cloud.Store
-	pause time.Duration
+	pause  time.Duration
+	traits cloud.Traits
+	log    string
 }
 
+func (s *slowStore) Traits() cloud.Traits { return s.traits }
+
 func (s *slowStore) Put(ctx context.Context, name string, body io.ReadSeeker, size int64) error {
+	s.note("begin", name, size)
 	time.Sleep(s.pause)
-	return s.Store.Put(ctx, name, body, size)
+	err := s.Store.Put(ctx, name, body, size)
+	if err == nil {
+		s.note("end", name, size)
+	}
+	return err
+}
+
+// note appends a line, whole: a process that is killed leaves no part of one.
+func (s *slowStore) note(what, name string, size int64) {
+	if s.log == "" {
+		return
+	}
+	if f, err := os.OpenFile(s.log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err == nil {
+		fmt.Fprintf(f, "%s %s %d\n", what, name, size)
+		f.Close()
+	}
 }
 
 // smallPack is the size of packs where a test wants many of them.

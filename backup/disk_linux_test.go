@@ -121,7 +121,7 @@ func TestFullCache(t *testing.T) {
 	p.history()
 	rnd := rand.New(rand.NewPCG(1, 1))
 	p.sql("big.db", "CREATE TABLE t(b BLOB)", "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 5000) INSERT INTO t SELECT randomblob(3000) FROM n")
-	p.store = &slowStore{p.store, 20 * time.Millisecond}
+	p.store = &slowStore{Store: p.store, pause: 20 * time.Millisecond}
 	for day := range 3 {
 		p.write("photo.jpg", random(rnd, 100_000))
 		if res := p.backup(backup.BackupOptions{}); len(res.Problems) > 0 {

@@ -3,6 +3,7 @@ package backup_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"testing"
 	"time"
@@ -70,4 +71,79 @@ func verifyAll(r *backup.Repo) error {
 		err = fmt.Errorf("%d damaged: %w", len(v.Damage), v.Damage[0])
 	}
 	return err
+}
+
+const mebibyte = 1 << 20
+
+// bulk fills the chat folder with so many files of 4 MiB that nothing can make smaller.
+func (p *phone) bulk(files int) {
+	rnd := rand.New(rand.NewChaCha8([32]byte{16}))
+	for i := range files {
+		p.write(fmt.Sprintf("Media/Video/%03d.mp4", i), random(rnd, 4*mebibyte))
+	}
+}
+
+// Requests for each GB: packs of 16 MiB, 60 to a billion bytes, and what does not grow.
+func TestRequestsPerGigabyte(t *testing.T) {
+	p, n := newPhone(t), newNetwork(far)
+	p.bulk(20)
+	p.remote(n)
+	_, asked, took := p.snap(n)
+	perGB := func(what string, asked []request, fixed int) {
+		each := float64(len(asked)-fixed) / (20 * 4 * mebibyte) * 1e9
+		t.Logf("%s: %.0f requests for each GB, %s", what, each, counted(asked))
+		if each > 62 {
+			t.Errorf("%s: %.1f requests for each GB", what, each)
+		}
+	}
+	perGB("backup", asked, 15)
+	if trips := n.trips(took); trips > 10 {
+		t.Errorf("%d round trips in a row, with four packs at a time", trips)
+	}
+	p.cache, p.mark = "", backup.Mark{}
+	target := filepath.Join(t.TempDir(), "r")
+	asked, took = p.onNetwork(n, func() {
+		r := p.open()
+		must(p.t, restoreFrom(r, r.Snapshots()[0].ID, target))
+	})
+	perGB("restore", asked, 7)
+	if trips := n.trips(took); trips > 9 {
+		t.Errorf("%d round trips in a row", trips)
+	}
+	same(t, tree(t, p.chats), tree(t, target))
+}
+
+// A restore of one file, by a new device from a repository of two days, fetches the lists and of the packs what the file lies in.
+func TestPartialRestore(t *testing.T) {
+	p, n := newPhone(t), newNetwork(far)
+	p.history()
+	p.bulk(9)
+	p.remote(n)
+	p.snap(n)
+	p.nextDay(1)
+	res, _, _ := p.snap(n)
+	p.cache, p.mark = "", backup.Mark{}
+	for what, data := range map[string]struct {
+		path           string
+		requests, trip int
+	}{
+		"a picture": {"Media/Images/IMG-03.jpg", 2, 8},
+		"a video":   {"Media/Video/005.mp4", 4, 8},
+		"one byte":  {"Notes/one", 2, 8},
+	} {
+		target := filepath.Join(t.TempDir(), "r")
+		asked, took := p.onNetwork(n, func() { must(p.t, restoreFrom(p.open(), res.Snapshot.ID, target, data.path)) })
+		size := fileSize(t, filepath.Join(target, data.path))
+		fetched, lists := bytesOf(asked, "Get", "data/"), bytesOf(asked, "Get", "")-bytesOf(asked, "Get", "data/")
+		t.Logf("%s of %d bytes: %d fetched, and %d of lists, %d round trips in a row, %s", what, size, fetched, lists, n.trips(took), counted(asked))
+		if extra := fetched - size; extra > 4*mebibyte/8 || lists > 200_000 {
+			t.Errorf("%s: %d bytes more than it has, %d of lists", what, extra, lists)
+		}
+		if got := count(asked)["Get data"]; got > data.requests || len(asked) > 9+data.requests || n.trips(took) > data.trip {
+			t.Errorf("%s: %d requests for data, %d in all, %d in a row", what, got, len(asked), n.trips(took))
+		}
+		if string(mustRead(t, filepath.Join(target, data.path))) != string(mustRead(t, filepath.Join(p.chats, data.path))) {
+			t.Errorf("%s: other contents", what)
+		}
+	}
 }
