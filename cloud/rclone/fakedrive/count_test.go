@@ -1,6 +1,7 @@
 package fakedrive_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -17,9 +18,12 @@ func TestRequests(t *testing.T) {
 		delete(d.options, option)
 	}
 	p := newPhone(t, d, time.Millisecond)
-	const packs = 4
-	for i := range byte(packs) {
-		p.write(string('a'+rune(i)), i, 15<<20)
+	packs := 4
+	if *long {
+		packs = 64
+	}
+	for i := range packs {
+		p.write(fmt.Sprint("file", i), byte(i), 15<<20)
 	}
 	d.Reset()
 	res := p.backup()
@@ -31,7 +35,7 @@ func TestRequests(t *testing.T) {
 	if rest := up.Total() - up.Requests[fakedrive.OpUploadStart] - up.Requests[fakedrive.OpUploadChunk]; rest > 40 {
 		t.Errorf("%d requests beside those of packs: %v", rest, up.Requests)
 	}
-	if over := up.Sent - packs*15<<20; over > packs<<20 { // padding
+	if over := up.Sent - int64(packs)*15<<20; over > int64(packs)<<20 { // padding
 		t.Errorf("%d bytes more than contents were sent", over)
 	}
 	d.Reset()
@@ -46,7 +50,7 @@ func TestRequests(t *testing.T) {
 	p.wantRestored()
 	down := d.Counters()
 	t.Logf("restore: %d requests, %d bytes: %v", down.Total(), down.Received, down.Requests)
-	if down.Total() > 40+4*packs || down.Received > packs*16<<20 {
+	if down.Total() > 40+4*packs || down.Received > int64(packs)*16<<20 {
 		t.Errorf("a restore of %d packs took %d requests and %d bytes: %v", packs, down.Total(), down.Received, down.Requests)
 	}
 }

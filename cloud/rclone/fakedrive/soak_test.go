@@ -10,7 +10,7 @@ import (
 
 var (
 	seed = flag.Uint64("seed", 1, "of the faults in TestSoak")
-	long = flag.Bool("long", false, "TestSoak with 200 MB in place of 20")
+	long = flag.Bool("long", false, "TestSoak with 200 MB in place of 20, TestRequests with 1 GB in place of 60 MB")
 )
 
 // TestSoak: of all requests to Drive, one in eight fails, in every way the
