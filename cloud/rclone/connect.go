@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,8 +53,10 @@ func configure(n Network) error {
 	c.UserAgent = userAgent
 	c.UseServerModTime = true
 	c.AskPassword = false // of an encrypted rclone.conf: stdin is not the person's
-	c.HTTPProxy = n.Proxy
-	c.CaCert = n.CAs
+	if c.HTTPProxy != n.Proxy || !slices.Equal(c.CaCert, n.CAs) {
+		c.HTTPProxy, c.CaCert = n.Proxy, n.CAs
+		fshttp.ResetTransport() // some back ends share one
+	}
 	if process.stop != nil {
 		process.stop()
 		process.stop = nil
@@ -166,8 +169,8 @@ func (s *Store) account() string {
 
 // renew signs in anew, once after each time that worked, when the cloud says
 // that who we are has expired. It tells whether it is worth another try with
-// f gone stale, and if not, why, if that is known.
-func (s *Store) renew(ctx context.Context, stale fs.Fs) (bool, error) {
+// the session that took the place of stale; an error says why there is none.
+func (s *Store) renew(ctx context.Context, stale fs.Fs) (again bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.f != stale {

@@ -62,7 +62,14 @@ var kinds = map[string]kind{
 		},
 		retries: 2, http: true, lazy: true, clobber: refused,
 	},
-	"webdav": {traits: cloud.Traits{Parallel: 4}, retries: 2, http: true, folders: true, inPlace: true},
+	// rclone would wait 10 ms between requests, of which a Put is six; two of
+	// them make the folder again, and a server that locks it meanwhile says
+	// so to another Put (423), for a moment: hence the retries.
+	"webdav": {
+		traits:  cloud.Traits{Parallel: 4},
+		usual:   map[string]string{"pacer_min_sleep": "1ms"},
+		retries: 6, http: true, folders: true, inPlace: true,
+	},
 	"sftp": {
 		traits: cloud.Traits{Parallel: 4},
 		always: map[string]string{
@@ -83,7 +90,8 @@ var kinds = map[string]kind{
 	// minutes. use_created_date is the server's clock. A chunk larger than a
 	// pack makes an upload two requests; and rclone cannot continue inside a
 	// chunk. pacer_min_sleep: Google allows each person 325,000 units a
-	// minute, a read being 5 of them.
+	// minute, a read being 5 of them. No retries: after a failure rclone sleeps
+	// up to 16 s, for all requests, and cloud/retry is above us.
 	"drive": {
 		traits: cloud.Traits{Parallel: 4, Lag: 2 * time.Minute},
 		always: map[string]string{
@@ -91,7 +99,7 @@ var kinds = map[string]kind{
 			"trashed_only": "false", "keep_revision_forever": "false",
 		},
 		usual:   map[string]string{"pacer_min_sleep": "10ms", "chunk_size": "32Mi"},
-		retries: 3, http: true, folders: true, duplicates: true, sum: hash.MD5,
+		retries: 1, http: true, folders: true, duplicates: true, sum: hash.MD5,
 	},
 	// One request at a time: rclone's session reads its cookies while answers
 	// write them.

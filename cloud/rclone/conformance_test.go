@@ -1,0 +1,62 @@
+package rclone_test
+
+import (
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"keepsake.example/cloud"
+	"keepsake.example/cloud/cloudtest"
+	"keepsake.example/cloud/rclone"
+	"keepsake.example/cloud/rclone/servers"
+)
+
+func local(t testing.TB) servers.Server {
+	dir := t.TempDir()
+	return servers.Server{Backend: "local", Root: dir, Folder: dir}
+}
+
+// conformance runs the suite on one server, each check in a folder of its own.
+func conformance(t *testing.T, start func(testing.TB) servers.Server) {
+	t.Parallel()
+	server := start(t)
+	n := 0
+	cloudtest.Run(t, func(t *testing.T) cloud.Store {
+		n++
+		at := server
+		at.Root += "/" + strconv.Itoa(n)
+		at.Folder = filepath.Join(at.Folder, strconv.Itoa(n))
+		return create(t, at)
+	})
+}
+
+func TestFolder(t *testing.T)       { conformance(t, local) }
+func TestRcloneS3(t *testing.T)     { conformance(t, servers.RcloneS3) }
+func TestRcloneWebDAV(t *testing.T) { conformance(t, servers.RcloneWebDAV) }
+func TestApache(t *testing.T)       { conformance(t, servers.Apache) }
+func TestOpenSSH(t *testing.T)      { conformance(t, servers.SSHD) }
+
+func config(at servers.Server) rclone.Config {
+	return rclone.Config{Backend: at.Backend, Root: at.Root, Options: at.Options}
+}
+
+func create(t testing.TB, at servers.Server) *rclone.Store {
+	t.Helper()
+	c := config(at)
+	c.Create = true
+	return open(t, c)
+}
+
+func open(t testing.TB, c rclone.Config) *rclone.Store {
+	t.Helper()
+	s, err := rclone.Open(t.Context(), c)
+	if err != nil {
+		t.Fatalf("opening the store: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("closing the store: %v", err)
+		}
+	})
+	return s
+}
