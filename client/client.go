@@ -95,12 +95,18 @@ type visit struct {
 
 // visit opens the repository of the profile, or of at when that is not nil, for f.
 func (c *Client) visit(ctx context.Context, at *Place, f func(*visit) error) error {
-	return c.visitState(ctx, at, false, f)
+	return c.visitIn(ctx, at, manner{}, f)
 }
 
-// visitState is visit; older lets it go on with an older state of the cloud.
-func (c *Client) visitState(ctx context.Context, at *Place, older bool, f func(*visit) error) error {
-	v, err := c.open(ctx, at, older)
+// manner is how a repository is opened.
+type manner struct {
+	older    bool // with an older state of the cloud, if need be
+	deferred bool // to do nothing but backup.Options.Deferred allows
+}
+
+// visitIn is visit in a manner.
+func (c *Client) visitIn(ctx context.Context, at *Place, m manner, f func(*visit) error) error {
+	v, err := c.open(ctx, at, m)
 	if err != nil {
 		return err
 	}
@@ -118,9 +124,9 @@ func (c *Client) leave(v *visit) error {
 	return c.remember(v.repo.Mark())
 }
 
-func (c *Client) open(ctx context.Context, at *Place, older bool) (*visit, error) {
+func (c *Client) open(ctx context.Context, at *Place, m manner) (*visit, error) {
 	if at != nil {
-		return c.openPlace(ctx, at, older)
+		return c.openPlace(ctx, at, m)
 	}
 	cfg, err := c.Config()
 	if err != nil {
@@ -134,7 +140,7 @@ func (c *Client) open(ctx context.Context, at *Place, older bool) (*visit, error
 	if err != nil {
 		return nil, err
 	}
-	repo, opener, err := c.openWithKeys(ctx, cfg, store, c.options(cfg, state.Mark, older))
+	repo, opener, err := c.openWithKeys(ctx, cfg, store, c.options(cfg, state.Mark, m))
 	if err != nil {
 		release(store)
 		return nil, err
@@ -142,12 +148,12 @@ func (c *Client) open(ctx context.Context, at *Place, older bool) (*visit, error
 	return &visit{repo, store, cfg, opener}, nil
 }
 
-func (c *Client) openPlace(ctx context.Context, at *Place, older bool) (*visit, error) {
+func (c *Client) openPlace(ctx context.Context, at *Place, m manner) (*visit, error) {
 	store, err := c.reach(ctx, at.Cloud, false)
 	if err != nil {
 		return nil, err
 	}
-	repo, err := backup.Open(ctx, store, at.Key, backup.Options{Progress: c.s.Progress, Now: c.s.Now, OlderState: older})
+	repo, err := backup.Open(ctx, store, at.Key, backup.Options{Progress: c.s.Progress, Now: c.s.Now, OlderState: m.older})
 	if err != nil {
 		release(store)
 		return nil, err
@@ -184,9 +190,10 @@ func (c *Client) openWith(ctx context.Context, cfg *Config, s slot, store cloud.
 	return backup.Open(ctx, store, k, o)
 }
 
-func (c *Client) options(cfg *Config, known backup.Mark, older bool) backup.Options {
+func (c *Client) options(cfg *Config, known backup.Mark, m manner) backup.Options {
 	return backup.Options{
-		OlderState: older,
+		OlderState: m.older,
+		Deferred:   m.deferred,
 		Repository: cfg.Repository, // "" while enable makes it
 		CacheDir:   c.path("cache"),
 		Device:     cfg.Device,

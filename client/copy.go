@@ -72,7 +72,7 @@ func (c *Client) tryCopy(ctx context.Context, cfg *Config, to string, check bool
 	if err != nil {
 		return err
 	}
-	o := c.options(cfg, state.Mark, false)
+	o := c.options(cfg, state.Mark, manner{})
 	o.CacheDir = "" // what is looked at is the copy, not this device's memory of it
 	repo, err := c.openWith(ctx, cfg, currentKey, store, o)
 	if err != nil {

@@ -83,12 +83,17 @@ func (c *Client) openNetwork(ctx context.Context, d cloud.Destination, create bo
 	if err != nil {
 		return nil, err
 	}
-	s, err := process.Open(ctx, process.Options{Program: program, Destination: d, Create: create, LimitUpload: c.s.LimitUpload})
+	o := &outage{tell: c.s.Waiting}
+	again := retry.Options{Patience: c.s.Patience, Waiting: o.waiting, Resumed: o.over}
+	var s *process.Store
+	err = retry.Do(ctx, again, func() (err error) {
+		s, err = process.Open(ctx, process.Options{Program: program, Destination: d, Create: create, LimitUpload: c.s.LimitUpload})
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("reaching %s: %w", d, err)
 	}
-	o := &outage{tell: c.s.Waiting}
-	return network{retry.New(s, retry.Options{Patience: c.s.Patience, Waiting: o.waiting, Resumed: o.over}), s}, nil
+	return network{retry.New(s, again), s}, nil
 }
 
 // outage tells once, when a wait is long enough to be noticed, that there is one.

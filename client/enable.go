@@ -168,7 +168,7 @@ func (c *Client) createRepository(ctx context.Context, cfg *Config, store cloud.
 // settle ends every way to enable: it opens the repository with the key,
 // which shows that it opens, and completes the profile.
 func (c *Client) settle(ctx context.Context, cfg *Config, store cloud.Store, k *key.Key, checked bool) (*EnableResult, error) {
-	repo, err := backup.Open(ctx, store, k, c.options(cfg, backup.Mark{}, false))
+	repo, err := backup.Open(ctx, store, k, c.options(cfg, backup.Mark{}, manner{}))
 	if err != nil {
 		return nil, err
 	}

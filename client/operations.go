@@ -22,7 +22,7 @@ type BackupOptions struct {
 // another command holds the profile.
 func (c *Client) Backup(ctx context.Context, o BackupOptions) (result *backup.BackupResult, err error) {
 	err = c.change(ctx, "backup", func() error {
-		return c.visit(ctx, nil, func(v *visit) (err error) {
+		return c.visitIn(ctx, nil, manner{deferred: !o.DryRun}, func(v *visit) (err error) {
 			distrust, err := c.distrusted(o.Reread)
 			if err != nil {
 				return err
@@ -85,7 +85,7 @@ type RestoreOptions struct {
 // Restore writes a snapshot into a folder. Interrupted, the next one with the same
 // target continues.
 func (c *Client) Restore(ctx context.Context, o RestoreOptions) (result *backup.RestoreResult, err error) {
-	err = c.visitState(ctx, o.At, o.OlderState, func(v *visit) error {
+	err = c.visitIn(ctx, o.At, manner{older: o.OlderState}, func(v *visit) error {
 		if err := c.checkTarget(v, o); err != nil {
 			return err
 		}
