@@ -25,7 +25,7 @@ CGO       = CGO_ENABLED=$$(command -v "$$(go env CC)" >/dev/null && echo 1 || ec
 UNRACED  := ^(TestPlantedBugsAreFound|TestKilled|TestDies|TestCutIn|TestManyTinyFiles|TestHuge|TestMangle|TestRestoreWithEachObjectMangled|TestIndependent|TestScripts|Fuzz|TestSlowCloudHoldsNoLock|TestStateFollowsWrites|TestBuilderPieces|TestLockBytePage|TestQuiescentIsIdentical|TestManifestAroundGaps|TestWycheproof|TestRandomPairs)
 
 # What the tests use of the system: a keyring, a message bus for it, disks in files, cables between networks, a TPM,
-# a PKCS#11 token, and a C compiler for what talks to it.
+# a PKCS#11 token, and a C compiler for what talks to it; an SSH server, and what checks units of systemd.
 define NEED_FOR_TESTS
 tools/need gnome-keyring-daemon gnome-keyring
 tools/need dbus-run-session dbus-daemon
@@ -33,11 +33,14 @@ PATH="$$PATH:/sbin:/usr/sbin" tools/need mkfs.ext4 e2fsprogs
 PATH="$$PATH:/sbin:/usr/sbin" tools/need ip iproute2
 tools/need swtpm
 tools/need softhsm2-util softhsm2
+PATH="$$PATH:/sbin:/usr/sbin" tools/need sshd openssh-server
+tools/need ssh-keygen openssh-client
+tools/need systemd-analyze systemd
 tools/need gcc gcc libc6-dev
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check unit race sim sim-planted fuzz stats demo bench-backup bench-vault bench-fleet bench-anchor clean
+.PHONY: help build test check unit race sim sim-planted fuzz stats demo bench-backup bench-cloud bench-vault bench-fleet bench-anchor clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -89,6 +92,9 @@ demo: build ## lose the phone, get the chats back: with a password, and with 64 
 
 bench-backup: ## Keepsake against restic, kopia, tar|age: a dated table in bench/ (QUICK=1: a small trial)
 	bench/backup
+
+bench-cloud: ## Keepsake against restic, kopia, rclone crypt over S3, near and far: a dated table in bench/ (QUICK=1: a small trial)
+	bench/cloud
 
 bench-vault: ## what the vault costs: processor time, load, memory: a dated table in bench/ (QUICK=1: a small trial)
 	bench/vault

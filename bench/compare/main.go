@@ -3,6 +3,9 @@
 // and calls it.
 //
 //	compare -work DIR -rounds N -out FILE
+//	compare -work DIR -rounds N -out FILE -cloud local,wan -server versitygw -wan-rounds N
+//
+// The second form is bench/cloud's: the same history, over S3.
 //
 // DIR holds day1 and day2, the two states, and is where everything else is written.
 package main
@@ -16,21 +19,29 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 func main() {
 	work := flag.String("work", "", "folder with day1 and day2")
 	rounds := flag.Int("rounds", 3, "rounds")
 	out := flag.String("out", "", "Markdown file to write")
+	cloud := flag.String("cloud", "", "compare over S3, `ways` local, wan or both; served by -server")
+	server := flag.String("server", "rclone", "versitygw or rclone")
+	wanRounds := flag.Int("wan-rounds", 1, "rounds over the far server")
 	flag.Parse()
-	if err := run(*work, *rounds, *out); err != nil {
+	do := func() error { return run(*work, *rounds, *out) }
+	if *cloud != "" {
+		do = func() error { return runCloud(*work, *server, strings.Split(*cloud, ","), *rounds, *wanRounds, *out) }
+	}
+	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "compare: error:", err)
 		os.Exit(1)
 	}
 }
 
 func run(work string, rounds int, out string) error {
-	b := &bench{work: work, src: filepath.Join(work, "src"), tools: available()}
+	b := &bench{work: work, src: filepath.Join(work, "src"), tools: available(tools)}
 	if err := b.measureNew(); err != nil {
 		return err
 	}

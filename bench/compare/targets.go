@@ -87,16 +87,21 @@ func (t target) row(b *bench, rounds int) string {
 			values = append(values, v)
 		}
 	}
-	limit := fmt.Sprintf("%.2f%s", t.limit, t.unit)
+	return judge(t.what, t.limit, t.unit, values)
+}
+
+// judge is a line of a table of targets.
+func judge(what string, most float64, unit string, values []float64) string {
+	limit := fmt.Sprintf("%.2f%s", most, unit)
 	if len(values) == 0 {
-		return fmt.Sprintf("| %s | %s | | | not measured |", t.what, limit)
+		return fmt.Sprintf("| %s | %s | | | not measured |", what, limit)
 	}
 	m := median(values)
 	verdict := "met"
-	if m > t.limit {
+	if m > most {
 		verdict = "**NOT met**"
 	}
-	return fmt.Sprintf("| %s | %s | %.2f%s | %.2f to %.2f | %s |", t.what, limit, m, t.unit, slices.Min(values), slices.Max(values), verdict)
+	return fmt.Sprintf("| %s | %s | %.2f%s | %.2f to %.2f | %s |", what, limit, m, unit, slices.Min(values), slices.Max(values), verdict)
 }
 
 // median is the middle value, or the mean of the two in the middle; 0 of none.

@@ -54,8 +54,8 @@ func (t tool) line(s step) string {
 	return t.restore
 }
 
-func (t tool) environment(src, store, out string) []string {
-	env := []string{"SRC=" + src, "STORE=" + store, "OUT=" + out}
+func (t tool) environment(src, store, out string, more ...string) []string {
+	env := append([]string{"SRC=" + src, "STORE=" + store, "OUT=" + out}, more...)
 	for _, e := range t.env {
 		env = append(env, os.Expand(e, lookup(env)))
 	}
@@ -133,10 +133,10 @@ var tools = []tool{
 	},
 }
 
-// available are the tools that this machine has.
-func available() []tool {
+// available are those that this machine has.
+func available(all []tool) []tool {
 	var have []tool
-	for _, t := range tools {
+	for _, t := range all {
 		if _, err := exec.LookPath(t.program); err == nil {
 			have = append(have, t)
 		}

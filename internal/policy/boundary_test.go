@@ -150,7 +150,7 @@ var rules = []policy.Rule{
 	{Dir: "internal/policy/stats", Local: []string{"internal/policy"}, Why: "reads the source, links none of it"},
 	{Dir: "bench/newbytes", External: []string{"github.com/klauspost/compress/..."}, Why: "measures independently of what it measures"},
 	{Dir: "bench/vaultload", Local: []string{"anchor", "anchor/ledger", "anchor/pkcs11/...", "anchor/software", "anchor/tpm/...", "fleet", "oprf", "replica", "roster", "sealed", "token", "vault", "vaultapi", "vaultd", "vaultd/machine"}, Why: "drives the vault from inside and from outside, to compare"},
-	{Dir: "bench/compare", Why: "drives programs, links none of them"},
+	{Dir: "bench/compare", Local: []string{"cloud/faulty"}, Why: "drives programs, links none of them"},
 }
 
 var (
