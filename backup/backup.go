@@ -258,8 +258,6 @@ func (r *Repo) prepare(ctx context.Context, h *head, p *pipeline, s *Snapshot) e
 		return err
 	}, func() error {
 		return r.writeSmall(ctx, kindSnapshot, s.id, objectName(kindSnapshot, s.id), s.marshal(r.device))
-	}, func() error {
-		return r.settle(ctx, settleAdding)
 	})
 	h.snapshots = append(h.snapshots, s.id)
 	h.indexes = slices.Concat(r.index.loaded, p.up.indexes, adopted) // a damaged index is left out: its packs were adopted
@@ -291,17 +289,11 @@ func (r *Repo) adoptedTables() (tables []*table) {
 	return tables
 }
 
-// commit stores a head, which makes everything it names the repository's state, and loads that state. What it names is stored, and settle was called.
+// commit stores a head, which makes everything it names the repository's state, and loads that state. What it names is stored.
 func (r *Repo) commit(ctx context.Context, h *head) error {
 	h.time = r.opts.Now().UnixNano()
 	h.device = r.device
 	h.generation = r.ring.generation
-	if r.lag > 0 && time.Since(r.held.settled) > r.lag {
-		// The last uploads took long, and what settle saw is as old.
-		if err := r.settle(ctx, settleAdding); err != nil {
-			return err
-		}
-	}
 	if err := r.writeSmall(ctx, kindHead, h.id, headName(h.seq, h.id), h.marshal()); err != nil {
 		return err
 	}

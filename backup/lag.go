@@ -16,11 +16,11 @@ import (
 //
 //   - What is not shown is looked for again, by name and by listing, until Lag has passed since this run looked first. Only then is it missing,
 //     or the cloud rolled back, or without a repository.
-//   - A run that commits looks a second time, Lag after its own lock was put, at locks, key rings and heads (settle), and writes its head within Lag of
-//     that look. Of two writers the one that was put later sees the other's lock, if it is still there.
-//   - If it is not there any more, the other has committed less than Lag before. Between backups that makes two branches, which costs nothing. A run that
-//     takes away what other heads may need, prune and rotation, waits three times as long: whoever did not see its lock has committed by then, and is shown.
-//   - As a request may take any time, such a run waits once more after its commit, and looks at the heads (alone) before it deletes.
+//   - A run that adds waits for nothing: it looks at the locks once its own is there, and goes on. If it raced another, both heads count, and are merged.
+//   - A run that takes away what another head or ring may need, prune and rotation, holds its lock for at least two Lags and looks at the locks (settle): whoever
+//     put one in the first Lag, when ours may have been hidden, is shown if he is not done, and whoever put one later has seen ours. One Lag
+//     after that look, the heads and rings of those who were done by then are shown. Then it commits, and waits once more (alone) before it deletes and
+//     removes its lock, so that whoever finds no lock any more finds its head or ring.
 
 // lookedFor is how many objects are asked for by name each time; more than that are left to the listing.
 const lookedFor = 64
@@ -115,38 +115,37 @@ func (r *Repo) nameEach(ctx context.Context, packs []uint32, present map[uint32]
 	})
 }
 
-// How often Lag must have passed since the lock was put before settle looks: see above.
-const (
-	settleAdding  = 1
-	settleRemoval = 3
-)
-
-// settle makes sure, before a commit, of what a lagging listing could not show when the run began: that no other device is writing, that the key was not
-// replaced, that no head has come. Whoever put a lock, a ring or a head before ours was put is seen now. It may run beside the last
-// uploads: only the head must wait for it.
-func (r *Repo) settle(ctx context.Context, lags int) error {
+// settle makes sure, before a run takes something away, of what a lagging listing could not show when it began: that no other device is writing, that
+// the key was not replaced, that no head has come.
+func (r *Repo) settle(ctx context.Context) error {
 	if r.lag == 0 {
 		return nil
 	}
-	if err := sleep(ctx, time.Until(r.held.placed.Add(time.Duration(lags)*r.lag))); err != nil {
+	if err := sleep(ctx, time.Until(r.held.placed.Add(2*r.lag))); err != nil {
 		return err
 	}
-	r.held.settled = time.Now()
-	list, err := listFolders(ctx, r.store, kinds[kindLock].folder, kinds[kindRing].folder, kinds[kindHead].folder)
+	locks, rings, heads := kinds[kindLock].folder, kinds[kindRing].folder, kinds[kindHead].folder
+	list, err := listFolders(ctx, r.store, locks)
+	if err == nil {
+		err = r.held.checkOthers(ctx, list[locks])
+	}
+	if err == nil {
+		err = sleep(ctx, r.lag)
+	}
+	if err == nil {
+		list, err = listFolders(ctx, r.store, rings, heads)
+	}
 	if err != nil {
 		return fmt.Errorf("looking again: %w", err)
 	}
-	if err := r.held.checkOthers(ctx, list[kinds[kindLock].folder]); err != nil {
+	if err := r.ringInUse(ctx, namesIn(list[rings]), r.held.replacing); err != nil {
 		return err
 	}
-	if err := r.ringInUse(ctx, namesIn(list[kinds[kindRing].folder]), r.held.replacing); err != nil {
-		return err
-	}
-	return r.noOtherHead(ctx, list[kinds[kindHead].folder])
+	return r.noOtherHead(ctx, list[heads])
 }
 
-// alone waits, after a commit, until a head that was put before it must be shown, and fails if there is one: what this run is about to delete, that head may
-// need. Whoever puts one later has seen our lock, which stays until then, or our head.
+// alone waits, after a commit, until everybody must see it, and looks once more for a head that this run does not know: what it is about to delete, that head may
+// need. There is none unless a request of another device took effect long after that device gave it up.
 func (r *Repo) alone(ctx context.Context) error {
 	if r.lag == 0 {
 		return nil

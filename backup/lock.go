@@ -25,7 +25,7 @@ type lock struct {
 	since time.Time // by the store's clock
 
 	placed    time.Time // when the first lock of this run was there, by our clock
-	settled   time.Time // when settle looked last
+	before    []string  // where listings lag: the lock that name has replaced, which stays until everybody must see name
 	replacing bool      // the run replaces key rings
 	release   sync.Once
 	stop      context.CancelFunc
@@ -144,10 +144,14 @@ func (l *lock) renew(ctx context.Context) {
 func (l *lock) replace(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	old := l.name
-	if l.put(ctx) == nil {
-		l.r.store.Delete(ctx, old)
+	old := []string{l.name}
+	if l.put(ctx) != nil {
+		return
 	}
+	if l.r.lag > 0 {
+		old, l.before = l.before, old
+	}
+	deleteAll(ctx, l.r.store, old)
 }
 
 // unlock removes the lock, once. It works after the run was interrupted, for ten seconds; what stays then is cleared by this device's next run.
@@ -164,5 +168,5 @@ func (l *lock) remove() {
 	defer cancel()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.r.store.Delete(ctx, l.name)
+	deleteAll(ctx, l.r.store, append(l.before, l.name))
 }

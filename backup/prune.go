@@ -229,7 +229,7 @@ func (p *pruner) commit(kept []*Snapshot) error {
 		}
 		h.indexes = append(staying, copied...)
 	}
-	if err := p.r.settle(p.ctx, settleRemoval); err != nil {
+	if err := p.r.settle(p.ctx); err != nil {
 		return err
 	}
 	if err := p.ctx.Err(); err != nil {

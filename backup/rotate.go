@@ -20,7 +20,7 @@ func (r *Repo) Rotate(ctx context.Context, newKey *key.Key) error {
 		return err
 	}
 	defer l.unlock()
-	if err := r.settle(ctx, settleRemoval); err != nil {
+	if err := r.settle(ctx); err != nil {
 		return err
 	}
 	if len(r.ring.keys) >= maxDataKeys {
