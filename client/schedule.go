@@ -30,6 +30,8 @@ type Schedule struct {
 	// that is paid for by the byte.
 	OnBattery bool `json:"on_battery,omitempty"`
 	OnMetered bool `json:"on_metered,omitempty"`
+	// LimitUpload is that of Settings, for runs by the schedule; "" is no limit.
+	LimitUpload string `json:"limit_upload,omitempty"`
 }
 
 // LastFailure is the newest run of a backup from this device that failed.
@@ -44,6 +46,9 @@ type LastFailure struct {
 func (s *Schedule) check() error {
 	if s.Version != scheduleVersion {
 		return fmt.Errorf("version %d", s.Version)
+	}
+	if len(s.LimitUpload) > maxReason || oneLine(s.LimitUpload) != s.LimitUpload {
+		return errors.New("limit_upload is not a line of text")
 	}
 	return s.Times.Check()
 }
@@ -76,10 +81,10 @@ func (c *Client) SetSchedule(s Schedule) error {
 	if _, err := c.Config(); err != nil {
 		return err
 	}
-	if err := s.Times.Check(); err != nil {
-		return err
-	}
 	s.Version, s.Chosen = scheduleVersion, c.now().UTC().Truncate(time.Second)
+	if err := s.check(); err != nil {
+		return fmt.Errorf("client: this is no schedule: %w", err)
+	}
 	return c.writeProfile("schedule.json", &s)
 }
 

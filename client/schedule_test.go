@@ -41,6 +41,8 @@ func TestDecodeScheduleRefuses(t *testing.T) {
 		"twice":         change(`03:30`, `12:00`),
 		"other form":    change(`03:30`, `3:30`),
 		"no times":      change("\n    \"03:30\",\n    \"12:00\"\n  ", ""),
+		"two lines":     change(`"on_battery": true`, `"limit_upload": "1M\n2M"`),
+		"a long line":   change(`"on_battery": true`, `"limit_upload": "`+strings.Repeat("1", 501)+`"`),
 		"text behind":   append(bytes.Clone(goodSchedule), "{}"...),
 		"too long":      append(bytes.Clone(goodSchedule), bytes.Repeat([]byte(" "), 256<<10)...),
 	} {

@@ -63,7 +63,7 @@ func (a *app) setSchedule(f scheduleFlags) error {
 	if err != nil {
 		return usage(plain(err), "times are written 03:30, or 03:30,12:00 for several a day; off turns the schedule off")
 	}
-	if err := c.SetSchedule(client.Schedule{Times: times, OnBattery: f.onBattery, OnMetered: f.onMetered}); err != nil {
+	if err := c.SetSchedule(client.Schedule{Times: times, OnBattery: f.onBattery, OnMetered: f.onMetered, LimitUpload: a.limitUpload}); err != nil {
 		return err
 	}
 	if f.watch || f.unattended {
@@ -178,6 +178,7 @@ type scheduleJSON struct {
 	Chosen    time.Time      `json:"chosen"`
 	OnBattery bool           `json:"on_battery"`
 	OnMetered bool           `json:"on_metered"`
+	Limit     string         `json:"limit_upload,omitempty"`
 	Next      time.Time      `json:"next_run"`
 	Missed    *time.Time     `json:"missed_since"`
 	Runner    string         `json:"runner"` // "" when nothing runs it
@@ -191,7 +192,7 @@ func (st standing) json() *scheduleJSON {
 	}
 	next, missed := st.next()
 	s := st.schedule
-	j := &scheduleJSON{Times: s.Times, Chosen: s.Chosen, OnBattery: s.OnBattery, OnMetered: s.OnMetered, Next: next, Runner: st.runner()}
+	j := &scheduleJSON{Times: s.Times, Chosen: s.Chosen, OnBattery: s.OnBattery, OnMetered: s.OnMetered, Limit: s.LimitUpload, Next: next, Runner: st.runner()}
 	if !missed.IsZero() {
 		j.Missed = &missed
 	}
@@ -241,6 +242,9 @@ func (st standing) rows(row func(cells ...string)) {
 	text := "each day at " + st.schedule.Times.String()
 	if terms := st.terms(); terms != "" {
 		text += ", with " + terms
+	}
+	if limit := st.schedule.LimitUpload; limit != "" && st.network {
+		text += ", uploading " + cli.Name(limit) + " at most"
 	}
 	row("schedule", text)
 	next, missed := st.next()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"keepsake.example/client"
 	"keepsake.example/client/watch"
 	"keepsake.example/cloud"
+	"keepsake.example/cloud/process"
 	"keepsake.example/internal/cli"
 	"keepsake.example/internal/desktop"
 )
@@ -43,6 +45,7 @@ type watcher struct {
 	flags   scheduleFlags
 	plan    *client.Schedule // as last looked at
 	network bool
+	limit   string // of --limit-upload, over that of the schedule
 	told    told
 	cut     bool // a signal ended a run
 }
@@ -93,7 +96,7 @@ func (a *app) hold(f scheduleFlags, what string, run func(*watcher) error) error
 		return err
 	}
 	defer release()
-	return run(&watcher{app: a, c: c, desktop: a.surroundings(), flags: f})
+	return run(&watcher{app: a, c: c, desktop: a.surroundings(), flags: f, limit: a.limitUpload})
 }
 
 func (w *watcher) config() watch.Config {
@@ -132,6 +135,7 @@ func (w *watcher) look() (watch.Plan, error) {
 func (w *watcher) run(ctx context.Context) error {
 	defer w.progress.Clear()
 	return backup.Guard(func() error {
+		w.limitUpload = cmp.Or(w.limit, w.plan.LimitUpload)
 		r, err := w.client().Backup(ctx, client.BackupOptions{})
 		w.progress.Clear()
 		if err != nil {
@@ -188,7 +192,7 @@ func (w *watcher) hindered(ctx context.Context) (list []string) {
 var lasting = []error{
 	client.ErrNotEnabled, client.ErrProfileDamaged, client.ErrKeyMissing, client.ErrOverlap,
 	backup.ErrRolledBack, backup.ErrWrongKey, backup.ErrOtherRepository, backup.ErrNoRepository, backup.ErrUnsupported, backup.ErrRingUnclear, backup.ErrDamaged,
-	cloud.ErrDenied,
+	cloud.ErrDenied, process.ErrProgram, process.ErrProtocol,
 }
 
 func judge(err error) watch.Verdict {

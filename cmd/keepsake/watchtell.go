@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"keepsake.example/client"
 	"keepsake.example/client/watch"
 	"keepsake.example/internal/cli"
 	"keepsake.example/internal/desktop"
@@ -89,6 +90,12 @@ func (w *watcher) tellFailure(err error) {
 	good, failed, _ := w.c.LastRuns()
 	f, kind := explain(err), ""
 	text := "The reason: " + f.exit.Meaning + "."
+	if f.exit == cli.Failed {
+		text = "It failed." // "another failure" would tell nothing
+	}
+	if errors.Is(err, client.ErrBusy) {
+		kind = waiting
+	}
 	if hindered, ok := errors.AsType[*watch.HinderedError](err); ok {
 		f.message, kind = hinderedText(hindered), waiting
 		text = "It waited for " + strings.Join(hindered.For, " and ") + " in vain."
