@@ -11,6 +11,9 @@ import (
 
 func TestMemoryConforms(t *testing.T) {
 	cloudtest.Run(t, func(*testing.T) cloud.Store { return cloudtest.NewMemory() })
+	t.Run("slow", func(t *testing.T) {
+		cloudtest.RunSlow(t, func(*testing.T) cloud.Store { return cloudtest.NewMemory() })
+	})
 }
 
 // Each broken store must be caught by the checks named for what is broken,

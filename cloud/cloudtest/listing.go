@@ -35,8 +35,11 @@ func listPrefix(t tester, s cloud.Store) {
 }
 
 // listMany has more objects than a page of any cloud's listing.
-func listMany(t tester, s cloud.Store) {
-	want := putMany(t, s, 2000)
+func listMany(t tester, s cloud.Store) { listAll(t, s, 2000) }
+
+func listAll(t tester, s cloud.Store, n int) {
+	t.Helper()
+	want := putMany(t, s, n)
 	wantListed(t, s, "data/", want...)
 	wantListed(t, s, "", want...)
 }
@@ -81,8 +84,11 @@ func listStops(t tester, s cloud.Store) {
 
 // listDeleting deletes while it lists, as prune does. What nobody deleted must
 // be listed all the same.
-func listDeleting(t tester, s cloud.Store) {
-	all := putMany(t, s, 600)
+func listDeleting(t tester, s cloud.Store) { deleteHalf(t, s, 600) }
+
+func deleteHalf(t tester, s cloud.Store, n int) {
+	t.Helper()
+	all := putMany(t, s, n)
 	var mu sync.Mutex
 	seen := make(map[string]int)
 	err := s.List(t.Context(), "data/", func(i cloud.Info) error {
