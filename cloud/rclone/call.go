@@ -116,9 +116,9 @@ func (s *Store) change(ctx context.Context, fn func(context.Context, fs.Fs) erro
 }
 
 // own gives the object of f for one that belongs to a session that ended.
-func own(ctx context.Context, f fs.Fs, o fs.Object) (fs.Object, error) {
-	if o.Fs() == fs.Info(f) {
-		return o, nil
+func (s *Store) own(ctx context.Context, f fs.Fs, o fs.Object) (fs.Object, error) {
+	if o.Fs() == fs.Info(f) || s.kind.inPlace {
+		return o, nil // where objects are written in place there are no sessions
 	}
 	return f.NewObject(ctx, o.Remote())
 }

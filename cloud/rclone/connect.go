@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -136,11 +138,17 @@ func (d defaults) Get(key string) (string, bool) {
 // connect makes rclone's view of the cloud. It reads neither rclone's
 // configuration file nor the environment.
 func (s *Store) connect(ctx context.Context) (fs.Fs, error) {
+	return s.connectTo(ctx, s.config.Root, s.insist())
+}
+
+// connectTo is connect to another folder, with options before all others.
+func (s *Store) connectTo(ctx context.Context, root string, first configmap.Simple) (fs.Fs, error) {
 	info, err := fs.Find(s.config.Backend)
 	if err != nil {
 		return nil, err
 	}
 	m := configmap.New()
+	m.AddGetter(first, configmap.PriorityNormal)
 	m.AddGetter(configmap.Simple(s.kind.always), configmap.PriorityNormal)
 	if s.config.Mapper != nil {
 		m.AddGetter(s.config.Mapper, configmap.PriorityNormal)
@@ -152,7 +160,7 @@ func (s *Store) connect(ctx context.Context) (fs.Fs, error) {
 	// The context must outlive this call: some back ends keep it.
 	keep, c := fs.AddConfig(context.WithoutCancel(ctx))
 	c.LowLevelRetries = s.kind.retries
-	f, err := await(ctx, func() (fs.Fs, error) { return info.NewFs(keep, s.account(), s.config.Root, m) }, nil)
+	f, err := await(ctx, func() (fs.Fs, error) { return info.NewFs(keep, s.account(), root, m) }, nil)
 	if errors.Is(err, fs.ErrorIsFile) {
 		return nil, fmt.Errorf("%s is a file", s.config.Root)
 	}
@@ -165,6 +173,57 @@ func (s *Store) account() string {
 		return "keepsake-" + s.config.Backend
 	}
 	return "keepsake-" + s.config.Login
+}
+
+// option is what the person's configuration says of an option.
+func (s *Store) option(key string) string {
+	if s.config.Mapper != nil {
+		if value, ok := s.config.Mapper.Get(key); ok {
+			return value
+		}
+	}
+	return s.config.Options[key]
+}
+
+// insist gives options that hang on the person's own. What rclone does for
+// single makes of WebDAV servers is setting times and sending large files in
+// chunks, for which we have no use; but SharePoint's way to sign in is its own.
+func (s *Store) insist() configmap.Simple {
+	if s.config.Backend != "webdav" || strings.HasPrefix(s.option("vendor"), "sharepoint") {
+		return nil
+	}
+	return configmap.Simple{"vendor": "other"}
+}
+
+// below gives rclone's view of one folder as if it were a server's root, for
+// what is written there. Into any other place rclone's WebDAV first makes the
+// folder, each time: two requests of six, and a disk that is gone from its
+// server would come back as an empty folder. It is nil where that cannot be
+// had.
+func (s *Store) below(ctx context.Context, folder string) (fs.Fs, error) {
+	if s.insist() == nil || s.option("encoding") != "" {
+		return nil, nil
+	}
+	s.folderMu.Lock()
+	defer s.folderMu.Unlock()
+	if f := s.folderViews[folder]; f != nil {
+		return f, nil
+	}
+	base, err := url.Parse(s.option("url"))
+	if err != nil {
+		return nil, fmt.Errorf("reading the server's URL: %w", err)
+	}
+	first := s.insist()
+	first["url"] = base.JoinPath(s.config.Root, folder).String()
+	f, err := s.connectTo(ctx, "", first)
+	if err != nil {
+		return nil, err
+	}
+	if s.folderViews == nil {
+		s.folderViews = make(map[string]fs.Fs)
+	}
+	s.folderViews[folder] = f
+	return f, nil
 }
 
 // renew signs in anew, once after each time that worked, when the cloud says

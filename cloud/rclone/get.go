@@ -72,9 +72,14 @@ func (s *Store) getUnknown(ctx context.Context, name string, offset, length int6
 	return s.openAny(ctx, objects, offset, length)
 }
 
-// openAny opens the first of the objects that is there.
+// openAny opens the first of the objects that is there. Whether a second one
+// that is empty is there nobody is asked; it has nothing to give in place of a
+// first that was deleted.
 func (s *Store) openAny(ctx context.Context, objects []fs.Object, offset, length int64) (r io.ReadCloser, err error) {
-	for _, o := range objects {
+	for i, o := range objects {
+		if i > 0 && o.Size() == 0 {
+			continue
+		}
 		r, err = s.openSized(ctx, o, offset, length)
 		if !errors.Is(err, cloud.ErrNotExist) {
 			break
@@ -160,7 +165,7 @@ func (r *reader) bound(size, offset, length int64) {
 func (r *reader) open(o fs.Object, options ...fs.OpenOption) error {
 	s := r.store
 	return s.do(r.ctx, func(ctx context.Context, f fs.Fs) error {
-		o, err := own(ctx, f, o)
+		o, err := s.own(ctx, f, o)
 		if err != nil {
 			return err
 		}

@@ -62,13 +62,11 @@ var kinds = map[string]kind{
 		},
 		retries: 2, http: true, lazy: true, clobber: refused,
 	},
-	// rclone would wait 10 ms between requests, of which a Put is six; two of
-	// them make the folder again, and a server that locks it meanwhile says
-	// so to another Put (423), for a moment: hence the retries.
+	// rclone would wait 10 ms between requests, of which a Put is four.
 	"webdav": {
 		traits:  cloud.Traits{Parallel: 4},
-		usual:   map[string]string{"pacer_min_sleep": "1ms"},
-		retries: 6, http: true, folders: true, inPlace: true,
+		usual:   map[string]string{"pacer_min_sleep": "0s"},
+		retries: 2, http: true, folders: true, inPlace: true,
 	},
 	"sftp": {
 		traits: cloud.Traits{Parallel: 4},

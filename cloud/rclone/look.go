@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rclone/rclone/fs"
 
@@ -118,9 +119,35 @@ func (s *Store) absent(ctx context.Context, err error) error {
 func (s *Store) alive(ctx context.Context) error {
 	_, err := s.object(ctx, cloud.Marker)
 	if errors.Is(err, cloud.ErrNotExist) {
+		if s.markedLately(ctx) {
+			return nil
+		}
 		return s.unmarked()
 	}
 	return err
+}
+
+// mark is the marker this Store made, and when.
+type mark struct {
+	o  fs.Object
+	at time.Time
+}
+
+// markedLately says whether this Store has made the marker so lately that the
+// cloud may not show it, and that it is still there: what is asked for by an
+// identifier, as this object is, does not lag.
+func (s *Store) markedLately(ctx context.Context) bool {
+	s.mu.Lock()
+	m := s.mark
+	s.mu.Unlock()
+	if m.o == nil || time.Since(m.at) > s.kind.traits.Lag {
+		return false
+	}
+	r, err := s.openSized(ctx, m.o, 0, 1)
+	if err != nil {
+		return false
+	}
+	return r.Close() == nil
 }
 
 func (s *Store) unmarked() error {
@@ -181,7 +208,7 @@ func (s *Store) removeAll(ctx context.Context, name string, e entry) error {
 	for objects := e.objects; len(objects) > 0; {
 		for _, o := range slices.Backward(objects) {
 			err := s.change(ctx, func(ctx context.Context, f fs.Fs) error {
-				o, err := own(ctx, f, o)
+				o, err := s.own(ctx, f, o)
 				if err != nil {
 					return err
 				}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"strings"
 	"time"
 
 	icloud "github.com/rclone/rclone/backend/iclouddrive/api"
@@ -124,7 +125,7 @@ func (s *Store) prove(ctx context.Context) error {
 	if s.proven.Load() || s.asks.Load() {
 		return nil
 	}
-	_, err := s.upload(ctx, cloud.Marker, []byte(markerText))
+	_, err := s.upload(ctx, nil, cloud.Marker, []byte(markerText))
 	switch {
 	case errors.Is(err, cloud.ErrExist):
 		s.proven.Store(true)
@@ -138,32 +139,53 @@ func (s *Store) prove(ctx context.Context) error {
 
 // store sends an object, so that it is seen whole or not at all.
 func (s *Store) store(ctx context.Context, name string, data []byte) (fs.Object, error) {
-	if !s.kind.inPlace {
-		o, err := s.upload(ctx, name, data)
-		if err != nil {
+	if s.kind.inPlace {
+		return s.storeMoved(ctx, name, data)
+	}
+	o, err := s.upload(ctx, nil, name, data)
+	if err != nil {
+		return nil, err
+	}
+	return o, s.compare(ctx, o, data)
+}
+
+// storeMoved sends an object under a temporary name and moves it.
+func (s *Store) storeMoved(ctx context.Context, name string, data []byte) (fs.Object, error) {
+	folder, leaf := path.Split(name)
+	view, err := s.below(ctx, strings.TrimSuffix(folder, "/"))
+	if err != nil {
+		return nil, s.classify(ctx, err)
+	}
+	if view == nil {
+		// rclone makes folders that are missing. Those of a disk that was
+		// unmounted must not come back as empty ones beside it.
+		if err := s.alive(ctx); err != nil && name != cloud.Marker {
 			return nil, err
 		}
-		return o, s.compare(ctx, o, data)
+		leaf = name
 	}
-	o, err := s.upload(ctx, path.Join(path.Dir(name), temporary+rand.Text()), data)
+	o, err := s.upload(ctx, view, path.Join(path.Dir(leaf), temporary+rand.Text()), data)
 	if err != nil {
 		return nil, s.perhapsFull(ctx, err, int64(len(data)))
 	}
-	moved, err := s.move(ctx, o, name)
+	moved, err := s.move(ctx, view, o, leaf)
 	if err != nil {
 		s.discard(ctx, o)
 	}
 	return moved, err
 }
 
-// upload is one object's way to the cloud.
-func (s *Store) upload(ctx context.Context, remote string, data []byte) (o fs.Object, err error) {
+// upload is one object's way to the cloud, or into a view of a folder in it.
+func (s *Store) upload(ctx context.Context, view fs.Fs, remote string, data []byte) (o fs.Object, err error) {
 	info := object.NewStaticObjectInfo(remote, time.Now(), int64(len(data)), true, s.sums(data), nil).WithMimeType("application/octet-stream")
 	var options []fs.OpenOption
 	if s.kind.clobber == refused {
 		options = append(options, &fs.HTTPOption{Key: "If-None-Match", Value: "*"})
 	}
 	err = s.change(ctx, func(ctx context.Context, f fs.Fs) (err error) {
+		if view != nil {
+			f = view
+		}
 		body := &sentBytes{ctx: ctx, store: s, Reader: bytes.NewReader(data)}
 		switch unchecked := f.Features().PutUnchecked; {
 		case s.kind.blind:
@@ -176,7 +198,7 @@ func (s *Store) upload(ctx context.Context, remote string, data []byte) (o fs.Ob
 		return err
 	})
 	if err != nil && s.kind.inPlace {
-		s.discardRemote(ctx, remote)
+		s.discardRemote(ctx, view, remote)
 	}
 	return o, err
 }
@@ -227,8 +249,11 @@ func putBlind(ctx context.Context, f fs.Fs, body io.Reader, info fs.ObjectInfo) 
 	return o, o.Update(ctx, body, info)
 }
 
-func (s *Store) move(ctx context.Context, o fs.Object, name string) (moved fs.Object, err error) {
+func (s *Store) move(ctx context.Context, view fs.Fs, o fs.Object, name string) (moved fs.Object, err error) {
 	err = s.change(ctx, func(ctx context.Context, f fs.Fs) (err error) {
+		if view != nil {
+			f = view
+		}
 		move := f.Features().Move
 		if move == nil {
 			return errors.New("the server cannot move")
@@ -249,11 +274,14 @@ func (s *Store) discard(ctx context.Context, o fs.Object) {
 	})
 }
 
-func (s *Store) discardRemote(ctx context.Context, remote string) {
+func (s *Store) discardRemote(ctx context.Context, view fs.Fs, remote string) {
 	s.ending.Go(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lingering)
 		defer cancel()
 		_ = s.do(ctx, func(ctx context.Context, f fs.Fs) error {
+			if view != nil {
+				f = view
+			}
 			o, err := f.NewObject(ctx, remote)
 			if err != nil {
 				return err

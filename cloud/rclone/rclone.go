@@ -31,6 +31,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,6 +91,10 @@ type Store struct {
 	mu    sync.Mutex
 	f     fs.Fs // replaced when the session is renewed
 	dirty bool  // the session was renewed, and nothing has succeeded since
+	mark  mark  // the marker, if this Store made it
+
+	folderMu    sync.Mutex
+	folderViews map[string]fs.Fs // by folder: see below
 
 	proven                atomic.Bool // the cloud refuses to clobber: seen
 	asks                  atomic.Bool // it does not: look before each Put
@@ -109,6 +114,10 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	return s, nil
 }
 
+// refreshable are the back ends whose sign-in is a token that a refresh token
+// replaces (RFC 6749 section 6).
+var refreshable = []string{"drive", "dropbox", "onedrive"}
+
 func open(ctx context.Context, c Config) (*Store, error) {
 	k, ok := kinds[c.Backend]
 	if !ok {
@@ -120,6 +129,11 @@ func open(ctx context.Context, c Config) (*Store, error) {
 	s := &Store{config: c, kind: k, known: newKnown(k.traits.Lag), requestsBefore: requests()}
 	s.asks.Store(k.clobber == asked)
 	f, err := s.connect(ctx)
+	if err != nil && isExpired(err) && slices.Contains(refreshable, c.Backend) && c.Mapper != nil && expireToken(c.Mapper) {
+		// Refused before its time: our clock, or theirs.
+		s.dirty = true
+		f, err = s.connect(ctx)
+	}
 	if err != nil {
 		return nil, s.classify(ctx, err)
 	}
