@@ -162,9 +162,10 @@ func (a *app) showProgress(p backup.Progress) {
 		Phase:     p.Phase,
 		FilesDone: p.FilesDone, FilesTotal: p.FilesTotal,
 		BytesDone: p.BytesDone, BytesTotal: p.BytesTotal,
-		BytesNew: p.BytesNew,
+		BytesNew:      p.BytesNew,
+		BytesUploaded: p.BytesUploaded, BytesSending: p.BytesSending,
 	}
-	if p.BytesUploaded == 0 {
+	if p.BytesUploaded+p.BytesSending == 0 {
 		s.BytesNew = 0 // in a restore it counts what was written
 	}
 	a.progress.Update(s)

@@ -15,6 +15,8 @@ type State struct {
 	FilesDone, FilesTotal int
 	BytesDone, BytesTotal int64
 	BytesNew              int64
+	BytesUploaded         int64 // that the cloud has confirmed
+	BytesSending          int64 // on the way there
 }
 
 const (
@@ -125,6 +127,12 @@ func (p *Progress) line(s State) string {
 	}
 	if s.BytesNew > 0 {
 		parts = append(parts, "new "+Size(s.BytesNew))
+	}
+	if s.BytesUploaded > 0 {
+		parts = append(parts, "uploaded "+Size(s.BytesUploaded))
+	}
+	if s.BytesSending > 0 {
+		parts = append(parts, Size(s.BytesSending)+" on the way")
 	}
 	if left, ok := timeLeft(s, rate); ok {
 		parts = append(parts, strings.Replace(Duration(left), ".0 s", " s", 1)+" left")

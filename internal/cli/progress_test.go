@@ -60,6 +60,24 @@ func TestProgressLine(t *testing.T) {
 	}
 }
 
+// What the cloud has confirmed and what is on the way are two things.
+func TestProgressOfUploads(t *testing.T) {
+	p, out, clock := newProgress(200)
+	clock.pass(2 * time.Second)
+	for s, want := range map[cli.State]string{
+		{Phase: "backup", BytesNew: 70e6, BytesUploaded: 17e6, BytesSending: 33e6}: "backup  new 70 MB  uploaded 17 MB  33 MB on the way",
+		{Phase: "backup", BytesNew: 70e6, BytesSending: 33e6}:                      "backup  new 70 MB  33 MB on the way",
+		{Phase: "backup", BytesNew: 70e6, BytesUploaded: 71e6}:                     "backup  new 70 MB  uploaded 71 MB",
+	} {
+		out.Reset()
+		clock.pass(time.Second)
+		p.Update(s)
+		if got := strings.TrimPrefix(out.String(), "\r\x1b[K"); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 // A line that wraps cannot be erased by a carriage return.
 func TestProgressNeverFillsTheLine(t *testing.T) {
 	for _, width := range []int{0, 1, 20, 40, 80} {
