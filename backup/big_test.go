@@ -106,7 +106,7 @@ func (p *phone) touchedAll(t *testing.T, count int) {
 		return err
 	}))
 	j := p.job("backup")
-	j.Slow = size(4*time.Second, 200*time.Millisecond)
+	j.Slow, j.Traits = size(4*time.Second, 200*time.Millisecond), cloud.Traits{Parallel: 4}
 	o := j.within(t, "all touched, slow cloud")
 	if o.Backup.Snapshot.Files != count || o.Backup.BytesNew != 0 || o.Backup.Snapshot.Changed != 0 {
 		t.Errorf("%+v", o.Backup)
@@ -160,7 +160,7 @@ func TestHugeDatabase(t *testing.T) {
 	}
 	slow := p.job("backup")
 	p.sql("msgstore.db", "PRAGMA journal_mode=off", "UPDATE m SET b = randomblob(3000)")
-	slow.Slow = 200 * time.Millisecond // so that most of it goes through the spool
+	slow.Slow, slow.Traits = 200*time.Millisecond, cloud.Traits{Parallel: 4} // so that most of it goes through the spool
 	slow.Mark = o.Mark
 	slow.within(t, "all changed, slow cloud")
 }

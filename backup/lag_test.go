@@ -223,7 +223,7 @@ func TestLagBetweenDevices(t *testing.T) {
 	for what, write := range writers {
 		t.Run(what, func(t *testing.T) {
 			both := 0
-			for offset := -9 * lag / 4; offset <= 9*lag/4; offset += 3 * lag / 8 {
+			for offset := -11 * lag / 4; offset <= 19*lag/4; offset += lag / 2 {
 				x := racing(t, write, snap)
 				one, other := x.one, x.other
 				if offset < 0 {
