@@ -8,16 +8,16 @@ import (
 	"keepsake.example/cloud"
 	"keepsake.example/cloud/cloudtest"
 	"keepsake.example/cloud/rclone"
-	"keepsake.example/cloud/rclone/servers"
+	"keepsake.example/cloud/rclone/servertest"
 )
 
-func local(t testing.TB) servers.Server {
+func local(t testing.TB) servertest.Server {
 	dir := t.TempDir()
-	return servers.Server{Backend: "local", Root: dir, Folder: dir}
+	return servertest.Server{Backend: "local", Root: dir, Folder: dir}
 }
 
 // conformance runs the suite on one server, each check in a folder of its own.
-func conformance(t *testing.T, start func(testing.TB) servers.Server) {
+func conformance(t *testing.T, start func(testing.TB) servertest.Server) {
 	t.Parallel()
 	server := start(t)
 	n := 0
@@ -31,16 +31,16 @@ func conformance(t *testing.T, start func(testing.TB) servers.Server) {
 }
 
 func TestFolder(t *testing.T)       { conformance(t, local) }
-func TestRcloneS3(t *testing.T)     { conformance(t, servers.RcloneS3) }
-func TestRcloneWebDAV(t *testing.T) { conformance(t, servers.RcloneWebDAV) }
-func TestApache(t *testing.T)       { conformance(t, servers.Apache) }
-func TestOpenSSH(t *testing.T)      { conformance(t, servers.SSHD) }
+func TestRcloneS3(t *testing.T)     { conformance(t, servertest.RcloneS3) }
+func TestRcloneWebDAV(t *testing.T) { conformance(t, servertest.RcloneWebDAV) }
+func TestApache(t *testing.T)       { conformance(t, servertest.Apache) }
+func TestOpenSSH(t *testing.T)      { conformance(t, servertest.SSHD) }
 
-func config(at servers.Server) rclone.Config {
+func config(at servertest.Server) rclone.Config {
 	return rclone.Config{Backend: at.Backend, Root: at.Root, Options: at.Options}
 }
 
-func create(t testing.TB, at servers.Server) *rclone.Store {
+func create(t testing.TB, at servertest.Server) *rclone.Store {
 	t.Helper()
 	c := config(at)
 	c.Create = true

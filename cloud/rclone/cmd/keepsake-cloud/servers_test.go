@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"keepsake.example/cloud/rclone/servers"
+	"keepsake.example/cloud/rclone/servertest"
 )
 
 const (
@@ -18,7 +18,7 @@ const (
 
 // To S3 with a key typed, wrong first.
 func TestS3(t *testing.T) {
-	s := servers.RcloneS3(t)
+	s := servertest.RcloneS3(t)
 	w := newWorld(t)
 	dest := "s3+http://" + s.Addr + "/backups/some/place"
 	w.want(w.run("check", dest), 16, "not signed in", "hint: sign in with: keepsake cloud login s3+http://"+s.Addr)
@@ -51,7 +51,7 @@ func TestS3(t *testing.T) {
 
 // Secrets come from files where there is nobody to ask, and from the environment.
 func TestS3WithoutATerminal(t *testing.T) {
-	s := servers.RcloneS3(t)
+	s := servertest.RcloneS3(t)
 	w := newWorld(t)
 	login := "s3+http://" + s.Addr
 	file := filepath.Join(w.home, "secret")
@@ -81,7 +81,7 @@ func TestS3WithoutATerminal(t *testing.T) {
 
 // To a real WebDAV server, and to rclone's.
 func TestWebDAV(t *testing.T) {
-	for name, s := range map[string]servers.Server{"rclone": servers.RcloneWebDAV(t), "Apache": servers.Apache(t)} {
+	for name, s := range map[string]servertest.Server{"rclone": servertest.RcloneWebDAV(t), "Apache": servertest.Apache(t)} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			login := "webdav+http://" + s.Addr
@@ -113,7 +113,7 @@ func TestWebDAV(t *testing.T) {
 
 // To a real sshd: its key is asked for once, and never accepted when it changes.
 func TestSFTP(t *testing.T) {
-	s := servers.SSHD(t)
+	s := servertest.SSHD(t)
 	w := newWorld(t)
 	login := "sftp://" + s.Options["user"] + "@" + s.Addr
 	p := w.sit("login", login, "--key-file", s.Options["key_file"])
@@ -146,7 +146,7 @@ func TestSFTP(t *testing.T) {
 	w.check(dest)
 
 	// The server of another: its key is not that of known_hosts, nor that of the account.
-	other := servers.SSHD(t)
+	other := servertest.SSHD(t)
 	write(t, filepath.Join(ssh, "known_hosts"), strings.ReplaceAll(string(known), s.Options["port"], other.Options["port"]))
 	r := w.run("login", strings.ReplaceAll(login, s.Addr, other.Addr), "--key-file", s.Options["key_file"])
 	w.want(r, 16, "another host key", "somebody may be between")

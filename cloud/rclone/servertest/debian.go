@@ -1,4 +1,4 @@
-package servers
+package servertest
 
 import (
 	"crypto/ed25519"

@@ -1,8 +1,8 @@
-// Package servers starts real servers for tests, on the loopback and in
+// Package servertest starts real servers for tests, on the loopback and in
 // folders of their own: rclone's S3 and WebDAV servers in this process,
 // Apache and OpenSSH as Debian ships them, versitygw as Go's module proxy
 // has it. They end with the test.
-package servers
+package servertest
 
 import (
 	"bytes"
