@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rclone/rclone/fs/config/configmap"
 	"github.com/rclone/rclone/lib/oauthutil"
@@ -79,6 +80,13 @@ const page = `<!DOCTYPE html>
 </body></html>
 `
 
+// browserWait is how long a person has for the provider's page: finding a
+// password takes a while, and a window that was closed is not told to us.
+const browserWait = 15 * time.Minute
+
+// errSlow is no answer in that time.
+var errSlow = fmt.Errorf("%w: no answer came from the browser within %v", ErrUnanswered, browserWait)
+
 // openURL is rclone's one way to open a browser, for all of a process.
 var openURL sync.Mutex
 
@@ -92,6 +100,8 @@ func (f *flow) browser(ctx context.Context) error {
 		}
 		f.ClientSecret.Wipe()
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, browserWait, errSlow)
+	defer cancel()
 	openURL.Lock()
 	defer openURL.Unlock()
 	before := oauthutil.OpenURL

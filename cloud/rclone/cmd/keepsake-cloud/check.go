@@ -72,13 +72,11 @@ func check(a *app, ctx context.Context, o *options) error {
 	}
 	config.Create = true
 	c := &checker{report: r}
-	c.do("open", func() (err error) {
-		c.store, err = rclone.Open(ctx, config)
-		return err
-	})
-	if c.err != nil {
-		return c.err // there is nothing to report about a place that cannot be had
+	start := time.Now()
+	if c.store, err = rclone.Open(ctx, config); err != nil {
+		return err // there is nothing to report about a place that cannot be had
 	}
+	r.Steps = append(r.Steps, step{Name: "open", Took: time.Since(start).Seconds()})
 	defer c.store.Close()
 	c.run(ctx)
 	c.clean(ctx, inside(d).String())

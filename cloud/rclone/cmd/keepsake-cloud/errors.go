@@ -56,6 +56,9 @@ func (a *app) explain(err error) *command.Failure {
 	for _, e := range explanations {
 		if errors.Is(err, e.is) {
 			hint := e.hint
+			if strings.Contains(err.Error(), "keepsake cloud login") {
+				hint = "" // has been said
+			}
 			if a.login == "" && strings.Contains(hint, "LOGIN") {
 				hint = strings.ReplaceAll(hint, "LOGIN", "DEST")
 			}

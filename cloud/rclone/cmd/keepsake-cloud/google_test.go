@@ -55,9 +55,6 @@ func TestGoogleInTheBrowser(t *testing.T) {
 	if got.Room == nil || got.Room.Total != 15e9 {
 		t.Errorf("room %+v", got.Room)
 	}
-	for _, f := range g.Files("Keepsake") {
-		t.Logf("left: %+v", f)
-	}
 	if names := g.Names("Keepsake"); len(names) != 0 {
 		t.Errorf("check left %v", names)
 	}

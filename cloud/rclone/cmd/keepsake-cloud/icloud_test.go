@@ -66,7 +66,7 @@ func TestICloud(t *testing.T) {
 	p.see("The six digits shown")
 	p.enter("sms")
 	p.see("Which number gets the text message?")
-	p.see("2  +44")
+	p.see("2  •••• ••34")
 	p.see("1 to 2: ")
 	p.enter("2")
 	p.see("The six digits of the text message: ")
