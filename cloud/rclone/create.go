@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rclone/rclone/fs"
 
@@ -69,9 +70,13 @@ func (s *Store) create(ctx context.Context) error {
 		return err
 	}
 	if !slices.Contains(there, cloud.Marker) {
-		if _, err := s.store(ctx, cloud.Marker, []byte(markerText)); err != nil && !errors.Is(err, cloud.ErrExist) {
+		o, err := s.store(ctx, cloud.Marker, []byte(markerText))
+		if err != nil && !errors.Is(err, cloud.ErrExist) {
 			return s.gone(err)
 		}
+		s.mu.Lock()
+		s.mark = mark{o, time.Now()}
+		s.mu.Unlock()
 	}
 	return s.prove(ctx)
 }
@@ -117,20 +122,36 @@ func (s *Store) mergeFolders(ctx context.Context, top fs.DirEntries) error {
 		}
 	}
 	for _, dirs := range same {
+		slices.SortFunc(dirs, func(a, b fs.Directory) int { return strings.Compare(a.ID(), b.ID()) })
+		// A listing in pages may give one folder twice; merged into itself it
+		// would be removed.
+		dirs = slices.CompactFunc(dirs, func(a, b fs.Directory) bool { return a.ID() == b.ID() })
 		if len(dirs) < 2 {
 			continue
 		}
-		slices.SortFunc(dirs, func(a, b fs.Directory) int { return strings.Compare(a.ID(), b.ID()) })
-		err := s.change(ctx, func(ctx context.Context, f fs.Fs) error {
-			merge := f.Features().MergeDirs
-			if merge == nil {
-				return nil
-			}
-			defer flush(f)
-			return merge(ctx, dirs)
-		})
-		if err != nil {
+		if err := s.change(ctx, func(ctx context.Context, f fs.Fs) error { return mergeDirs(ctx, f, dirs) }); err != nil {
 			return fmt.Errorf("merging folders of one name: %w", err)
+		}
+	}
+	return nil
+}
+
+// mergeDirs moves what is in folders into the first of them and removes the
+// others. rclone moves them to the trash; an app's hidden folder in Google
+// Drive has none, and there they are deleted.
+func mergeDirs(ctx context.Context, f fs.Fs, dirs []fs.Directory) error {
+	merge := f.Features().MergeDirs
+	if merge == nil {
+		return nil
+	}
+	defer flush(f)
+	for _, from := range dirs[1:] {
+		err := merge(ctx, []fs.Directory{dirs[0], from})
+		if remover, ok := from.(interface{ Remove(context.Context) error }); ok && hasNoTrash(err) {
+			err = remover.Remove(ctx)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -63,6 +63,13 @@ func judgeGoogle(err error) (verdict, bool) {
 	return withDelay(v, g.Header), ok
 }
 
+// hasNoTrash says that something cannot be trashed where it is
+// (developers.google.com/workspace/drive/api/guides/appdata).
+func hasNoTrash(err error) bool {
+	var g *googleapi.Error
+	return errors.As(err, &g) && len(g.Errors) > 0 && g.Errors[0].Reason == "notSupportedForAppDataFolderFiles"
+}
+
 // awsCodes: docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html; the
 // servers that speak S3 add their own.
 var awsCodes = map[string]error{

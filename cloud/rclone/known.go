@@ -112,7 +112,10 @@ func (k *known) merge(ctx context.Context, started time.Time, found map[string][
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for name, e := range k.entries {
-		if found[name] == nil && e.at.Before(started) && within(name) {
+		if found[name] != nil || !e.at.Before(started) || !within(name) {
+			continue
+		}
+		if c, ok := k.fresh(name); !ok || c.gone { // else it is ours, and too new to be shown
 			delete(k.entries, name)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"keepsake.example/backup"
 	"keepsake.example/cloud"
+	"keepsake.example/cloud/rclone"
 	"keepsake.example/cloud/rclone/fakedrive"
 	"keepsake.example/cloud/retry"
 	"keepsake.example/key"
@@ -58,7 +59,17 @@ func newPhone(t testing.TB, d *drive, lag time.Duration) *phone {
 
 func (p *phone) store(create bool) cloud.Store {
 	p.t.Helper()
-	return retry.New(lagging{p.open(create), p.lag}, retry.Options{Patience: time.Minute})
+	var s *rclone.Store
+	patient := retry.Options{Patience: time.Minute}
+	err := retry.Do(p.t.Context(), patient, func() (err error) {
+		s, err = rclone.Open(p.t.Context(), p.config(create))
+		return err
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { s.Close() })
+	return retry.New(lagging{s, p.lag}, patient)
 }
 
 func (p *phone) repo() *backup.Repo {
