@@ -115,7 +115,7 @@ type standing struct {
 func (a *app) standing(c *client.Client) standing {
 	st := standing{now: a.wall()}
 	if cfg, err := c.Config(); err == nil {
-		st.network = overNetwork(cfg.Cloud)
+		st.network = reachedByNetwork(cfg.Cloud)
 	}
 	st.schedule, _ = c.Schedule()
 	st.good, st.failed, _ = c.LastRuns()
@@ -124,8 +124,8 @@ func (a *app) standing(c *client.Client) standing {
 	return st
 }
 
-// overNetwork says whether a destination is more than a folder of this device.
-func overNetwork(cloud string) bool { return !filepath.IsAbs(cloud) }
+// reachedByNetwork says whether a destination is more than a folder of this device.
+func reachedByNetwork(cloud string) bool { return !filepath.IsAbs(cloud) }
 
 // next is when the next run is due, and since when one is missed, each zero when it is not so.
 func (st standing) next() (next, missed time.Time) {

@@ -52,22 +52,18 @@ type watcher struct {
 
 // watch stays and runs the schedule until a signal comes or the schedule is turned off.
 func (a *app) watch(ctx context.Context, f scheduleFlags) error {
-	cut := false
-	err := a.hold(f, "keepsake backup --watch", func(w *watcher) error {
+	return a.hold(f, "keepsake backup --watch", func(w *watcher) error {
 		err := watch.New(w.config()).Watch(ctx)
-		cut = w.cut
+		switch {
+		case errors.Is(err, client.ErrNoSchedule), errors.Is(err, client.ErrNotEnabled):
+			w.msg.Note("%s the schedule was turned off, and with it this watch", shown(w.wall()))
+			return nil
+		case errors.Is(err, errInterrupted) && !w.cut:
+			w.msg.Note("%s stopped", shown(w.wall()))
+			return nil
+		}
 		return err
 	})
-	if errors.Is(err, client.ErrNoSchedule) || errors.Is(err, client.ErrNotEnabled) {
-		// It was there when the watch began, which looked.
-		a.msg.Note("%s the schedule was turned off, and with it this watch", shown(a.wall()))
-		return nil
-	}
-	if errors.Is(err, errInterrupted) && !cut {
-		a.msg.Note("%s stopped", shown(a.wall()))
-		return nil
-	}
-	return err
 }
 
 // unattended serves the slot that is due, if one is, as a timer of the system runs it.
@@ -127,7 +123,7 @@ func (w *watcher) look() (watch.Plan, error) {
 	if err != nil {
 		return watch.Plan{}, err
 	}
-	w.plan, w.network = s, overNetwork(cfg.Cloud)
+	w.plan, w.network = s, reachedByNetwork(cfg.Cloud)
 	return watch.Plan{Times: s.Times, Done: done(s, good)}, nil
 }
 

@@ -52,7 +52,8 @@ func (w *watcher) note(e watch.Event) {
 	at := shown(w.wall())
 	switch e.Kind {
 	case watch.Next:
-		w.msg.Note("%s nothing is due; next run %s", at, shown(e.At))
+		text := map[bool]string{true: "nothing is due; "}[w.flags.unattended]
+		w.msg.Note("%s %snext run %s", at, text, shown(e.At))
 	case watch.Waits:
 		w.msg.Note("%s the backup of %s waits for %s, %s at most", at, shown(e.Slot), strings.Join(e.For, " and "), cli.Duration(e.Left.Round(time.Minute)))
 	case watch.Superseded:
