@@ -132,7 +132,11 @@ func (b *cloudBench) reportRounds(p printer, w way, rounds int) {
 				}
 			}
 			if times != nil {
-				p.line("| %s | %s | %s | %s | %.1f | %.1f |", t.name, s, strings.Join(times, " | "), last.methods(), mb(last.up), mb(last.down))
+				counted := " | | "
+				if last.total() > 0 {
+					counted = fmt.Sprintf("%s | %.1f | %.1f", last.methods(), mb(last.up), mb(last.down))
+				}
+				p.line("| %s | %s | %s | %s |", t.name, s, strings.Join(times, " | "), counted)
 			}
 		}
 	}
