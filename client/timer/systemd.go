@@ -18,7 +18,6 @@ const serviceText = `# ` + marker + `: keepsake schedule systemd --install
 
 [Unit]
 Description=Keepsake backup (%s)
-Documentation=man:systemd.service(5)
 
 [Service]
 Type=oneshot
