@@ -86,7 +86,8 @@ func (r *Repo) lookFor(ctx context.Context, present map[uint32]cloud.Info) error
 			missing = r.missing(present)
 		}
 		first = false
-		return len(missing) == 0, r.nameEach(ctx, missing[:min(len(missing), lookedFor)], present)
+		err := r.nameEach(ctx, missing[:min(len(missing), lookedFor)], present)
+		return len(r.missing(present)) == 0, err
 	})
 }
 

@@ -96,6 +96,25 @@ func TestLagOfOwnLastRun(t *testing.T) {
 	}
 }
 
+// Where only listings lag, what is looked for by name is found at once.
+func TestLagOfListingsAlone(t *testing.T) {
+	p, n := lateNetwork(t)
+	n.exact = true
+	p.snap(n)
+	p.write("last", []byte("last"))
+	p.onNetwork(n, func() {
+		p.snapNow()
+		p.store = n.handle()
+		began := time.Now()
+		if second := p.snapNow(); !second.NothingNew || second.BytesSent != 0 {
+			p.t.Errorf("%+v", second)
+		}
+		if took := time.Since(began); took > lag/2 {
+			p.t.Errorf("it took %v", took)
+		}
+	})
+}
+
 // What another device wrote a moment ago is not called missing by one that sees its head already.
 func TestLagBehindTheHead(t *testing.T) {
 	p, n := lateNetwork(t)

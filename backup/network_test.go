@@ -25,6 +25,7 @@ type network struct {
 	perSecond int64         // bytes on all connections together; 0: any number
 	traits    cloud.Traits
 	double    bool // listings say everything twice
+	exact     bool // a look by name does not lag
 	fail      func(method, name string) error
 
 	mu      sync.Mutex
@@ -127,7 +128,11 @@ func (h *handle) find(name string) (*kept, error) {
 	if o == nil {
 		return nil, cloud.ErrNotExist
 	}
-	if there, ghost := h.shows(o); !there || ghost {
+	there, ghost := h.shows(o)
+	if h.n.exact {
+		there, ghost = o.deleted.IsZero(), false
+	}
+	if !there || ghost {
 		return nil, cloud.ErrNotExist
 	}
 	return o, nil
