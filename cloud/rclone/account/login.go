@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/rclone/rclone/fs"
 	"github.com/rclone/rclone/fs/config/configmap"
@@ -176,8 +177,18 @@ func (f *flow) try(ctx context.Context) error {
 		return err
 	}
 	err = rclone.Probe(ctx, c)
+	if f.Destination.Path == "" && isLimited(err) {
+		return nil // as it should be; there is no bucket yet to try it with
+	}
 	f.tried = err == nil
 	return wrongSecret(err)
+}
+
+// isLimited says that the provider knows who asks, and does not let him list all
+// buckets: a key for one bucket only. The texts are S3's code of it and what B2
+// says (b2_list_buckets, "unauthorized for application key with capabilities").
+func isLimited(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "AccessDenied") || strings.Contains(err.Error(), "application key with capabilities"))
 }
 
 // wrongSecret says that a provider who denies access to what was just typed

@@ -36,10 +36,10 @@ func (r *report) print(w io.Writer) {
 	if r.Room != nil {
 		fmt.Fprintln(w, "room: "+r.Room.text())
 	}
-	paragraph(w, "It can see: ", r.Sees)
-	paragraph(w, "Limits: ", r.Limits)
+	paragraph(w, "It can see:", r.Sees)
+	paragraph(w, "Limits:", r.Limits)
 	if r.Experimental != "" {
-		paragraph(w, "Experimental: ", []string{r.Experimental})
+		paragraph(w, "Experimental:", []string{r.Experimental})
 	}
 	if r.LeftBehind != "" {
 		fmt.Fprintf(w, "\nNot everything could be removed. Delete by hand: %s\n", cli.Name(r.LeftBehind))
@@ -50,7 +50,10 @@ func (r *report) print(w io.Writer) {
 }
 
 func seconds(s float64) string {
-	if s < 1 {
+	switch {
+	case s < 0.0005:
+		return "< 1 ms"
+	case s < 1:
 		return fmt.Sprintf("%.0f ms", s*1000)
 	}
 	return cli.Duration(time.Duration(s * float64(time.Second)))

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -146,16 +147,8 @@ func logout(a *app, ctx context.Context, o *options) error {
 	if !a.accounts.Has(name) {
 		return account.ErrNotLoggedIn
 	}
-	if !o.yes {
-		p := &person{err: a.Err}
-		defer p.Close()
-		yes, err := p.Confirm(ctx, "Forget the sign-in "+cli.Name(name)+"? Backups there cannot be made or restored until you sign in again.")
-		if err != nil {
-			return err
-		}
-		if !yes {
-			return account.ErrUnanswered
-		}
+	if err := a.confirmLogout(ctx, o, name); err != nil {
+		return err
 	}
 	if err := a.accounts.Remove(ctx, name); err != nil {
 		return err
@@ -166,4 +159,21 @@ func logout(a *app, ctx context.Context, o *options) error {
 			fmt.Fprintf(w, "To take back the access at the provider too: %s\n", provider.Revoke)
 		}
 	})
+}
+
+func (a *app) confirmLogout(ctx context.Context, o *options, name string) error {
+	if o.yes {
+		return nil
+	}
+	p := &person{err: a.Err}
+	defer p.Close()
+	p.Tell("Backups there stay as they are, and can be neither made nor restored until you sign in again.\n")
+	yes, err := p.Confirm(ctx, "Forget the sign-in "+cli.Name(name)+"?")
+	if errors.Is(err, cli.ErrNoTerminal) {
+		return command.Usage("no terminal to ask at", "to sign out without a question: --yes")
+	}
+	if err == nil && !yes {
+		err = account.ErrUnanswered
+	}
+	return err
 }

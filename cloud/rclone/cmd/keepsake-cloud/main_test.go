@@ -125,7 +125,7 @@ func (w *world) check(dest string) report {
 	if err := json.Unmarshal([]byte(r.out), &got); err != nil {
 		w.t.Fatalf("%v in\n%s", err, r.out)
 	}
-	if !got.Passed || len(got.Steps) != 11 || got.LeftBehind != "" || got.Up <= 0 || got.Down <= 0 || got.Latency <= 0 || len(got.Sees) == 0 {
+	if !got.Passed || len(got.Steps) != 11 || got.LeftBehind != "" || got.Up <= 0 || got.Down <= 0 || got.Latency <= 0 || got.Provider != "" && len(got.Sees) == 0 {
 		w.t.Errorf("check %s: %s", dest, r.out)
 	}
 	return got

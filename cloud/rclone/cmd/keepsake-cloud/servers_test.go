@@ -3,6 +3,9 @@
 package main
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,7 +47,12 @@ func TestS3(t *testing.T) {
 	}
 	w.want(w.run("check", "s3+http://"+s.Addr+"/nobucket/x"), 8)
 	w.want(w.run("list"), 0, "s3+http://"+s.Addr, "file")
-	w.want(w.run("logout", "s3+http://"+s.Addr), 2, "no terminal")
+	w.want(w.run("logout", "s3+http://"+s.Addr), 2, "no terminal", "--yes")
+	p = w.sit("logout", "s3+http://"+s.Addr)
+	p.see("Forget the sign-in s3+http://" + s.Addr + "? [y/N] ")
+	p.enter("")
+	p.ends(2)
+	w.check(dest)
 	w.want(w.run("logout", "s3+http://"+s.Addr, "--yes"), 0, "Signed out", "delete the access key")
 	w.want(w.run("check", dest), 16, "not signed in")
 }
@@ -77,6 +85,57 @@ func TestS3WithoutATerminal(t *testing.T) {
 		}
 	}
 	w.check(login + "/backups/p")
+}
+
+// A key for one bucket must not list all buckets: that it is good is found out with the bucket.
+func TestS3KeyOfOneBucket(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/xml")
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, `<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`)
+	}))
+	defer server.Close()
+	w := newWorld(t)
+	login := "s3+" + server.URL
+	file := filepath.Join(w.home, "secret")
+	write(t, file, serverSecret)
+	w.want(w.run("login", login+"/bucket", "--user", serverUser, "--secret-file", file), 16, "AccessDenied")
+	w.want(w.run("login", login, "--user", serverUser, "--secret-file", file), 0, "not tried yet")
+	w.want(w.run("check", login+"/bucket"), 16, "denied")
+}
+
+// A remote of the person's own rclone is used by its name, and its configuration stays as it is.
+func TestRemoteOfRclone(t *testing.T) {
+	s := servertest.RcloneWebDAV(t)
+	w := newWorld(t)
+	conf := filepath.Join(w.home, "config", "rclone", "rclone.conf")
+	if err := os.MkdirAll(filepath.Dir(conf), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := "[mine]\ntype = webdav\nurl = " + s.Options["url"] + "\nvendor = other\nuser = " + serverUser + "\npass = " + s.Options["pass"] + "\n"
+	write(t, conf, text)
+	w.check("rclone:mine:a/b")
+	w.check("mine:a/b")
+	w.want(w.run("check", "yours:a/b"), 2, `rclone has no remote "yours"`)
+	w.want(w.run("login", "mine:"), 2, "nothing to sign in to")
+	if now, err := os.ReadFile(conf); err != nil || string(now) != text {
+		t.Errorf("rclone.conf is now %q, %v", now, err)
+	}
+}
+
+// A folder is checked too, and nothing is left in it.
+func TestCheckFolder(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	w.want(w.run("check", dir), 0, "This cloud can hold backups.")
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("%v, %v", left, err)
+	}
+	file := filepath.Join(dir, "file")
+	write(t, file, "x")
+	if r := w.run("check", file); r.code == 0 || r.err == "" {
+		t.Errorf("%+v", r)
+	}
 }
 
 // To a real WebDAV server, and to rclone's.
