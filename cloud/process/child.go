@@ -93,9 +93,7 @@ func startChild(o Options) (*child, error) {
 		close(c.ended)
 	}()
 	if c.conn, err = connect(c.ends); err != nil {
-		c.ends.Close()
-		c.kill()
-		return nil, fmt.Errorf("cloud/process: speaking to %s: %w", c.name, err)
+		return nil, c.unusable(err)
 	}
 	return c, nil
 }
@@ -233,7 +231,9 @@ func (c *child) lost() error {
 
 // close ends the child: by the end of its input, or else by force.
 func (c *child) close(patience time.Duration) {
-	c.conn.Close()
+	if c.conn != nil {
+		c.conn.Close()
+	}
 	c.ends.Close()
 	select {
 	case <-c.ended:

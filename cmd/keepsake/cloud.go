@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,14 +50,15 @@ func (a *app) transferFlags(cmd *cobra.Command, uploads bool) {
 	flag(cmd, "retry-for", &a.retryFor)
 }
 
-// patience is how long clouds are asked again. When it was not said: long for what
-// moves much, for the person may have left; short where one waits for an answer.
+// patience is how long clouds are asked again. When it was not said: the library's own
+// time, but short where a person waits to be told how things stand.
 func (a *app) patience(cmd *cobra.Command) time.Duration {
-	switch f := cmd.Flags().Lookup("retry-for"); {
-	case f == nil:
-		return 20 * time.Second
-	case !f.Changed:
-		return 0 // the library's own
+	f := cmd.Flags().Lookup("retry-for")
+	switch {
+	case f == nil && slices.Contains([]string{"status", "snapshots", "inspect"}, cmd.Name()):
+		return 5 * time.Second
+	case f == nil || !f.Changed:
+		return 0
 	case a.retryFor == 0:
 		return -1
 	}

@@ -102,6 +102,7 @@ var explanations = []explanation{
 	{backup.ErrLocal, cli.Failed, "", "look at the file or folder named; earlier snapshots are intact"},
 	{client.ErrNotFolder, cli.NotFound, "", "give the folder that holds the chats"},
 	{fs.ErrNotExist, cli.NotFound, "", ""},
+	{cloud.ErrNotExist, cli.NotFound, "", ""},
 }
 
 // explain turns any error into a failure.
@@ -115,11 +116,12 @@ func explain(err error) *failure {
 	if f := explainVault(err, time.Now()); f != nil {
 		return f
 	}
-	if f := explainCloud(err); f != nil {
+	if f := explainProgram(err); f != nil {
 		return f
 	}
 	for _, e := range slices.Concat(vaultExplanations, explanations) {
 		if errors.Is(err, e.is) {
+			e = helpFar(e, err)
 			f := &failure{e.exit, e.text, e.hint}
 			if f.message == "" {
 				f.message = plain(err)
@@ -162,8 +164,11 @@ func explainInput(err error) *failure {
 // plain gives the words of an error without the names of packages before them,
 // which mean nothing to the person who reads.
 func plain(err error) string {
-	text := err.Error()
-	for _, p := range []string{"backup: ", "client: ", "cloud/dir: ", "cloud/process: ", "cloud: ", "key: ", "password: ", "fleet: ", "durable: ", "schedule: ", "timer: ", "watch: ", "this device's own files: "} {
+	return plainText(err.Error())
+}
+
+func plainText(text string) string {
+	for _, p := range []string{"backup: ", "client: ", "cloud/dir: ", "cloud/process: ", "cloud/rclone: ", "account: ", "cloud: ", "key: ", "password: ", "fleet: ", "durable: ", "schedule: ", "timer: ", "watch: ", "this device's own files: "} {
 		text = removeAll(text, p)
 	}
 	return text

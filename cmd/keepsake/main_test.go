@@ -14,7 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"keepsake": keepsakeMain, "ordinary": ordinaryMain})
+	testscript.Main(m, map[string]func(){"keepsake": keepsakeMain, "keepsake-cloud": standInMain, "ordinary": ordinaryMain})
 }
 
 // keepsakeMain is the command as it is shipped, or, where a script is in a hurry, with the least

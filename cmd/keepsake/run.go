@@ -151,6 +151,7 @@ func (a *app) client() *client.Client {
 // waiting tells that the servers do not answer, and a person how to stop.
 func (a *app) waiting(text string) {
 	a.progress.Clear()
+	text = plainText(text)
 	if a.asks() {
 		text += "; Ctrl-C stops, and nothing is lost"
 	}
