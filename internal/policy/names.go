@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/ast"
 	"io/fs"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,13 +15,17 @@ var testName = regexp.MustCompile("`(?:([a-z0-9/]+)\\.)?((?:Test|Fuzz)[A-Za-z0-9
 
 // CheckTestNames reports tests that a Markdown file names and that do not exist: a promise whose
 // test was renamed or dropped is one that nothing shows any more. "`folder.TestX`" must be in that
-// folder, "`TestX`" in any.
-func CheckTestNames(s *Source) ([]string, error) {
+// folder, "`TestX`" in any. nested are modules inside this one, by their folders: their tests count too.
+func CheckTestNames(s *Source, nested map[string]*Source) ([]string, error) {
 	all, err := pages(s)
 	if err != nil {
 		return nil, fmt.Errorf("reading Markdown files: %w", err)
 	}
-	tests := testsByFolder(s)
+	tests := map[string][]string{}
+	addTests(tests, s, "")
+	for folder, m := range nested {
+		addTests(tests, m, folder+"/")
+	}
 	var found []string
 	for _, p := range all {
 		if strings.HasPrefix(p.path, "doc/decisions/") {
@@ -46,17 +51,15 @@ func missingTests(tests map[string][]string, at, line string) (found []string) {
 	return found
 }
 
-// testsByFolder are the folders in which each test function is.
-func testsByFolder(s *Source) map[string][]string {
-	folders := map[string][]string{}
+// addTests adds the folders in which each test function is.
+func addTests(folders map[string][]string, s *Source, above string) {
 	for _, dir := range s.Dirs() {
 		for _, f := range s.Packages[dir].Files {
 			for _, d := range f.Syntax.Decls {
 				if d, ok := d.(*ast.FuncDecl); ok && f.Test && d.Recv == nil {
-					folders[d.Name.Name] = append(folders[d.Name.Name], dir)
+					folders[d.Name.Name] = append(folders[d.Name.Name], path.Join(above, dir))
 				}
 			}
 		}
 	}
-	return folders
 }
