@@ -37,17 +37,18 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// patiently calls try until it says that nothing is left to look for. The last call is made when whatever was written before since must be
-// shown; on a store without lag it is the first.
+// patiently calls try until it says that nothing is left to look for. The last call begins when whatever was written before since must be
+// shown (it counts when a look was begun: one that was waited out below, for as long as a storm lasts, may have seen what was before); on a store
+// without lag it is the first.
 func patiently(ctx context.Context, lag time.Duration, since time.Time, try func() (enough bool, err error)) error {
 	until := since.Add(lag)
 	for pause := lag / 16; ; pause *= 2 {
+		last := time.Until(until) <= 0
 		enough, err := try()
-		left := time.Until(until)
-		if enough || err != nil || lag == 0 || left <= 0 {
+		if enough || err != nil || lag == 0 || last {
 			return err
 		}
-		if err := sleep(ctx, min(max(pause, time.Millisecond), left)); err != nil {
+		if err := sleep(ctx, min(max(pause, time.Millisecond), time.Until(until))); err != nil {
 			return err
 		}
 	}
