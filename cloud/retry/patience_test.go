@@ -135,6 +135,18 @@ func TestDelay(t *testing.T) {
 	}
 }
 
+// However often it was refused before, what the store asks for is what counts.
+func TestDelaysDoNotGrow(t *testing.T) {
+	w := newWorld()
+	w.before = times(5, "Stat", &cloud.DelayError{After: 10 * time.Second, Err: cloud.ErrThrottled})
+	if _, err := w.store(nil).Stat(t.Context(), "data/a"); !errors.Is(err, cloud.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if want := slices.Repeat([]time.Duration{10*time.Second + 500*time.Millisecond}, 5); !slices.Equal(w.slept, want) {
+		t.Errorf("waited %v, want %v", w.slept, want)
+	}
+}
+
 // Nobody waits for what is longer than his patience.
 func TestDelayTooLong(t *testing.T) {
 	w := newWorld()
@@ -152,6 +164,16 @@ func TestCancelledWhileWaiting(t *testing.T) {
 	s := w.store(func(o *retry.Options) { o.Waiting = func(retry.Wait) { cancel() } })
 	if _, err := s.Stat(ctx, "data/a"); err != context.Canceled {
 		t.Errorf("Stat = %v, want context.Canceled", err)
+	}
+}
+
+// Who has cancelled is told of no wait.
+func TestCancelledWhileAsking(t *testing.T) {
+	w := newWorld()
+	ctx, cancel := context.WithCancel(t.Context())
+	w.before = func(string, int) error { cancel(); return unreachable("cut") }
+	if _, err := w.store(nil).Stat(ctx, "data/a"); err != context.Canceled || w.waits != nil {
+		t.Errorf("Stat = %v after %d waits, want context.Canceled", err, len(w.waits))
 	}
 }
 

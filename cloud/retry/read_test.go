@@ -62,13 +62,20 @@ type withError struct{ *world }
 
 func (w *withError) Get(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
 	r, err := w.Memory.Get(ctx, name, offset, length)
-	return &erring{r}, err
+	return &erring{ReadCloser: r}, err
 }
 
-type erring struct{ io.ReadCloser }
+type erring struct {
+	io.ReadCloser
+	broken bool
+}
 
 func (r *erring) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p[:min(len(p), 100)])
+	if r.broken {
+		clear(p[:n]) // nobody may count on what comes after an error
+	}
+	r.broken = true
 	if err == nil {
 		err = cloud.ErrThrottled
 	}
