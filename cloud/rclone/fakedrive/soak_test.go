@@ -10,10 +10,10 @@ import (
 
 var (
 	seed = flag.Uint64("seed", 1, "of the faults in TestSoak")
-	long = flag.Bool("long", false, "TestSoak with 200 MB in place of 20, TestRequests with 1 GB in place of 60 MB")
+	long = flag.Bool("long", false, "TestSoak with 200 MB in place of 5, TestRequests with 1 GB in place of 60 MB")
 )
 
-// TestSoak: of all requests to Drive, one in eight fails, in every way the
+// TestSoak: of all requests to Drive a share, in the long form one in eight, fails, in every way the
 // fake knows. A history is backed up, grows, is backed up, verified, pruned
 // and restored, and is what it was.
 func TestSoak(t *testing.T) {
@@ -22,14 +22,14 @@ func TestSoak(t *testing.T) {
 	p := newPhone(t, d, lagOfTests)
 	d.SetLag(fakedrive.Lag{Names: lagOfTests * 3 / 4, Folders: lagOfTests / 2})
 	d.RepeatRows(true)
-	files := byte(4)
+	files, share := byte(1), 0.06
 	if *long {
-		files = 40
+		files, share = 40, 0.125
 	}
 	for i := range files {
 		p.write(fmt.Sprint("file", i), i, 5<<20-int(i))
 	}
-	d.Inject(fakedrive.Random(*seed, 0.125, 4<<20))
+	d.Inject(fakedrive.Random(*seed, share, 4<<20))
 	d.Reset()
 	p.backup()
 	p.write("grown", 100, 1<<20)
