@@ -27,7 +27,6 @@ var rules = []policy.Rule{
 	{Dir: "cloud/cloudtest", Local: []string{"cloud"}, Never: aboveCloud, Why: "the cloud sees ciphertext only"},
 	{Dir: "cloud/faulty", Why: "a network for tests and measurements, which knows nobody; no program that is shipped links it"},
 	{Dir: "cloud/retry", Local: []string{"cloud"}, Never: aboveCloud, Why: "tries again, and knows nothing of what is stored"},
-	{Dir: "cloud/rclone", Planned: true, Local: []string{"cloud"}, External: []string{"github.com/rclone/rclone/..."}, Never: aboveCloud, Why: "the cloud sees ciphertext only"},
 	{
 		Dir:      "backup",
 		Local:    []string{"key", "cloud", "internal/cobblestone", "internal/durable", "internal/sqlitepages"},
@@ -142,6 +141,7 @@ var rules = []policy.Rule{
 	},
 	{Dir: "endtoend", Tests: []string{"anchor/tpm/swtpm", "internal/mounttest"}, Why: "runs the programs as they are shipped, and links none of them"},
 	{Dir: "internal/command", External: []string{"github.com/BurntSushi/toml"}, Why: "what the servers' programs have in common: prints and reads what it is told to, and links nothing of them, nor key"},
+	{Dir: "endtoend/clouds", Tests: []string{"cloud/faulty", "internal/mounttest"}, Why: "runs the programs as they are shipped, with a bad network between, and links none of them"},
 	{
 		Dir: "endtoend/outage", Tests: []string{"fleet", "internal/mounttest", "oprf", "sealed", "token", "vaultapi", "github.com/anishathalye/porcupine", "golang.org/x/sys/unix"},
 		Why: "runs the programs as they are shipped, links none of them, and speaks for a client",
