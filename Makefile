@@ -37,10 +37,13 @@ PATH="$$PATH:/sbin:/usr/sbin" tools/need sshd openssh-server
 tools/need ssh-keygen openssh-client
 tools/need systemd-analyze systemd
 tools/need gcc gcc libc6-dev
+tools/need systemd-analyze systemd
+PATH="$$PATH:/usr/sbin" tools/need apache2 apache2-bin
+PATH="$$PATH:/usr/sbin" tools/need sshd openssh-server
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build test check unit race sim sim-planted fuzz stats demo bench-backup bench-cloud bench-vault bench-fleet bench-anchor clean
+.PHONY: help build cloud test check unit race sim sim-planted fuzz stats demo bench-backup bench-cloud bench-vault bench-fleet bench-anchor clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -48,6 +51,9 @@ help: ## list the targets
 build: ## bin/keepsake, bin/chatd, bin/devnet; bin/vaultd, with PKCS#11 if there is a C compiler
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/keepsake ./cmd/chatd ./cmd/devnet
 	$(CGO) go build -trimpath -tags netgo,osusergo -o bin/ ./cmd/vaultd
+
+cloud: ## bin/keepsake-cloud, which speaks to clouds: a module of its own with their SDKs (two minutes the first time)
+	cd cloud/rclone && CGO_ENABLED=0 go build -trimpath -o ../../bin/ ./cmd/keepsake-cloud
 
 test: check unit race fuzz ## everything: format, vet, staticcheck, govulncheck, tests, race detector, fuzzing
 
@@ -57,6 +63,7 @@ check: ## gofmt, go vet, staticcheck, govulncheck
 	tools/need gcc gcc libc6-dev
 	CGO_ENABLED=1 go vet ./...
 	CGO_ENABLED=1 $(TOOL) staticcheck ./...
+	cd cloud/rclone && go vet ./... && go tool -modfile=../../tools/go.mod staticcheck ./...
 	tools/vulncheck
 
 unit: ## go test ./..., import policy, sizes and docs included
@@ -64,6 +71,7 @@ unit: ## go test ./..., import policy, sizes and docs included
 	@# The longest first: they mostly wait, and others run beside them. With cgo said aloud: without it Go leaves
 	@# out the tests of PKCS#11, and says nothing.
 	CGO_ENABLED=1 go test -p $(AT_ONCE) -timeout 20m ./endtoend/... ./...
+	cd cloud/rclone && CGO_ENABLED=0 go test -p $(AT_ONCE) -timeout 20m ./...
 	CGO_ENABLED=0 go build ./...
 	CGO_ENABLED=0 go test -timeout 5m ./anchor/pkcs11
 	go test -timeout 10m -tags planted -run '^TestPlantedBugsAreFound$$' ./internal/sim -args -inside
