@@ -40,21 +40,33 @@ func (s *Store) get(ctx context.Context, name string, offset, length int64) (io.
 	e, cached := s.known.get(name)
 	if cached {
 		r, err := s.openAny(ctx, e.objects, offset, length)
-		if !errors.Is(err, cloud.ErrNotExist) && !isHidden(err) {
+		switch {
+		case errors.Is(err, cloud.ErrNotExist):
+			s.known.lost(name) // somebody deleted it, or put it anew
+		case isHidden(err):
+			s.known.forget(name)
+		default:
 			return r, err
 		}
-		s.known.forget(name) // somebody deleted it, or put it anew
 	}
 	mine, lately := s.known.lately(name)
 	if lately && mine.gone {
 		return nil, cloud.ErrNotExist
 	}
 	r, err := s.getUnknown(ctx, name, offset, length)
-	err = s.absent(ctx, err)
-	if lately && errors.Is(err, cloud.ErrNotExist) {
-		return nil, &failure{kind: cloud.ErrUnreachable, text: "the cloud does not show yet what was put a moment ago"}
+	if err = s.absent(ctx, err); lately {
+		err = notYet(err)
 	}
 	return r, err
+}
+
+// notYet is for an object of our own that the cloud does not show: what is
+// known to have been put a moment ago is not called absent.
+func notYet(err error) error {
+	if !errors.Is(err, cloud.ErrNotExist) {
+		return err
+	}
+	return &failure{kind: cloud.ErrUnreachable, text: "the cloud does not show yet what was put a moment ago"}
 }
 
 // getUnknown gets an object that must be looked up, or asked for at a venture.

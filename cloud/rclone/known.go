@@ -69,11 +69,20 @@ func (k *known) found(name string, objects []fs.Object) {
 	k.entries[name] = entry{objects: objects, at: time.Now()}
 }
 
-// forget is for objects that turned out to be gone.
+// forget is for objects that must be looked up anew.
 func (k *known) forget(name string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.entries, name)
+}
+
+// lost is for objects of which the cloud said, asked for themselves and not
+// for their name, that they are gone: also for one put a moment ago.
+func (k *known) lost(name string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.entries, name)
+	delete(k.mine, name)
 }
 
 // forgetObjects is for a session that ended: objects belong to one.

@@ -180,18 +180,22 @@ func (s *Store) remove(ctx context.Context, name string) error {
 	}
 	defer unlock()
 	e, cached := s.known.get(name)
-	if c, ok := s.known.lately(name); ok && c.gone {
+	mine, lately := s.known.lately(name)
+	if lately && mine.gone {
 		return cloud.ErrNotExist
 	}
 	if !cached {
 		if e.objects, err = s.lookup(ctx, name); err != nil {
-			return s.absent(ctx, err)
+			if err = s.absent(ctx, err); lately {
+				err = notYet(err)
+			}
+			return err
 		}
 		e.listed = !random(name)
 	}
 	if err := s.removeAll(ctx, name, e); err != nil {
 		if errors.Is(err, cloud.ErrNotExist) {
-			s.known.forget(name)
+			s.known.lost(name)
 		}
 		return s.absent(ctx, err)
 	}
