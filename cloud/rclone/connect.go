@@ -52,6 +52,9 @@ func configure(n Network) error {
 	c.LogLevel = fs.LogLevelError
 	c.ConnectTimeout = fs.Duration(connectTimeout)
 	c.Timeout = fs.Duration(idleTimeout)
+	if n.Idle > 0 {
+		c.Timeout = fs.Duration(n.Idle)
+	}
 	c.UserAgent = userAgent
 	c.UseServerModTime = true
 	c.AskPassword = false // of an encrypted rclone.conf: stdin is not the person's

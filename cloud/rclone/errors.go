@@ -81,6 +81,9 @@ func (s *Store) classify(ctx context.Context, err error) error {
 	if v.kind == cloud.ErrDenied && isExpired(err) && s.config.Login != "" {
 		f.text = "access was revoked or has expired: sign in again with keepsake cloud login " + s.config.Login + " (" + f.text + ")"
 	}
+	if clock, off := clockOff(err); off && v.kind == cloud.ErrDenied {
+		f.text = clock + " (" + f.text + ")"
+	}
 	if v.after > 0 && (v.kind == cloud.ErrThrottled || v.kind == cloud.ErrUnreachable) {
 		return &cloud.DelayError{After: v.after, Err: f}
 	}

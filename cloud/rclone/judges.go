@@ -2,6 +2,7 @@ package rclone
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -125,6 +126,29 @@ func judgeAWS(err error) (verdict, bool) {
 	return withDelay(v, header), found
 }
 
+// tolerated is how far clocks may be apart before a refusal is put down to it. S3
+// refuses at 15 minutes (RequestTimeTooSkewed); a HEAD it refuses without a word.
+const tolerated = 10 * time.Minute
+
+// clockOff says how far this device's clock is from that of a server that refused
+// a signed request, if that may be why.
+func clockOff(err error) (text string, off bool) {
+	var answer *smithyhttp.ResponseError
+	if !errors.As(err, &answer) || answer.Response == nil || answer.HTTPStatusCode() != http.StatusForbidden {
+		return "", false
+	}
+	date, err := http.ParseTime(answer.Response.Header.Get("Date"))
+	if err != nil {
+		return "", false
+	}
+	ahead := time.Since(date).Round(time.Minute)
+	side := "ahead of"
+	if ahead < 0 {
+		side = "behind"
+	}
+	return fmt.Sprintf("this device's clock is %v %s the server's: set it right", ahead.Abs(), side), ahead.Abs() > tolerated
+}
+
 func judgeWebDAV(err error) (verdict, bool) {
 	var w *webdav.Error
 	if !errors.As(err, &w) {
@@ -236,6 +260,9 @@ const (
 )
 
 func judgeSSH(err error) (verdict, bool) {
+	if errors.Is(err, sftp.ErrSSHFxConnectionLost) || errors.Is(err, sftp.ErrSSHFxNoConnection) {
+		return verdict{kind: cloud.ErrUnreachable}, true
+	}
 	var status *sftp.StatusError
 	if errors.As(err, &status) {
 		switch status.Code {

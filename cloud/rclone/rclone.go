@@ -74,6 +74,9 @@ type Network struct {
 	// LimitUpload bounds what is sent, in rclone's words: "1M" (bytes a
 	// second), or a timetable, "08:00,512k 23:00,off".
 	LimitUpload string
+	// Idle is after how long without a byte a connection counts as dead; 0
+	// means a minute.
+	Idle time.Duration
 	// Proxy is the URL of an HTTP proxy; empty for that of the environment.
 	Proxy string
 	// CAs are files of certificates (PEM) to trust in place of the system's.
