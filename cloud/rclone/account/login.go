@@ -44,6 +44,7 @@ type Request struct {
 	SharedClientID bool
 	Headless       bool // no browser on this computer
 	AppData        bool // Google: the hidden folder of the app
+	AllFiles       bool // Google: also files made under another client id
 
 	FromEnvironment bool   // S3: credentials from AWS_* or ~/.aws at each use
 	Region, Vendor  string // S3, WebDAV

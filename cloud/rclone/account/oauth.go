@@ -16,7 +16,13 @@ import (
 )
 
 const driveText = `Keepsake will ask Google for access to files that it makes itself, and to nothing else
-in your Drive. Deleting its folder in the Drive deletes the backups.
+in your Drive. Deleting its folder in the Drive deletes the backups. Another client id does
+not see them: write yours down with the digits.
+
+`
+
+const allFilesText = `Keepsake will ask Google for access to your whole Drive. Only backups that were made under
+another client id need that: to restore them, or to copy them to a place of their own.
 
 `
 
@@ -37,8 +43,11 @@ own takes ten minutes and costs nothing: see doc/clouds.md, "A client id of your
 func (f *flow) drive(ctx context.Context) error {
 	f.options["scope"] = "drive.file"
 	text := driveText
-	if f.AppData {
+	switch {
+	case f.AppData:
 		f.options["scope"], text = "drive.appfolder", appDataText
+	case f.AllFiles:
+		f.options["scope"], text = "drive", allFilesText
 	}
 	f.Tell(text)
 	if err := f.askClient(ctx); err != nil {

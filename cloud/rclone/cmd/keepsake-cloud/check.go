@@ -37,7 +37,6 @@ type step struct {
 	Name  string  `json:"name"`
 	Took  float64 `json:"took_s"`
 	Error string  `json:"error,omitempty"`
-	Note  string  `json:"note,omitempty"`
 }
 
 // roomTable is the room in the cloud in bytes; -1 is unknown.
@@ -119,13 +118,6 @@ func (c *checker) do(name string, f func() error) {
 		s.Error = plain(err)
 	}
 	c.report.Steps = append(c.report.Steps, s)
-}
-
-// note adds a remark to the last step.
-func (c *checker) note(format string, args ...any) {
-	if n := len(c.report.Steps); n > 0 {
-		c.report.Steps[n-1].Note = fmt.Sprintf(format, args...)
-	}
 }
 
 // cleanTime is how long the removal may take after an interruption.

@@ -21,9 +21,6 @@ func (r *report) print(w io.Writer) {
 		if s.Error != "" {
 			verdict = "FAILED: " + cli.Name(s.Error)
 		}
-		if s.Note != "" {
-			verdict += ", " + s.Note
-		}
 		fmt.Fprintf(w, "  %-16s %8s  %s\n", s.Name, seconds(s.Took), verdict)
 	}
 	if r.Passed {

@@ -155,8 +155,27 @@ func TestGoogleAppData(t *testing.T) {
 	g, w := newGoogle(t)
 	w.want(w.google("gdrive", "--app-data"), 0, "Google deletes all of it when the\napp is disconnected")
 	w.check("gdrive:Keepsake")
-	if names := g.Names(""); len(names) != 0 {
-		t.Errorf("the Drive shows %v", names)
+	if shown, hidden := g.Files("Keepsake"), g.Files("appDataFolder/Keepsake"); len(shown) != 0 || len(hidden) != 1 {
+		t.Errorf("the Drive shows %v, and hides %v", shown, hidden)
+	}
+}
+
+// Under another client id files are not seen, unless for the whole Drive is asked.
+func TestGoogleUnderAnotherClientID(t *testing.T) {
+	g, w := newGoogle(t)
+	w.want(w.google("gdrive"), 0)
+	w.check("gdrive:Keepsake") // leaves the folder
+	other := []string{"login", "gdrive", "--client-id", "other", "--client-secret-file", filepath.Join(w.home, "client")}
+	w.want(w.run(append(other, "--all-files", "--app-data")...), 2)
+	w.want(w.run(other...), 0, "Another client id does\nnot see them")
+	w.check("gdrive:Keepsake")
+	if all := g.Files("Keepsake"); len(all) != 2 { // of the same name, as the first is not seen
+		t.Errorf("%v", all)
+	}
+	w.want(w.run(append(other, "--all-files")...), 0, "your whole Drive")
+	w.check("gdrive:Keepsake/y")
+	if all := g.Files("Keepsake"); len(all) != 2 {
+		t.Errorf("%v", all)
 	}
 }
 

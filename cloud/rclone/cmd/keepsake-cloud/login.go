@@ -24,9 +24,12 @@ func login(a *app, ctx context.Context, o *options) error {
 	if o.store != "" && o.store != account.InKeyring && o.store != account.InFile {
 		return command.Usage("--store is keyring or file", "")
 	}
+	if o.appData && o.allFiles {
+		return command.Usage("--app-data and --all-files exclude each other", "")
+	}
 	r := account.Request{
 		Destination: d, Kept: o.store, User: o.user, ClientID: o.clientID, SharedClientID: o.sharedClient,
-		Headless: o.headless, AppData: o.appData, FromEnvironment: o.environment,
+		Headless: o.headless, AppData: o.appData, AllFiles: o.allFiles, FromEnvironment: o.environment,
 		Region: o.region, Vendor: o.vendor, KeyFile: o.keyFile, Agent: o.agent, KnownHosts: o.knownHosts, HostKey: o.hostKey,
 	}
 	if r.Secret, err = a.secretFrom(o.secret); err != nil {

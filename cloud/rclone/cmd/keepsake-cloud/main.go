@@ -43,7 +43,8 @@ type options struct {
 	clientID, clientSecret, secret string // the last two are files
 	store                          string
 	headless, appData, environment bool
-	sharedClient, agent, yes       bool
+	sharedClient, allFiles         bool
+	agent, yes                     bool
 }
 
 func main() {

@@ -71,6 +71,7 @@ func loginFlags(f *flag.FlagSet, o *options) {
 	f.BoolVar(&o.sharedClient, "shared-client-id", false, "Google: use rclone's client id, which is being retired, and do not ask")
 	f.BoolVar(&o.headless, "headless", false, "the browser is on another computer: show the address, and take the answer by paste")
 	f.BoolVar(&o.appData, "app-data", false, "Google: use the hidden folder of the app")
+	f.BoolVar(&o.allFiles, "all-files", false, "Google: ask for the whole Drive, to find backups made under another client id")
 	f.BoolVar(&o.environment, "from-environment", false, "S3: keep no key; use AWS_* or ~/.aws whenever a backup runs")
 	f.StringVar(&o.region, "region", "", "S3: `REGION` of the bucket")
 	f.StringVar(&o.vendor, "vendor", "", "S3, WebDAV: what the server is, in rclone's words (`NAME`); found out otherwise")
