@@ -20,7 +20,7 @@ import (
 )
 
 // install is the command that warnings name.
-const install = "keepsake schedule systemd --install"
+var install = map[bool]string{true: "keepsake schedule launchd", false: "keepsake schedule systemd --install"}[runtime.GOOS == "darwin"]
 
 func (a *app) scheduleCommand() *cobra.Command {
 	cmd := &cobra.Command{

@@ -33,6 +33,8 @@ func TestOnBattery(t *testing.T) {
 		{"a phone's battery, drained", map[string]string{"battery/type": "Battery", "battery/status": "Discharging", "usb/type": "USB", "usb/online": "0"}, desktop.Yes},
 		{"a battery, full, and no charger known", map[string]string{"BAT0/type": "Battery", "BAT0/status": "Full"}, desktop.No},
 		{"of two batteries one drained", map[string]string{"BAT0/type": "Battery", "BAT0/status": "Full", "BAT1/type": "Battery", "BAT1/status": "Discharging"}, desktop.Yes},
+		{"and the other way round", map[string]string{"BAT0/type": "Battery", "BAT0/status": "Discharging", "BAT1/type": "Battery", "BAT1/status": "Full"}, desktop.Yes},
+		{"unplugged a moment ago, still full", map[string]string{"AC/type": "Mains", "AC/online": "0", "BAT0/type": "Battery", "BAT0/status": "Full"}, desktop.Yes},
 		{"not charging, held at 80 %", map[string]string{"BAT0/type": "Battery", "BAT0/status": "Not charging"}, desktop.Unknown},
 		{"the mouse's battery", map[string]string{"hid/type": "Battery", "hid/status": "Discharging", "hid/scope": "Device"}, desktop.Unknown},
 		{"a UPS that is drained", map[string]string{"ups/type": "UPS", "ups/status": "Discharging"}, desktop.Yes},
