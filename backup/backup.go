@@ -199,6 +199,8 @@ func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *Backup
 	if o.DryRun {
 		return present, nil
 	}
+	// Only now: an upload may have written an index of its own to the end.
+	h.indexes = slices.Concat(h.indexes, p.up.indexes)
 	return present, r.commit(ctx, h)
 }
 
@@ -244,8 +246,8 @@ func (r *Repo) forgetDamaged(names []string, present map[uint32]cloud.Info, res 
 	}
 }
 
-// prepare stores everything that h is to name but the packs, while the last of those are on their way: nothing of it counts before the head does, which
-// waits for all.
+// prepare stores what h is to name, while the last packs are on their way: nothing of it counts before the head does, which
+// waits for all. The indexes of this run's packs are the uploader's to tell, at its end.
 func (r *Repo) prepare(ctx context.Context, h *head, p *pipeline, s *Snapshot) error {
 	var adopted []ID
 	s.id = newID()
@@ -260,7 +262,7 @@ func (r *Repo) prepare(ctx context.Context, h *head, p *pipeline, s *Snapshot) e
 		return r.writeSmall(ctx, kindSnapshot, s.id, objectName(kindSnapshot, s.id), s.marshal(r.device))
 	})
 	h.snapshots = append(h.snapshots, s.id)
-	h.indexes = slices.Concat(r.index.loaded, p.up.indexes, adopted) // a damaged index is left out: its packs were adopted
+	h.indexes = slices.Concat(r.index.loaded, adopted) // a damaged index is left out: its packs were adopted
 	return err
 }
 

@@ -13,6 +13,13 @@ func SetPackTarget(n int) (undo func()) {
 	return func() { packTarget = was }
 }
 
+// SetIndexPayload makes index objects smaller, likewise.
+func SetIndexPayload(n int) (undo func()) {
+	was := indexPayload
+	indexPayload = n
+	return func() { indexPayload = was }
+}
+
 // A Planted is an entry of a manifest that no scanner would write.
 type Planted struct {
 	Path   string
@@ -34,6 +41,7 @@ func (r *Repo) Plant(ctx context.Context, entries []Planted) (id string, err err
 		return nil
 	}, func() error { return r.prepare(ctx, h, p, s) })
 	if err == nil {
+		h.indexes = append(h.indexes, p.up.indexes...)
 		err = r.commit(ctx, h)
 	}
 	return s.ID, err

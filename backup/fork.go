@@ -82,6 +82,7 @@ func (r *Repo) tryHeads(ctx context.Context, shown []cloud.Info) error {
 
 // loadHeads finds the newest head and those of other branches, spec §5, newest first. Names are enough for most: the newest lists its ancestors.
 func (r *Repo) loadHeads(ctx context.Context, list []headRef) error {
+	early := r.lagging() // when the look begins: its answer may come late
 	var heads []*head
 	var older []headRef
 	var givenUp []string
@@ -96,7 +97,7 @@ func (r *Repo) loadHeads(ctx context.Context, list []headRef) error {
 		switch {
 		case err == nil:
 			heads = append(heads, h)
-		case !errors.As(err, &d), r.lagging() && isMissing(err):
+		case !errors.As(err, &d), early && isMissing(err):
 			return err
 		case len(heads) > 0 && f.seq < heads[0].seq:
 			// Whatever it was, it must not stop the branch that is newer.

@@ -151,7 +151,9 @@ func (l *lock) replace(ctx context.Context) {
 	if l.r.lag > 0 {
 		old, l.before = l.before, old
 	}
-	deleteAll(ctx, l.r.store, old)
+	for _, name := range old {
+		l.r.store.Delete(ctx, name)
+	}
 }
 
 // unlock removes the lock, once. It works after the run was interrupted, for ten seconds; what stays then is cleared by this device's next run.
@@ -168,5 +170,7 @@ func (l *lock) remove() {
 	defer cancel()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	deleteAll(ctx, l.r.store, append(l.before, l.name))
+	for _, name := range append(l.before, l.name) {
+		l.r.store.Delete(ctx, name)
+	}
 }

@@ -172,10 +172,20 @@ var errUploadsEnded = errors.New("backup: uploading has ended")
 // failure stands in for the group's error, which only wait knows.
 func (u *uploader) failure() error { return errUploadsEnded }
 
-// wait ends the uploads after the last pack and returns the first failure.
-func (u *uploader) wait() error {
+// end waits until the last pack is stored. Beside it runs last, if all went well so far: err says what did not. It returns the first failure.
+func (u *uploader) end(err error, last func() error) error {
 	close(u.packs)
-	return u.group.Wait()
+	uploads := together(u.group.Wait, func() error {
+		if err != nil {
+			return nil
+		}
+		return last()
+	})
+	// The uploader's error is the reason, where who filled the packs only saw that it had ended.
+	if uploads != nil && (err == nil || errors.Is(err, errUploadsEnded)) {
+		return uploads
+	}
+	return err
 }
 
 // store sends a pack, and an index object if there are tables enough for one.

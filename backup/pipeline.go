@@ -141,7 +141,7 @@ type pipeline struct {
 	manifest *manifestWriter
 	segments []run
 
-	fresh, changed, same int // files that were read, by the appender
+	fresh, changed, same int // files that were read
 }
 
 func (r *Repo) newPipeline(ctx context.Context, c *counters, ids *idMap, dry bool) *pipeline {
@@ -187,17 +187,7 @@ func (p *pipeline) run(ctx context.Context, scan, last func() error) error {
 	close(p.jobs)
 	workers.Wait()
 	p.spool.discard()
-	// The uploader's error is the reason, where the stages only saw that it had ended.
-	upErr := together(p.up.wait, func() error {
-		if err != nil {
-			return nil
-		}
-		return last()
-	})
-	if upErr != nil && (err == nil || errors.Is(err, errUploadsEnded)) {
-		err = upErr
-	}
-	return err
+	return p.up.end(err, last)
 }
 
 // work does what workers do until there is nothing more to do.

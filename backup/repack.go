@@ -1,9 +1,6 @@
 package backup
 
-import (
-	"errors"
-	"slices"
-)
+import "slices"
 
 // copyChunks moves what is needed of the packs that go into new packs, under their old addresses.
 func (p *pruner) copyChunks() ([]ID, error) {
@@ -27,15 +24,7 @@ func (p *pruner) copyChunks() ([]ID, error) {
 		}
 		return nil
 	}()
-	upErr := together(up.wait, func() error {
-		if err != nil {
-			return nil
-		}
-		return up.writeTables(p.ctx, true)
-	})
-	if upErr != nil && (err == nil || errors.Is(err, errUploadsEnded)) {
-		err = upErr
-	}
+	err = up.end(err, func() error { return up.writeTables(p.ctx, true) })
 	p.res.BytesRepacked = p.c.uploaded.Load()
 	p.res.BytesFreed -= p.res.BytesRepacked
 	return up.indexes, err

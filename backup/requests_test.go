@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,6 +112,36 @@ func TestRequestsPerGigabyte(t *testing.T) {
 		t.Errorf("%d round trips in a row", trips)
 	}
 	same(t, tree(t, p.chats), tree(t, target))
+}
+
+// An index that an upload writes in the middle of a run may be stored after everything else. The head names it all the same.
+func TestSlowIndex(t *testing.T) {
+	smallPacks(t)
+	t.Cleanup(backup.SetIndexPayload(4000))
+	p, n := newPhone(t), newNetwork(far)
+	for i := range 2000 {
+		p.write(fmt.Sprintf("A/%04d", i), fmt.Append(nil, "note ", i))
+	}
+	p.bulk(3) // so that more packs follow
+	p.remote(n)
+	indexes := 0
+	n.fail = func(method, name string) error {
+		if method == "Put" && strings.HasPrefix(name, "index/") {
+			n.mu.Lock()
+			indexes++
+			slow := indexes == 1
+			n.mu.Unlock()
+			if slow {
+				time.Sleep(time.Minute)
+			}
+		}
+		return nil
+	}
+	p.snap(n)
+	if indexes < 2 {
+		t.Fatalf("%d indexes", indexes)
+	}
+	p.onNetwork(n, func() { must(p.t, verifyAll(p.open())) })
 }
 
 // A restore of one file, by a new device from a repository of two days, fetches the lists and of the packs what the file lies in.
