@@ -43,7 +43,7 @@ func (s *Store) get(ctx context.Context, name string, offset, length int64) (io.
 		switch {
 		case errors.Is(err, cloud.ErrNotExist):
 			s.known.lost(name) // somebody deleted it, or put it anew
-		case isHidden(err):
+		case isHidden(err), err == errRange: // it has not the size that was known
 			s.known.forget(name)
 		default:
 			return r, err
@@ -81,7 +81,8 @@ func (s *Store) getUnknown(ctx context.Context, name string, offset, length int6
 	if err != nil {
 		return nil, err
 	}
-	return s.openAny(ctx, objects, offset, length)
+	r, err := s.openAny(ctx, objects, offset, length)
+	return r, noRange(err)
 }
 
 // openAny opens the first of the objects that is there. Whether a second one
@@ -137,8 +138,9 @@ func (s *Store) openUnseen(ctx context.Context, name string, offset, length int6
 	if err := r.open(o, options...); err != nil {
 		return nil, err
 	}
+	// The size is what this one answer says. It is not remembered: what is read
+	// again because it came short must not be measured by the same lie.
 	r.bound(o.Size(), offset, length)
-	s.known.found(name, []fs.Object{o})
 	return r, nil
 }
 
