@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,22 +46,22 @@ func (r *Repo) notePacks(list listing, present map[uint32]cloud.Info) {
 // adopt finds packs that no index names: what an interrupted backup left, or what a lost index named. It reads the tables at
 // their ends, several at a time, and adds them to the index in memory. Unreadable ones are passed over and returned. present is what listPacks returned.
 func (r *Repo) adopt(ctx context.Context, present map[uint32]cloud.Info) (unreadable []*DamageError, err error) {
-	var left []uint32
-	for n := range present {
+	var left []cloud.Info
+	for n, info := range present {
 		if r.index.packs[n] == nil {
-			left = append(left, n)
+			left = append(left, info)
 		}
 	}
-	slices.Sort(left)
+	slices.SortFunc(left, func(a, b cloud.Info) int { return cmp.Compare(a.Name, b.Name) })
 	err = inOrder(ctx, len(left), r.width(), func(ctx context.Context, i int) (*table, error) {
-		info := present[left[i]]
-		k, _, id, _ := splitName(info.Name)
-		return r.readPackTable(ctx, k, id, info.Size)
+		k, _, id, _ := splitName(left[i].Name)
+		return r.readPackTable(ctx, k, id, left[i].Size)
 	}, func(i int, t *table, err error) error {
 		var d *DamageError
 		switch {
 		case isMissing(err):
-			delete(present, left[i]) // deleted meanwhile, or before, by a listing that is late
+			_, _, id, _ := splitName(left[i].Name)
+			delete(present, r.index.names.number(id)) // deleted meanwhile, or before, by a listing that is late
 		case errors.As(err, &d):
 			unreadable = append(unreadable, d)
 		case err != nil:

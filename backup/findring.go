@@ -108,6 +108,9 @@ func getRing(ctx context.Context, store cloud.Store, name string) (object []byte
 	if err != nil {
 		return nil, err
 	}
+	if _, damaged := checkRing(name, object); failed == nil && damaged != nil && cloud.TraitsOf(store) != (cloud.Traits{}) {
+		return getAll(ctx, store, name, kinds[kindRing].limit) // as in readSmall
+	}
 	return object, failed
 }
 

@@ -1,11 +1,13 @@
 package backup_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -366,27 +368,40 @@ func TestDestroyOnALateStore(t *testing.T) {
 	})
 }
 
-// A rotation that was interrupted a moment ago is seen to its end: no ring of the old key stays because a listing did not show it.
+// A rotation that was interrupted a moment ago is seen to its end: no ring of the old key stays because a listing did not show the new one.
 func TestLagOfARotation(t *testing.T) {
-	p, n := lateNetwork(t)
-	p.snap(n)
-	next, err := key.Generate()
-	must(t, err)
-	p.onNetwork(n, func() {
-		n.fail = func(method, name string) error {
-			if method == "Delete" && name[:5] == "ring/" {
-				return cloud.ErrUnreachable
-			}
-			return nil
-		}
-		if err := p.open().Rotate(p.t.Context(), next); !errors.Is(err, cloud.ErrUnreachable) {
-			p.t.Fatal(err)
-		}
-		n.fail = nil
-		p.key, p.store = next, n.handle()
-		must(p.t, p.open().FinishRotation(p.t.Context()))
-		if rings := n.names("ring/"); len(rings) != 1 {
-			p.t.Errorf("rings %v", rings)
-		}
-	})
+	for _, after := range []string{"Put ring/", "Delete ring/"} {
+		t.Run(after, func(t *testing.T) {
+			p, n := lateNetwork(t)
+			n.exact = true
+			p.snap(n)
+			next, old := newKey(t), p.key
+			p.onNetwork(n, func() {
+				ctx, interrupt := context.WithCancel(p.t.Context())
+				n.fail = func(method, name string) error {
+					if strings.HasPrefix(method+" "+name, after) {
+						interrupt()
+						if method == "Delete" {
+							return context.Canceled
+						}
+					}
+					return nil
+				}
+				if err := p.open().Rotate(ctx, next); !errors.Is(err, context.Canceled) {
+					p.t.Fatal(err)
+				}
+				n.fail = nil
+				p.key, p.store = next, n.handle()
+				must(p.t, p.open().FinishRotation(p.t.Context()))
+				if rings := n.names("ring/"); len(rings) != 1 {
+					p.t.Errorf("rings %v", rings)
+				}
+				must(p.t, verifyAll(p.open()))
+				p.key = old
+				if err := p.opensOn(n.handle()); !errors.Is(err, backup.ErrWrongKey) {
+					p.t.Errorf("with the old key: %v", err)
+				}
+			})
+		})
+	}
 }

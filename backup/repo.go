@@ -331,6 +331,13 @@ func (r *Repo) readSmall(ctx context.Context, k kind, id ID, name string) ([]byt
 		return nil, err
 	}
 	payload, err := r.openObject(name, k, id, object)
+	if r.remote && errors.Is(err, ErrDamaged) {
+		// A proxy that announced fewer bytes than there are has cut it, perhaps, or a bit turned on the way. Damaged is what is so twice.
+		if object, err = readAll(ctx, get, name, kinds[k].limit); err != nil {
+			return nil, err
+		}
+		payload, err = r.openObject(name, k, id, object)
+	}
 	if err == nil && cached {
 		r.cache.put(name, object)
 	}

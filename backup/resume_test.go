@@ -62,7 +62,7 @@ func TestKilledOverANetwork(t *testing.T) {
 	}
 	p.sql("Databases/msgstore.db", makeMessages)
 	j := p.job("backup")
-	j.Slow, j.Traits = 50*time.Millisecond, cloud.Traits{Parallel: connections}
+	j.Slow, j.Traits = 50*time.Millisecond, cloud.Traits{Parallel: 4 * connections} // more than the memory allows
 	var begun, acknowledged int64
 	kills, done := 0, false
 	for !done {
