@@ -74,7 +74,7 @@ func (s *Store) classify(ctx context.Context, err error) error {
 	if v.kind == errRange {
 		return errRange
 	}
-	f := &failure{kind: v.kind, text: redact(err.Error()), cause: err}
+	f := &failure{kind: v.kind, text: spell(err), cause: err}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		f.cause = nil
 	}

@@ -3,6 +3,7 @@ package rclone
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -147,6 +148,33 @@ func clockOff(err error) (text string, off bool) {
 		side = "behind"
 	}
 	return fmt.Sprintf("this device's clock is %v %s the server's: set it right", ahead.Abs(), side), ahead.Abs() > tolerated
+}
+
+// spell leaves out of the text of an error what only who debugs an SDK can
+// use: numbers of requests, counts of attempts, the URL.
+func spell(err error) string {
+	var operation *smithy.OperationError
+	if !errors.As(err, &operation) {
+		return redact(err.Error())
+	}
+	var api smithy.APIError
+	var answer *smithyhttp.ResponseError
+	var network *net.OpError
+	switch {
+	case errors.As(err, &api) && api.ErrorMessage() != "":
+		return operation.OperationName + ": " + redact(api.ErrorCode()+": "+api.ErrorMessage())
+	case errors.As(err, &api):
+		return operation.OperationName + ": " + redact(api.ErrorCode())
+	case errors.As(err, &network):
+		return operation.OperationName + ": " + redact(network.Error())
+	case errors.As(err, &answer) && answer.HTTPStatusCode() != 0:
+		return fmt.Sprintf("%s: HTTP status %d", operation.OperationName, answer.HTTPStatusCode())
+	}
+	cause := operation.Err
+	for next := errors.Unwrap(cause); next != nil; next = errors.Unwrap(cause) {
+		cause = next
+	}
+	return operation.OperationName + ": " + redact(cause.Error())
 }
 
 func judgeWebDAV(err error) (verdict, bool) {
