@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -63,6 +64,22 @@ func (a *app) patience(cmd *cobra.Command) time.Duration {
 		return -1
 	}
 	return time.Duration(a.retryFor)
+}
+
+const (
+	onRate = `(?:off|[0-9]+(?:\.[0-9]+)?(?:[bB]|[kKmMgG](?:i?[bB])?)?)`
+	onSlot = `(?:[A-Za-z]{3,9}-)?[0-2][0-9]:[0-5][0-9],` + onRate
+)
+
+// ratePattern is what rclone reads as a limit, or as limits by the time of day. It is checked
+// before anything is done.
+var ratePattern = regexp.MustCompile(`\A(?:` + onRate + `|` + onSlot + `(?: +` + onSlot + `)*)?\z`)
+
+func checkRate(text string) error {
+	if ratePattern.MatchString(text) {
+		return nil
+	}
+	return usage(fmt.Sprintf("--limit-upload %q is no rate", text), `bytes a second: 512k, 1M; by the time of day: "08:00,512k 23:00,off"`)
 }
 
 // patience is a flag value that is a time to wait, in seconds, minutes or hours.

@@ -201,6 +201,9 @@ func (a *app) prepare(cmd *cobra.Command, _ []string) error {
 	if err := a.fromEnvironment(cmd); err != nil {
 		return err
 	}
+	if err := checkRate(a.limitUpload); err != nil {
+		return err
+	}
 	a.msg.Quiet = a.quiet
 	a.cloudWait = a.patience(cmd)
 	if a.profile == "" {
