@@ -97,9 +97,22 @@ func (a *app) scheduleOff(c *client.Client) error {
 	return nil
 }
 
+// chosen reads the schedule, for commands that need one.
+func chosen(c *client.Client) (*client.Schedule, error) {
+	s, err := c.Schedule()
+	switch _, broken := c.Config(); {
+	case errors.Is(err, client.ErrNoSchedule):
+		return nil, &failure{cli.NotFound, "no time was chosen for backups", "choose one with: keepsake backup --schedule 03:30"}
+	case errors.Is(err, client.ErrProfileDamaged) && broken == nil:
+		return nil, &failure{cli.Damaged, plain(err), "the backup is not touched by it; choose the times again: keepsake backup --schedule 03:30"}
+	}
+	return s, err
+}
+
 // standing is how the schedule of a profile stands.
 type standing struct {
 	schedule *client.Schedule // nil: there is none
+	damaged  bool             // schedule.json cannot be read
 	good     *client.LastBackup
 	failed   *client.LastFailure
 	now      time.Time
@@ -117,7 +130,9 @@ func (a *app) standing(c *client.Client) standing {
 	if cfg, err := c.Config(); err == nil {
 		st.network = reachedByNetwork(cfg.Cloud)
 	}
-	st.schedule, _ = c.Schedule()
+	var err error
+	st.schedule, err = c.Schedule()
+	st.damaged = errors.Is(err, client.ErrProfileDamaged)
 	st.good, st.failed, _ = c.LastRuns()
 	st.watching, _ = c.Watching()
 	st.lookForTimer(a.profile)
@@ -161,6 +176,8 @@ func (st standing) runner() string {
 // worry is what stands against the schedule being kept; "" when nothing does.
 func (st standing) worry() string {
 	switch {
+	case st.damaged:
+		return "the schedule cannot be read, so no backup is made by it; choose the times again: keepsake backup --schedule 03:30"
 	case st.schedule == nil:
 		return ""
 	case st.timer == timer.Other:
@@ -236,7 +253,7 @@ func (st standing) rows(row func(cells ...string)) {
 		row("last failure", text)
 	}
 	if st.schedule == nil {
-		row("schedule", "none: backups are made by hand")
+		row("schedule", "none: backups are made by hand (each day: keepsake backup --schedule 03:30)")
 		return
 	}
 	text := "each day at " + st.schedule.Times.String()

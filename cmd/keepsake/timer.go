@@ -95,10 +95,7 @@ func (a *app) launchd() error {
 
 // job is the one of the schedule of the profile.
 func (a *app) job() (timer.Job, error) {
-	s, err := a.client().Schedule()
-	if errors.Is(err, client.ErrNoSchedule) {
-		return timer.Job{}, &failure{cli.NotFound, "no time was chosen for backups", "choose one with: keepsake backup --schedule 03:30"}
-	}
+	s, err := chosen(a.client())
 	if err != nil {
 		return timer.Job{}, err
 	}

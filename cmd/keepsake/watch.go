@@ -29,13 +29,14 @@ const (
 // toldEvery is how often the desktop is told the same thing at most.
 const toldEvery = 20 * time.Hour
 
-// outside is what a watch has of the world: the folder where Linux shows power supplies, the clock, and how
-// time passes. Tests have others.
+// outside is what a watch has of the world: the folder where Linux shows power supplies, the file of the zone,
+// the clock, and how time passes. Tests have others.
 var outside = struct {
 	supplies string
+	zone     string
 	now      func() time.Time
 	pause    func(context.Context, time.Duration) error
-}{"/sys/class/power_supply", time.Now, pauseFor}
+}{"/sys/class/power_supply", "/etc/localtime", time.Now, pauseFor}
 
 // watcher runs the schedule of a profile and tells of it.
 type watcher struct {
@@ -82,9 +83,7 @@ func hinderedText(e *watch.HinderedError) string {
 // hold runs f while no other watch of the profile does.
 func (a *app) hold(f scheduleFlags, what string, run func(*watcher) error) error {
 	c := a.client()
-	if _, err := c.Schedule(); errors.Is(err, client.ErrNoSchedule) {
-		return &failure{cli.NotFound, "no time was chosen for backups", "choose one with: keepsake backup --schedule 03:30"}
-	} else if err != nil {
+	if _, err := chosen(c); err != nil {
 		return err
 	}
 	release, err := c.HoldWatch(what)
@@ -240,7 +239,7 @@ func (a *app) wall() time.Time {
 	if a.env("TZ") != "" || runtime.GOOS == "windows" {
 		return now
 	}
-	data, err := os.ReadFile("/etc/localtime")
+	data, err := os.ReadFile(outside.zone)
 	if errors.Is(err, fs.ErrNotExist) {
 		return now.UTC()
 	}
