@@ -15,7 +15,7 @@ func explainProgram(err error) *failure {
 	}
 	switch {
 	case errors.Is(err, process.ErrMissing):
-		return &failure{cli.Failed, plain(err), "install keepsake-cloud beside keepsake, or in PATH; only a folder as --cloud needs it not"}
+		return &failure{cli.Failed, plain(err), "install keepsake-cloud beside keepsake, or in PATH; a folder as --cloud needs no such program"}
 	case errors.Is(err, process.ErrProgram):
 		return &failure{cli.Failed, plain(err), "keepsake-cloud has to be of the same version as keepsake: install both together"}
 	case errors.Is(err, process.ErrProtocol):

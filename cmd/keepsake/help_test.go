@@ -123,6 +123,7 @@ func TestEnvironment(t *testing.T) {
 	var o, e bytes.Buffer
 	run(context.Background(), []string{"status", "--profile", ""}, stdio{in: strings.NewReader(""), out: &o, err: &e, env: env})
 	run(context.Background(), []string{"status"}, stdio{in: strings.NewReader(""), out: &o, err: &e, env: env})
+	run(context.Background(), []string{"prune", "--profile", t.TempDir()}, stdio{in: strings.NewReader(""), out: &o, err: &e, env: env})
 	for _, s := range flagTable {
 		if s.env == "" {
 			continue
@@ -130,7 +131,7 @@ func TestEnvironment(t *testing.T) {
 		if !asked[s.env] {
 			t.Errorf("%s is in the table and not read", s.env)
 		}
-		_, help, _ := runHere(context.Background(), "status", "-h")
+		_, help, _ := runHere(context.Background(), "prune", "-h")
 		if !strings.Contains(help, "["+s.env+"]") {
 			t.Errorf("%s is read and not in the help", s.env)
 		}
