@@ -91,11 +91,15 @@ func (m *Mapper) refreshing() {
 		return
 	}
 	m.unlock = unlock
-	m.lease = time.AfterFunc(m.a.lease, func() {
+	var timer *time.Timer
+	timer = time.AfterFunc(m.a.lease, func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		m.release()
+		if m.lease == timer { // and not a later one
+			m.release()
+		}
 	})
+	m.lease = timer
 	m.read()
 	if fresh(m.options[tokenOption]) {
 		m.release()
@@ -114,7 +118,7 @@ func (m *Mapper) release() {
 	if m.unlock != nil {
 		m.lease.Stop()
 		m.unlock()
-		m.unlock = nil
+		m.unlock, m.lease = nil, nil
 	}
 }
 

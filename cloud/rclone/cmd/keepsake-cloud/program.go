@@ -16,7 +16,8 @@ Sign in once, try the place, and then back up to it:
   keepsake enable CHATS --cloud gdrive:Keepsake --key
 
 Sign-ins are kept in keepsake/clouds in your configuration folder (KEEPSAKE_CLOUDS names another),
-sealed by a key in the system keyring if there is one. What each cloud can see: doc/clouds.md.`
+sealed by a key in the system keyring if there is one. KEEPSAKE_CLOUD_IDLE is after how long without
+a byte a connection counts as dead (60s). What each cloud can see: doc/clouds.md.`
 
 func program() *command.Program[app, options] {
 	return &command.Program[app, options]{
