@@ -37,9 +37,7 @@ PATH="$$PATH:/sbin:/usr/sbin" tools/need sshd openssh-server
 tools/need ssh-keygen openssh-client
 tools/need systemd-analyze systemd
 tools/need gcc gcc libc6-dev
-tools/need systemd-analyze systemd
 PATH="$$PATH:/usr/sbin" tools/need apache2 apache2-bin
-PATH="$$PATH:/usr/sbin" tools/need sshd openssh-server
 endef
 
 .DEFAULT_GOAL := help
