@@ -30,10 +30,11 @@ func positions() []int64 {
 func TestResetsEndRuns(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, s3(t), must(history()))
-	faults := []faulty.Fault{{Refuse: true}, {Lose: true}}
+	faults := []faulty.Fault{{Refuse: true}}
 	for _, at := range positions() {
 		faults = append(faults, faulty.Fault{CutUp: at})
 	}
+	faults = append(faults, faulty.Fault{Lose: true}) // after it there is nothing left to lose
 	for i, f := range faults {
 		p.site.SetPlan(func(r faulty.Request) faulty.Fault {
 			if isPack(r) {
