@@ -131,6 +131,8 @@ func judgeRclone(err error) (verdict, bool) {
 		return verdict{kind: cloud.ErrNotExist}, true
 	case errors.Is(err, rfs.ErrorPermissionDenied):
 		return verdict{kind: cloud.ErrDenied}, true
+	case errors.Is(err, rfs.ErrorIsFile): // where a folder of ours should be
+		return verdict{kind: cloud.ErrUnreachable}, true
 	}
 	if after, ok := retryAfter(err); ok {
 		return verdict{cloud.ErrThrottled, after}, true

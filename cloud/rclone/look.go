@@ -50,7 +50,7 @@ func check(ctx context.Context, name string) error {
 // lookup asks the cloud for the objects of a name. None is
 // cloud.ErrNotExist, which says nothing before absent agrees.
 func (s *Store) lookup(ctx context.Context, name string) ([]fs.Object, error) {
-	if s.kind.duplicates && !random(name) {
+	if s.kind.blind || s.kind.duplicates && !random(name) {
 		return s.lookupAll(ctx, name)
 	}
 	o, err := s.object(ctx, name)
@@ -80,14 +80,19 @@ func (s *Store) object(ctx context.Context, name string) (o fs.Object, err error
 	return o, err
 }
 
-// lookupAll finds every object of a name by listing its folder, which is
-// small: searches by name show one, and lag behind.
+// lookupAll finds every object of a name by listing its folder: one that is
+// small, where searches by name show one and lag behind; or any, where a back
+// end knows no other way, and then all that it lists is remembered.
 func (s *Store) lookupAll(ctx context.Context, name string) ([]fs.Object, error) {
 	folder := path.Dir(name)
 	if folder == "." {
 		folder = ""
 	}
-	if _, err := s.fetch(ctx, folder, false, name); err != nil {
+	prefix := name
+	if s.kind.blind {
+		prefix = ""
+	}
+	if _, err := s.fetch(ctx, folder, false, prefix); err != nil {
 		return nil, err
 	}
 	e, ok := s.known.get(name)

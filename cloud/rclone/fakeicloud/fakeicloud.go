@@ -93,6 +93,7 @@ func Start(dir string, accounts ...Account) (*Server, error) {
 		}
 	}
 	n, err := fakenet.Start(dir, map[string]http.Handler{
+		"www.icloud.com":           s.counted(http.NotFoundHandler()), // where rclone turns to when it has no address
 		"idmsa.apple.com":          s.counted(s.idmsa()),
 		"setup.icloud.com":         s.counted(s.setup()),
 		"p31-drivews.icloud.com":   s.counted(s.drivews()),
