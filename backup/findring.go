@@ -31,9 +31,13 @@ func readRings(ctx context.Context, store cloud.Store) (rings map[string][]byte,
 	return rings, broken, err
 }
 
-// ringNames lists the rings. That there are none is said only when the listing cannot be late any more.
+// ringNames lists the rings. That there are none is said only when the listing cannot be late any more; in a place that was just made it is not.
 func ringNames(ctx context.Context, store cloud.Store) (names []string, err error) {
-	err = patiently(ctx, cloud.TraitsOf(store).Lag, time.Now(), func() (bool, error) {
+	t := cloud.TraitsOf(store)
+	if t.Fresh {
+		t.Lag = 0
+	}
+	err = patiently(ctx, t.Lag, time.Now(), func() (bool, error) {
 		names, err = listNames(ctx, store, kinds[kindRing].folder)
 		return len(names) > 0, err
 	})
