@@ -52,11 +52,16 @@ func (f *failure) Unwrap() []error {
 	return wrapped
 }
 
-// secret matches what may let somebody in who reads an error: the query of a
-// URL (an upload session's, a signed request's), and user:password in one.
-var secret = regexp.MustCompile(`(https?://[^\s"'?#]*)[?#][^\s"']*|(//)[^\s/"'@]*@`)
+// What may let somebody in who reads an error: user and password in a URL, and
+// its query (an upload session's, a signed request's).
+var (
+	credentials = regexp.MustCompile(`(https?://)[^\s/"'@]*@`)
+	query       = regexp.MustCompile(`(https?://[^\s"'?#]*)[?#][^\s"']*`)
+)
 
-func redact(text string) string { return secret.ReplaceAllString(text, "$1$2") }
+func redact(text string) string {
+	return query.ReplaceAllString(credentials.ReplaceAllString(text, "$1"), "$1")
+}
 
 // classify adds the kind of package cloud that an error of a back end amounts
 // to, for a call with ctx.

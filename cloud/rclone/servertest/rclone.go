@@ -21,11 +21,22 @@ const (
 // RcloneS3 is rclone's own S3 server, with a bucket.
 func RcloneS3(t testing.TB) Server {
 	t.Helper()
+	return rcloneS3(t, user+","+password)
+}
+
+// RcloneS3Open is one that lets anybody in, and checks no signature.
+func RcloneS3Open(t testing.TB) Server {
+	t.Helper()
+	return rcloneS3(t)
+}
+
+func rcloneS3(t testing.TB, keys ...string) Server {
+	t.Helper()
 	dir := folder(t)
 	if err := os.Mkdir(filepath.Join(dir, bucket), 0o700); err != nil {
 		t.Fatalf("making a bucket: %v", err)
 	}
-	addr := serve(t, rc.Params{"type": "s3", "fs": dir, "addr": "127.0.0.1:0", "auth_key": []string{user + "," + password}})
+	addr := serve(t, rc.Params{"type": "s3", "fs": dir, "addr": "127.0.0.1:0", "auth_key": keys})
 	return s3(addr, dir, "keepsake")
 }
 
