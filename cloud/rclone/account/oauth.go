@@ -195,7 +195,9 @@ var signInTexts = []struct {
 	// backend/iclouddrive/api.
 	{"-20209", ErrRefused, ": Apple has locked this account; unlock it at iforgot.apple.com"},
 	{"-20101", ErrWrongSecret, ": the Apple ID or its password is wrong"},
-	{"sign in failed: incorrect username or password", ErrWrongSecret, ": the Apple ID or its password is wrong"},
+	// rclone says so of 403, which is not what a wrong password gets (401, -20101):
+	// the account is locked (-20209) or no longer in use (-20751).
+	{"sign in failed: incorrect username or password", ErrRefused, ": Apple has locked this account, or closed it; see iforgot.apple.com"},
 	{"validate2FACode failed", errCode, ""},
 	{"validateSMSCode", errCode, ""},
 }

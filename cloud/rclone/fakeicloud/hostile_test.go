@@ -18,7 +18,7 @@ import (
 // itself panics at several of these.
 func TestHostileAnswers(t *testing.T) {
 	s := start(t)
-	a := account(t, s)
+	a := anAccount(t, s)
 	store(t, openStore(t, s, a, "Keepsake", true), "data/there", 1000)
 	for path, methods := range map[string][]string{
 		"/upload/web": {"Put"}, "/singleFileUpload": {"Put"}, "/update/documents": {"Put"},
@@ -114,7 +114,7 @@ func known(err error) bool {
 // TestNoDrive: an account that never accepted iCloud Drive's terms.
 func TestNoDrive(t *testing.T) {
 	s := start(t, fakeicloud.Account{AppleID: person, Password: password, NoDrive: true})
-	a := account(t, s)
+	a := anAccount(t, s)
 	if _, err := rclone.Open(t.Context(), storeConfig(s, a, "Keepsake", true)); !known(err) {
 		t.Errorf("Open without iCloud Drive: %v, which is of no kind", err)
 	}

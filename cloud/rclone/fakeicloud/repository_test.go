@@ -132,7 +132,7 @@ func (h hasty) Traits() cloud.Traits {
 // TestRepository is a life of a backup: on the way sessions end, and listings lag.
 func TestRepository(t *testing.T) {
 	s := start(t)
-	a := account(t, s)
+	a := anAccount(t, s)
 	openStore(t, s, a, "Backups/phone", true)
 	p := newPhone(t, func() cloud.Store { return hasty{openStore(t, s, a, "Backups/phone", false)} })
 	p.write("chat.db", 3<<20)
@@ -168,7 +168,7 @@ func TestRepository(t *testing.T) {
 // is, the bytes).
 func TestRequestsPerGB(t *testing.T) {
 	s := start(t)
-	a := account(t, s)
+	a := anAccount(t, s)
 	openStore(t, s, a, "Backups", true)
 	p := newPhone(t, func() cloud.Store { return hasty{openStore(t, s, a, "Backups", false)} })
 	const step = 64 << 20

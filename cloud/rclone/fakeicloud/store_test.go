@@ -38,8 +38,8 @@ func (s *signIns) Set(name, value string) {
 	s.m[name] = value
 }
 
-// person's account, signed in.
-func account(t *testing.T, s *fakeicloud.Server) *signIns {
+// anAccount is person's, signed in.
+func anAccount(t *testing.T, s *fakeicloud.Server) *signIns {
 	t.Helper()
 	return &signIns{m: signedIn(t, s)}
 }
@@ -78,7 +78,7 @@ func TestConformance(t *testing.T) {
 		return
 	}
 	s := start(t)
-	a := account(t, s)
+	a := anAccount(t, s)
 	n := 0
 	conform(t, func(t *testing.T) cloud.Store {
 		n++
@@ -89,7 +89,7 @@ func TestConformance(t *testing.T) {
 // TestConformanceLate runs the suite where listings show the past.
 func TestConformanceLate(t *testing.T) {
 	s := start(t)
-	a := account(t, s)
+	a := anAccount(t, s)
 	n := 0
 	conform(t, func(t *testing.T) cloud.Store {
 		n++
@@ -133,7 +133,7 @@ func TestErrors(t *testing.T) {
 	for _, c := range cases {
 		all = append(all, cloudtest.ErrorCase{Name: c.name, Want: c.want, After: c.after, Methods: c.methods, Open: func(t *testing.T) (cloud.Store, func()) {
 			s := start(t)
-			st := openStore(t, s, account(t, s), "Keepsake", true)
+			st := openStore(t, s, anAccount(t, s), "Keepsake", true)
 			c.fail(s)
 			return st, nil
 		}})
@@ -145,7 +145,7 @@ func TestErrors(t *testing.T) {
 // come out as an object that is not there.
 func TestDownloadRefused(t *testing.T) {
 	s := start(t)
-	a := account(t, s)
+	a := anAccount(t, s)
 	store(t, openStore(t, s, a, "Keepsake", true), "data/a", 1000)
 	st := openStore(t, s, a, "Keepsake", false)
 	for _, lag := range []time.Duration{0, time.Hour} {
@@ -175,7 +175,7 @@ func TestDownloadRefused(t *testing.T) {
 // TestSessionEnds: cookies go stale in the middle, and nobody is asked for a code.
 func TestSessionEnds(t *testing.T) {
 	s := start(t)
-	a := account(t, s)
+	a := anAccount(t, s)
 	st := openStore(t, s, a, "Keepsake", true)
 	store(t, st, "data/a", 1000)
 	for range 3 {
@@ -207,7 +207,7 @@ func TestSessionEnds(t *testing.T) {
 // TestTrustEnds: the error says what to do.
 func TestTrustEnds(t *testing.T) {
 	s := start(t)
-	a := account(t, s)
+	a := anAccount(t, s)
 	st := openStore(t, s, a, "Keepsake", true)
 	s.EndTrust()
 	err := st.Put(t.Context(), "data/a", bytes.NewReader([]byte("1")), 1)
