@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,25 +95,27 @@ func hostile(which string) http.Handler {
 }
 
 // Whatever the child answers, a request ends with an error that is no error of a
-// cloud, and what it gave is no more than was asked for.
+// cloud, and what it gave is no more than was asked for. Every answer is read by Stat;
+// those that each of the others reads in its own way by that one too.
 func TestHostileAnswers(t *testing.T) {
 	for which := range lies {
 		t.Run(which, func(t *testing.T) {
 			t.Parallel()
 			s := open(t, "hostile", which)
-			requests := map[string]func() error{
-				"Stat": func() error { _, err := s.Stat(t.Context(), "data/a"); return err },
-			}
-			if which != "two" {
-				requests["List"] = func() error { return s.List(t.Context(), "data/", func(cloud.Info) error { return nil }) }
-				requests["Get"] = func() error { return getSome(t, s) }
-				requests["Put"] = func() error { return s.Put(t.Context(), "data/a", strings.NewReader("body"), 4) }
-				requests["Delete"] = func() error { return s.Delete(t.Context(), "data/a") }
-			}
-			for name, request := range requests {
-				if err := request(); !errors.Is(err, process.ErrProtocol) || errors.Is(err, cloud.ErrUnreachable) || strings.Contains(err.Error(), "\x1b") {
+			wantLie := func(name string, err error) {
+				if !errors.Is(err, process.ErrProtocol) || errors.Is(err, cloud.ErrUnreachable) || strings.Contains(err.Error(), "\x1b") {
 					t.Errorf("%s = %v, want ErrProtocol", name, err)
 				}
+			}
+			_, err := s.Stat(t.Context(), "data/a")
+			wantLie("Stat", err)
+			if slices.Contains([]string{"no-end", "odd-end", "endless", "abort"}, which) {
+				wantLie("Get", getSome(t, s))
+				wantLie("Put", s.Put(t.Context(), "data/a", strings.NewReader("body"), 4))
+			}
+			if slices.Contains([]string{"no-end", "bad-name", "long-line"}, which) {
+				wantLie("List", s.List(t.Context(), "data/", func(cloud.Info) error { return nil }))
+				wantLie("Delete", s.Delete(t.Context(), "data/a"))
 			}
 		})
 	}
