@@ -70,9 +70,17 @@ func onPacks(faults ...faulty.Fault) func(faulty.Request) faulty.Fault {
 		}
 		select {
 		case f := <-left:
-			return f
+			return fromTheEnd(f, r)
 		default:
 			return faulty.Fault{}
 		}
 	}
+}
+
+// fromTheEnd gives a fault whose position counts from the end its place in a request.
+func fromTheEnd(f faulty.Fault, r faulty.Request) faulty.Fault {
+	if f.CutUp < 0 {
+		f.CutUp += r.ContentLength
+	}
+	return f
 }
