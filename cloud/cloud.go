@@ -81,6 +81,10 @@ type Traits struct {
 	// that either object, whole, is then what the name stands for; Put still
 	// refuses a name of which it can know that it is taken.
 	Racy bool `json:"racy,omitempty"`
+	// Fresh says that this Store has just made the place, a folder that was
+	// not there: nobody has put anything into it before, so that nothing in
+	// it is hidden by Lag.
+	Fresh bool `json:"fresh,omitempty"`
 }
 
 // TraitsOf asks a store, or what it wraps, for its traits: a method

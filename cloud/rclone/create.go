@@ -43,14 +43,9 @@ func (s *Store) find(ctx context.Context) error {
 // create makes what is not there yet, so that a create cut short is finished
 // by the next one. The marker comes last: it says that the rest is there.
 func (s *Store) create(ctx context.Context) error {
-	if s.kind.folders {
-		if err := s.mkdir(ctx, ""); err != nil {
-			return err
-		}
-	}
-	top, err := s.entries(ctx, "", false)
+	top, err := s.top(ctx)
 	if err != nil {
-		return s.gone(err)
+		return err
 	}
 	there := remotes(top)
 	if err := checkOurs(there); err != nil {
@@ -79,6 +74,21 @@ func (s *Store) create(ctx context.Context) error {
 		s.mu.Unlock()
 	}
 	return s.prove(ctx)
+}
+
+// top makes the store's own folder, if it is not there, and lists it.
+func (s *Store) top(ctx context.Context) (fs.DirEntries, error) {
+	if s.kind.folders && s.kind.traits.Lag > 0 {
+		_, err := s.entries(ctx, "", false)
+		s.fresh.Store(errors.Is(err, cloud.ErrNotExist))
+	}
+	if s.kind.folders {
+		if err := s.mkdir(ctx, ""); err != nil {
+			return nil, err
+		}
+	}
+	all, err := s.entries(ctx, "", false)
+	return all, s.gone(err)
 }
 
 func (s *Store) mkdir(ctx context.Context, folder string) error {

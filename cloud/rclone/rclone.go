@@ -99,6 +99,7 @@ type Store struct {
 	folderMu    sync.Mutex
 	folderViews map[string]fs.Fs // by folder: see below
 
+	fresh                 atomic.Bool // the folder was not there before
 	proven                atomic.Bool // the cloud refuses to clobber: seen
 	asks                  atomic.Bool // it does not: look before each Put
 	probed                sync.Mutex
@@ -157,6 +158,7 @@ func open(ctx context.Context, c Config) (*Store, error) {
 func (s *Store) Traits() cloud.Traits {
 	t := s.kind.traits
 	t.Racy = s.kind.clobber == asked || !s.proven.Load()
+	t.Fresh = s.fresh.Load()
 	return t
 }
 

@@ -300,3 +300,21 @@ func TestRevoked(t *testing.T) {
 		}
 	}
 }
+
+// TestFresh: only who made the folder need not wait for what it may not show.
+func TestFresh(t *testing.T) {
+	for _, scope := range []string{"drive", "drive.appfolder"} {
+		d := startDrive(t, fakedrive.Config{}, scope)
+		if scope != "drive" {
+			d.appData()
+		}
+		if !d.open(true).Traits().Fresh {
+			t.Errorf("%s: a folder just made is not fresh", scope)
+		}
+		for _, create := range []bool{false, true} {
+			if d.open(create).Traits().Fresh {
+				t.Errorf("%s: a folder that was there is fresh, create=%t", scope, create)
+			}
+		}
+	}
+}

@@ -184,12 +184,11 @@ func unwell(s *fakedrive.Server, args []string) (string, error) {
 }
 
 func plantCopy(s *fakedrive.Server, args []string) (string, error) {
-	switch len(args) {
-	case 1:
+	if len(args) == 1 {
 		return "ok", s.PlantCopy(args[0], -1)
-	default:
+	}
+	if len(args) != 2 {
 		return "", errWords
-	case 2:
 	}
 	n, err := strconv.ParseInt(args[1], 10, 64)
 	if err != nil {
