@@ -60,7 +60,7 @@ func newPhone(t testing.TB, d *drive, lag time.Duration) *phone {
 func (p *phone) store(create bool) cloud.Store {
 	p.t.Helper()
 	var s *rclone.Store
-	patient := retry.Options{Patience: time.Minute}
+	patient := retry.Options{Patience: 10 * time.Minute} // a person has fifteen; rclone itself pauses for up to 16 s after errors
 	err := retry.Do(p.t.Context(), patient, func() (err error) {
 		s, err = rclone.Open(p.t.Context(), p.config(create))
 		return err
