@@ -33,7 +33,7 @@ type kind struct {
 	// always are options our promises rest on; usual ones give way to the
 	// person's own. Both by rclone's names.
 	always, usual map[string]string
-	retries       int // of one request, by rclone itself
+	retries       int // how often rclone tries a request; cloud/retry is above us
 
 	http       bool // speaks HTTP through rclone's transport, which counts
 	folders    bool // has folders that can be there or not; else prefixes
@@ -60,7 +60,7 @@ var kinds = map[string]kind{
 			"no_head": "true", "no_head_object": "true", "no_check_bucket": "true", "upload_cutoff": "200Mi",
 			"directory_markers": "false", "versions": "false", "version_at": "off", "decompress": "false",
 		},
-		retries: 2, http: true, lazy: true, clobber: refused,
+		retries: 1, http: true, lazy: true, clobber: refused,
 	},
 	// rclone would wait 10 ms between requests, of which a Put is four.
 	"webdav": {

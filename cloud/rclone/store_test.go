@@ -144,6 +144,7 @@ func files(t *testing.T, dir string) (names []string) {
 // An upload that is cut leaves neither the object nor, when the server can
 // still be asked, its beginning.
 func TestCutUpload(t *testing.T) {
+	t.Parallel()
 	for name, start := range map[string]func(testing.TB) servertest.Server{"s3": servertest.RcloneS3, "webdav": servertest.RcloneWebDAV, "apache": servertest.Apache} {
 		t.Run(name, func(t *testing.T) {
 			f, at := before(t, start(t))
@@ -173,6 +174,7 @@ func TestCutDownload(t *testing.T) {
 		w.Header().Set("Content-Length", "1048576")
 		w.Header().Set("Last-Modified", "Mon, 23 Nov 2026 01:00:00 GMT")
 		_, _ = w.Write(make([]byte, 1000))
+		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	})
 	data, err := get(t.Context(), s, "data/aa")
@@ -214,6 +216,7 @@ func TestNonsense(t *testing.T) {
 
 // What S3 servers answer, of which some says when to come back.
 func TestErrorsOfS3(t *testing.T) {
+	t.Parallel()
 	cases := []struct {
 		status     int
 		code       string
@@ -258,6 +261,7 @@ func TestErrorsOfS3(t *testing.T) {
 }
 
 func TestErrorsOfWebDAV(t *testing.T) {
+	t.Parallel()
 	f, at := before(t, servertest.RcloneWebDAV(t))
 	s := create(t, at)
 	var errs []cloudtest.ErrorCase
