@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	}
 	programs = dir
 	build("../..", "./cmd/keepsake")
-	build("../../cloud/rclone", "./cmd/keepsake-cloud", "./servers/rclone")
+	build("../../cloud/rclone", "./cmd/keepsake-cloud", "./servers/rclone", "./fakedrive/fake-drive")
 	code := m.Run()
 	if err := os.RemoveAll(dir); err != nil {
 		fail(err)

@@ -24,6 +24,7 @@ type person struct {
 	site  *site
 	home  string
 	chats string
+	env   []string // over what all have
 }
 
 // newPerson signs in and turns backups on.
@@ -98,7 +99,7 @@ func (p *person) begin(name string, args ...string) *running {
 	r := &running{result: &result{t: p.t, what: name + " " + strings.Join(args, " ")}, cancel: cancel}
 	r.cmd = exec.CommandContext(ctx, program(name), args...)
 	r.cmd.Dir = p.home
-	r.cmd.Env = []string{"HOME=" + p.home, "PATH=/usr/bin:/bin", "TMPDIR=" + p.t.TempDir(), "KEEPSAKE_CLOUD_IDLE=" + idle()}
+	r.cmd.Env = append([]string{"HOME=" + p.home, "PATH=/usr/bin:/bin", "TMPDIR=" + p.t.TempDir(), "KEEPSAKE_CLOUD_IDLE=" + idle()}, p.env...)
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.errs
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	check(p.t, r.cmd.Start())
