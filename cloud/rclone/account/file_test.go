@@ -62,3 +62,24 @@ func FuzzFile(f *testing.F) {
 		}
 	})
 }
+
+// What a person pastes, and types behind "login", is read or refused.
+func FuzzTyped(f *testing.F) {
+	for _, text := range []string{"gdrive", "sftp://a@[::1]:2", "s3+https://h/b", "http://127.0.0.1:53682/?state=a&code=b", `{"access_token":"a"}`, "eyJ0b2tlbiI6IntcImFcIjpcImFcIn0ifQ", ":", "@"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if q, ok := account.AnswerIn(text); ok && (q.Get("state") == "" && !q.Has("state") || !q.Has("code") && !q.Has("error")) {
+			t.Errorf("%q is an answer: %v", text, q)
+		}
+		account.IsBlob(text)
+		d, err := account.ParseLogin(text)
+		if err != nil {
+			return
+		}
+		again, err := account.ParseLogin(d.Login())
+		if _, known := account.ProviderOf(d.Kind); !known || err != nil || again.Login() != d.Login() {
+			t.Errorf("%q is %q, which is %q, %v", text, d.Login(), again.Login(), err)
+		}
+	})
+}

@@ -145,10 +145,9 @@ func (f *flow) tries(ctx context.Context, question string, take func(secret stri
 		if err != nil {
 			return err
 		}
-		if err := take(s.reveal()); err != nil {
-			return err
+		if err = take(s.reveal()); err == nil {
+			err = f.try(ctx)
 		}
-		err = f.try(ctx)
 		if !errors.Is(err, ErrWrongSecret) || try == maxTries || !f.Secret.Empty() {
 			s.Wipe()
 			return err

@@ -50,6 +50,10 @@ type options struct {
 func main() {
 	cli.Harden()
 	debug.SetTraceback("none")
+	// Four packs under way are 140 MiB, each once from the pipe and once for the cloud's library. Garbage of the size of packs
+	// must not double that.
+	debug.SetGCPercent(40)
+	debug.SetMemoryLimit(200 << 20)
 	a := &app{Output: command.Output{Out: os.Stdout, Err: os.Stderr}, in: os.Stdin}
 	// What rclone and its SDKs print must not get between the bytes of serve.
 	os.Stdout = os.Stderr

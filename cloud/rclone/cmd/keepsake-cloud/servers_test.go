@@ -3,13 +3,18 @@
 package main
 
 import (
+	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
 
 	"keepsake.example/cloud/rclone/servertest"
 )
@@ -216,6 +221,63 @@ func TestSFTP(t *testing.T) {
 	// A key the server does not know, a file that is none.
 	w.want(w.run("login", login, "--key-file", other.Options["key_file"]), 16)
 	w.want(w.run("login", login, "--key-file", s.Options["known_hosts_file"]), 16, "no private key")
+}
+
+// A key with a passphrase, and one that only the SSH agent has.
+func TestSFTPKeys(t *testing.T) {
+	s := servertest.SSHD(t)
+	w := newWorld(t)
+	login := "sftp://" + s.Options["user"] + "@" + s.Addr
+	known := []string{"--known-hosts", s.Options["known_hosts_file"]}
+	locked := filepath.Join(w.home, "locked")
+	lockKey(t, s.Options["key_file"], locked, "open sesame")
+	p := w.sit(append([]string{"login", login, "--key-file", locked}, known...)...)
+	p.see("Passphrase of " + locked + ": ")
+	p.enter("open barley")
+	p.see("not accepted")
+	p.see("Passphrase of ")
+	p.enter("open sesame")
+	p.see("Signed in to SFTP")
+	p.ends(0)
+	p.hides("open sesame", "open barley")
+	w.check(login + s.Folder)
+
+	w.want(w.run(append([]string{"login", login, "--agent"}, known...)...), 1, "ssh-agent")
+	socket := filepath.Join(w.home, "agent")
+	agent := exec.CommandContext(t.Context(), "ssh-agent", "-D", "-a", socket)
+	if err := agent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { agent.Process.Kill(); agent.Wait() })
+	w.env = append(w.env, "SSH_AUTH_SOCK="+socket)
+	add := func() error {
+		cmd := exec.CommandContext(t.Context(), "ssh-add", s.Options["key_file"])
+		cmd.Env = w.env
+		return cmd.Run()
+	}
+	for add() != nil && t.Context().Err() == nil {
+		time.Sleep(10 * time.Millisecond) // until it listens
+	}
+	w.want(w.run(append([]string{"login", login, "--agent"}, known...)...), 0)
+	w.check(login + s.Folder)
+}
+
+// lockKey writes a private key under a passphrase, as ssh-keygen does today.
+func lockKey(t *testing.T, from, to, passphrase string) {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.ParseRawPrivateKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKeyWithPassphrase(key, "", []byte(passphrase))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, to, string(pem.EncodeToMemory(block)))
 }
 
 func write(t *testing.T, path, text string) {
