@@ -252,8 +252,9 @@ func TestErrorsOfS3(t *testing.T) {
 			Name: strings.TrimSpace(http.StatusText(c.status) + " " + c.code), Want: c.want, After: c.after, Methods: []string{"Put", "Get", "List"},
 			Open: func(t *testing.T) (cloud.Store, func()) {
 				_ = s.Delete(t.Context(), "data/failing") // of the case before
+				anew := open(t, config(at))               // rclone is slower after each failure
 				f.set(answer)
-				return s, func() { f.set(nil) }
+				return anew, func() { f.set(nil) }
 			},
 		})
 	}
