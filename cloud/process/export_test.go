@@ -1,6 +1,8 @@
 package process
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"time"
 )
@@ -46,3 +48,8 @@ func (s *Store) Alive() bool {
 
 // SetLeaveTime is for a test in a hurry.
 func SetLeaveTime(d time.Duration) { leaveTime = d }
+
+// NewUpload is the body of a Put as it is sent.
+func NewUpload(ctx context.Context, body io.Reader, size int64) io.Reader {
+	return newUpload(ctx, body, size)
+}
