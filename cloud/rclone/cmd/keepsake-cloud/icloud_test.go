@@ -27,6 +27,7 @@ func newICloud(t *testing.T) (*fakeicloud.Server, *world) {
 
 // A person signs in with a wrong password, then the right one, a wrong code, then the right one.
 func TestICloud(t *testing.T) {
+	t.Parallel()
 	s, w := newICloud(t)
 	p := w.sit("login", "icloud")
 	p.see("Experimental: ")
@@ -78,6 +79,7 @@ func TestICloud(t *testing.T) {
 
 // Three wrong codes, and nobody there who could be asked for one.
 func TestICloudWithoutACode(t *testing.T) {
+	t.Parallel()
 	_, w := newICloud(t)
 	p := w.sit("login", "icloud", "--user", appleID)
 	p.see("Its password: ")

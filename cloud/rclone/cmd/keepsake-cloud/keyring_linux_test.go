@@ -20,6 +20,7 @@ func TestKeyring(t *testing.T) {
 		useKeyring(t)
 		return
 	}
+	t.Parallel()
 	for _, program := range []string{"dbus-run-session", "gnome-keyring-daemon", "dbus-send"} {
 		if _, err := exec.LookPath(program); err != nil {
 			mounttest.Missing(t, program+" is not installed; make test installs it")

@@ -26,6 +26,7 @@ const (
 
 // To S3 with a key typed, wrong first.
 func TestS3(t *testing.T) {
+	t.Parallel()
 	s := servertest.RcloneS3(t)
 	w := newWorld(t)
 	dest := "s3+http://" + s.Addr + "/backups/some/place"
@@ -64,6 +65,7 @@ func TestS3(t *testing.T) {
 
 // Secrets come from files where there is nobody to ask, and from the environment.
 func TestS3WithoutATerminal(t *testing.T) {
+	t.Parallel()
 	s := servertest.RcloneS3(t)
 	w := newWorld(t)
 	login := "s3+http://" + s.Addr
@@ -94,6 +96,7 @@ func TestS3WithoutATerminal(t *testing.T) {
 
 // A key for one bucket must not list all buckets: that it is good is found out with the bucket.
 func TestS3KeyOfOneBucket(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/xml")
 		w.WriteHeader(http.StatusForbidden)
@@ -111,6 +114,7 @@ func TestS3KeyOfOneBucket(t *testing.T) {
 
 // A remote of the person's own rclone is used by its name, and its configuration stays as it is.
 func TestRemoteOfRclone(t *testing.T) {
+	t.Parallel()
 	s := servertest.RcloneWebDAV(t)
 	w := newWorld(t)
 	conf := filepath.Join(w.home, "config", "rclone", "rclone.conf")
@@ -130,6 +134,7 @@ func TestRemoteOfRclone(t *testing.T) {
 
 // A folder is checked too, and nothing is left in it.
 func TestCheckFolder(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	dir := t.TempDir()
 	w.want(w.run("check", dir), 0, "This cloud can hold backups.")
@@ -145,6 +150,7 @@ func TestCheckFolder(t *testing.T) {
 
 // To a real WebDAV server, and to rclone's.
 func TestWebDAV(t *testing.T) {
+	t.Parallel()
 	for name, s := range map[string]servertest.Server{"rclone": servertest.RcloneWebDAV(t), "Apache": servertest.Apache(t)} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -177,6 +183,7 @@ func TestWebDAV(t *testing.T) {
 
 // To a real sshd: its key is asked for once, and never accepted when it changes.
 func TestSFTP(t *testing.T) {
+	t.Parallel()
 	s := servertest.SSHD(t)
 	w := newWorld(t)
 	login := "sftp://" + s.Options["user"] + "@" + s.Addr
@@ -225,6 +232,7 @@ func TestSFTP(t *testing.T) {
 
 // A key with a passphrase, and one that only the SSH agent has.
 func TestSFTPKeys(t *testing.T) {
+	t.Parallel()
 	s := servertest.SSHD(t)
 	w := newWorld(t)
 	login := "sftp://" + s.Options["user"] + "@" + s.Addr
