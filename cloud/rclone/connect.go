@@ -49,6 +49,9 @@ func configure(n Network) error {
 		fshttp.DefaultMetrics = fshttp.NewMetrics("keepsake")
 	}
 	c := fs.GetConfig(context.Background())
+	if err := pristine(c); err != nil {
+		return err
+	}
 	c.LogLevel = fs.LogLevelError
 	c.ConnectTimeout = fs.Duration(connectTimeout)
 	c.Timeout = fs.Duration(idleTimeout)
