@@ -115,7 +115,13 @@ func (s *Store) openSized(ctx context.Context, o fs.Object, offset, length int64
 	if r.left < size {
 		options = append(options, &fs.RangeOption{Start: offset, End: offset + r.left - 1})
 	}
-	return r, r.open(o, options...)
+	err := r.open(o, options...)
+	if o.Size() != size {
+		// S3's back end has taken over what this one answer announces. Left in
+		// the cache, it would measure the next attempt too.
+		s.known.forget(o.Remote())
+	}
+	return r, err
 }
 
 // openUnseen opens a part of an object of which only the name is known. The
