@@ -126,7 +126,7 @@ func TestKeepsakeKilled(t *testing.T) {
 			p := newPerson(t, where(t), must(history()))
 			for i, after := range []int64{5_000_000, 2_000_000} {
 				r := p.upload(t, after)
-				child := childOf(t, r.cmd.Process.Pid)
+				child := r.child()
 				check(t, r.cmd.Process.Kill())
 				r.wait().wants(-1)
 				p.site.SetWay(faulty.Way{})
@@ -148,7 +148,7 @@ func TestCloudProgramKilled(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, s3(t), must(history()))
 	r := p.upload(t, 5_000_000)
-	child := childOf(t, r.cmd.Process.Pid)
+	child := r.child()
 	check(t, syscall.Kill(child, syscall.SIGKILL))
 	p.site.SetWay(faulty.Way{})
 	r.wait().wants(0)
@@ -173,11 +173,29 @@ func (p *person) upload(t *testing.T, after int64) *running {
 	return r
 }
 
-// childOf finds the keepsake-cloud that a process has started.
+// child finds the keepsake-cloud that keepsake has started.
+func (r *running) child() (pid int) {
+	r.t.Helper()
+	if pid := findChild(r.cmd.Process.Pid); pid != 0 {
+		return pid
+	}
+	r.cmd.Process.Kill()
+	r.wait()
+	r.t.Fatalf("keepsake has no child, and says:\n%s%s", r.result.out, r.result.errs)
+	return 0
+}
+
 func childOf(t *testing.T, parent int) (pid int) {
 	t.Helper()
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	check(t, err)
+	if pid = findChild(parent); pid == 0 {
+		t.Fatal("keepsake has no child")
+	}
+	return pid
+}
+
+// findChild finds a process by its parent; 0 if there is none.
+func findChild(parent int) (pid int) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is right
 	for _, name := range stats {
 		text, err := os.ReadFile(name) // it may have ended meanwhile
 		_, rest, ok := strings.Cut(string(text), ") ")
@@ -185,7 +203,6 @@ func childOf(t *testing.T, parent int) (pid int) {
 			return must(strconv.Atoi(filepath.Base(filepath.Dir(name))))
 		}
 	}
-	t.Fatal("keepsake has no child")
 	return 0
 }
 
