@@ -140,6 +140,7 @@ func (c *Client) open(ctx context.Context, at *Place, m manner) (*visit, error) 
 	if err != nil {
 		return nil, err
 	}
+	defer c.patiently(store)()
 	repo, opener, err := c.openWithKeys(ctx, cfg, store, c.options(cfg, state.Mark, m))
 	if err != nil {
 		release(store)
@@ -153,6 +154,7 @@ func (c *Client) openPlace(ctx context.Context, at *Place, m manner) (*visit, er
 	if err != nil {
 		return nil, err
 	}
+	defer c.patiently(store)()
 	repo, err := backup.Open(ctx, store, at.Key, backup.Options{Progress: c.s.Progress, Now: c.s.Now, OlderState: m.older})
 	if err != nil {
 		release(store)

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -102,6 +103,21 @@ type outage struct {
 	mu   sync.Mutex
 	told bool
 }
+
+// patiently tells the person, when opening at a cloud whose listings lag takes long, why
+// it may. The caller stops it when that is over.
+func (c *Client) patiently(s cloud.Store) (stop func() bool) {
+	lag := cloud.TraitsOf(s).Lag
+	if lag == 0 || c.s.Waiting == nil {
+		return func() bool { return false }
+	}
+	return time.AfterFunc(cmp.Or(c.s.notice, longOpening), func() {
+		c.s.Waiting(fmt.Sprintf("this cloud may show only %v later what another device has written; looking again until then", lag))
+	}).Stop
+}
+
+// longOpening is how long opening may take unexplained.
+const longOpening = 10 * time.Second
 
 // noticed is how long a wait may be that nobody is told of.
 const noticed = 3 * time.Second

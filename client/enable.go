@@ -125,7 +125,10 @@ func (c *Client) newConfig(o EnableOptions) *Config {
 }
 
 func (c *Client) enableNew(ctx context.Context, o EnableOptions, store cloud.Store) (*EnableResult, error) {
-	if err := noRepository(ctx, store); err != nil {
+	stop := c.patiently(store)
+	err := noRepository(ctx, store)
+	stop()
+	if err != nil {
 		return nil, err
 	}
 	k, err := key.Generate()

@@ -64,6 +64,7 @@ func (c *Client) CheckKey(ctx context.Context, destination string, k *key.Key) e
 		return err
 	}
 	defer release(store)
+	defer c.patiently(store)()
 	check, err := backup.KeyCheck(ctx, store)
 	if err != nil {
 		return err

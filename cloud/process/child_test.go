@@ -118,7 +118,7 @@ func openError(r process.Request) error {
 }
 
 func (failing) Traits() cloud.Traits {
-	return cloud.Traits{Parallel: 4, Lag: time.Minute, Racy: true}
+	return cloud.Traits{Parallel: 4, Lag: time.Minute, Racy: true, Fresh: true}
 }
 func (failing) Counters() cloud.Counters {
 	return cloud.Counters{Requests: 7, Sent: 1 << 40, Received: 9}

@@ -55,13 +55,13 @@ var decoders = map[string]struct {
 		},
 	},
 	"traits": {
-		[]string{`{"parallel":8,"lag_ns":3600000000000,"racy":true}`},
+		[]string{`{"parallel":8,"lag_ns":3600000000000,"racy":true,"fresh":true}`},
 		func(text string) (string, error) {
 			t, err := process.DecodeTraits([]byte(text))
 			if t.Parallel < 0 || t.Parallel > process.MaxParallel || t.Lag < 0 || t.Lag > time.Hour {
 				err = errors.New("impossible traits")
 			}
-			return fmt.Sprintf(`{"parallel":%d,"lag_ns":%d,"racy":%t}`, t.Parallel, t.Lag, t.Racy), err
+			return fmt.Sprintf(`{"parallel":%d,"lag_ns":%d,"racy":%t,"fresh":%t}`, t.Parallel, t.Lag, t.Racy, t.Fresh), err
 		},
 	},
 	"open": {
