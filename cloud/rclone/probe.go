@@ -8,6 +8,16 @@ import (
 	"github.com/rclone/rclone/fs"
 )
 
+// Configure sets what rclone keeps once for a process, in place of what
+// RCLONE_ variables of the environment say. Open and Probe do so; who uses
+// rclone in another way, to sign in, calls it first.
+func Configure(n Network) error {
+	if err := configure(n); err != nil {
+		return fmt.Errorf("cloud/rclone: %w", err)
+	}
+	return nil
+}
+
 // Probe asks the cloud for one listing of the root, to see whether it can be
 // reached and lets us in: nil when it answers, also that there is no such folder.
 // Nothing is made or changed there.
@@ -16,8 +26,8 @@ func Probe(ctx context.Context, c Config) error {
 	if !ok {
 		return fmt.Errorf("cloud/rclone: there is no back end %q", c.Backend)
 	}
-	if err := configure(c.Network); err != nil {
-		return fmt.Errorf("cloud/rclone: %w", err)
+	if err := Configure(c.Network); err != nil {
+		return err
 	}
 	s := &Store{config: c, kind: k, known: newKnown(k.traits.Lag), requestsBefore: requests()}
 	f, err := s.connect(ctx)

@@ -83,7 +83,12 @@ func (a *Accounts) Login(ctx context.Context, r Request, p Person) (Result, erro
 	if !ok {
 		return Result{}, ErrUnknownProvider
 	}
-	quiet()
+	// Else RCLONE_NO_CHECK_CERTIFICATE and RCLONE_DUMP of a person who uses
+	// rclone would hold while tokens and passwords are on their way; and
+	// rclone's notices, which speak of its own commands, would be seen.
+	if err := rclone.Configure(rclone.Network{}); err != nil {
+		return Result{}, err
+	}
 	info, err := fs.Find(provider.backend)
 	if err != nil {
 		return Result{}, fmt.Errorf("account: %w", err)
@@ -102,10 +107,6 @@ func (a *Accounts) Login(ctx context.Context, r Request, p Person) (Result, erro
 	}
 	return Result{Login: login, Name: provider.Name, Kept: kept, File: a.path(login), Tried: f.tried}, nil
 }
-
-// quiet keeps rclone's notices, which speak of rclone's own commands, from
-// standard error: rclone has one log for all of a process.
-func quiet() { fs.GetConfig(context.Background()).LogLevel = fs.LogLevelError }
 
 // maxTries is how often a password or code may be typed wrongly.
 const maxTries = 3

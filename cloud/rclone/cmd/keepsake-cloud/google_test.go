@@ -195,6 +195,24 @@ func TestGoogleTokens(t *testing.T) {
 	w.check("gdrive:Keepsake")
 }
 
+// What the environment says to rclone neither ends the checking of certificates nor prints tokens.
+func TestRclonesEnvironment(t *testing.T) {
+	g, w := newGoogle(t)
+	said := []string{"RCLONE_NO_CHECK_CERTIFICATE=true", "RCLONE_DUMP=headers,bodies,auth", "RCLONE_LOG_LEVEL=DEBUG", "RCLONE_VERBOSE=2"}
+	w.env = append(w.env, said...)
+	r := w.want(w.google("gdrive"), 0)
+	if text := r.out + r.err; strings.Contains(text, fakedrive.ClientSecret) || strings.Contains(text, "DEBUG") {
+		t.Errorf("it prints what rclone was told to:\n%s", text)
+	}
+	stranger := newWorld(t, append(said, "HTTPS_PROXY="+g.Proxy())...)
+	write(t, filepath.Join(stranger.home, "client"), fakedrive.ClientSecret)
+	p := stranger.sit("login", "gdrive", "--headless", "--client-id", fakedrive.ClientID, "--client-secret-file", filepath.Join(stranger.home, "client"))
+	p.see("Paste it here")
+	p.enter(g.SignIn("drive.file"))
+	p.see("certificate")
+	p.ends(8)
+}
+
 // A file that is damaged, or that others can read, is not used.
 func TestDamagedFiles(t *testing.T) {
 	_, w := newGoogle(t)
