@@ -1,11 +1,21 @@
 package rclone
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/rclone/rclone/fs"
 	"github.com/rclone/rclone/fs/config/configstruct"
 )
+
+// Those who sign in by rclone's own flows open no store first.
+func init() {
+	c := fs.GetConfig(context.Background())
+	c.HTTPProxy, c.CaCert = "", nil
+	if err := pristine(c); err != nil {
+		panic("cloud/rclone: internal error: " + err.Error())
+	}
+}
 
 // pristine undoes what RCLONE_ variables of the environment have said, which
 // rclone reads before main begins: RCLONE_NO_CHECK_CERTIFICATE ends the

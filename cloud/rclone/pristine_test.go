@@ -54,13 +54,14 @@ func showConfig(t *testing.T, dir string) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	first := dump(*fs.GetConfig(context.Background()))
 	s, err := rclone.Open(t.Context(), rclone.Config{Backend: "local", Root: filepath.Join(dir, "store"), Create: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	c := *fs.GetConfig(context.Background())
-	if err := os.WriteFile(filepath.Join(dir, "config"), []byte(strings.ReplaceAll(dump(c), " ", "\n")), 0o600); err != nil {
+	text := first + "\n" + dump(*fs.GetConfig(context.Background()))
+	if err := os.WriteFile(filepath.Join(dir, "config"), []byte(strings.ReplaceAll(text, " ", "\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
