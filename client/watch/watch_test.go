@@ -169,21 +169,27 @@ func TestRunsEachDay(t *testing.T) {
 	)
 }
 
-// A year of days, both changes of the clock among them: one run each, at the time or, where the day leaves it
-// out, at the change.
-func TestOneRunEachDayOfAYear(t *testing.T) {
-	w := newWorld(t, "Europe/Berlin", "2026-01-01 00:00", "02:30")
-	w.watch("2027-01-01 00:00")
-	if len(w.runs) != 365 {
-		t.Errorf("%d runs", len(w.runs))
-	}
-	for i, at := range w.runs {
-		want := "02:30"
-		if at.Format(time.DateOnly) == "2026-03-29" {
-			want = "03:00"
+// Weeks about both changes of the clock: one run each day, at the time or, where the day leaves it out, at the
+// change.
+func TestOneRunEachDay(t *testing.T) {
+	for _, test := range []struct{ start, end, change, then string }{
+		{"2026-03-15 00:00", "2026-04-12 00:00", "2026-03-29", "03:00"},
+		{"2026-10-11 00:00", "2026-11-08 00:00", "2026-10-25", "02:30"},
+	} {
+		w := newWorld(t, "Europe/Berlin", test.start, "02:30")
+		day := w.now
+		w.watch(test.end)
+		if len(w.runs) != 28 {
+			t.Errorf("from %s: %d runs", test.start, len(w.runs))
 		}
-		if at.YearDay() != i+1 || at.Format("15:04") != want {
-			t.Errorf("run %d at %v", i+1, at)
+		for i, at := range w.runs {
+			want := day.AddDate(0, 0, i).Format(time.DateOnly) + " 02:30"
+			if want[:10] == test.change {
+				want = test.change + " " + test.then
+			}
+			if got := at.Format("2006-01-02 15:04"); got != want {
+				t.Errorf("run %d at %s, not %s", i+1, got, want)
+			}
 		}
 	}
 }
