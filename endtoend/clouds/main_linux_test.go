@@ -17,6 +17,7 @@ var programs string
 // TestMain builds what the tests run, as it is shipped: without C.
 func TestMain(m *testing.M) {
 	flag.Parse()
+	flag.Set("test.parallel", "6") // they wait more than they compute
 	if programs = os.Getenv("KEEPSAKE_TEST_PROGRAMS"); programs != "" {
 		os.Exit(m.Run())
 	}
