@@ -56,13 +56,13 @@ type copier struct {
 //
 // Everything copied is checked as far as that goes without a key: names, headers, sizes, ring checksums; the rest is Verify's. What
 // fails is left out and listed, and the error is ErrDamaged. Errors: ErrNoRepository; ErrOtherRepository when the source is not the one
-// expected; ErrRepositoryExists when the destination holds another; what the stores return; ctx's.
+// expected; ErrRepositoryExists when the destination holds another; ErrSamePlace when it is the source by another name; what the stores return; ctx's.
 func Copy(ctx context.Context, from, to cloud.Store, o CopyOptions) (*CopyResult, error) {
 	x := &copier{from: from, to: to, started: time.Now()}
 	err := x.check(ctx, o.Repository)
 	if err == nil {
 		stop := x.c.report(o.Progress, "copying")
-		err = x.run(ctx)
+		err = x.apart(ctx)
 		stop()
 	}
 	x.res.Duration = time.Since(x.started)
@@ -135,6 +135,22 @@ func headerOf(ctx context.Context, store cloud.Store, name string) (header, erro
 		return header{}, fmt.Errorf("reading %s: %w", name, err)
 	}
 	return parseHeader(name, stub)
+}
+
+// apart copies when the two stores are two places.
+func (x *copier) apart(ctx context.Context) error {
+	t, err := putToken(ctx, x.from, x.to)
+	if err != nil {
+		return err
+	}
+	defer t.remove()
+	if err := t.check(ctx); err != nil {
+		return err
+	}
+	if err := x.run(ctx); err != nil {
+		return err
+	}
+	return t.check(ctx)
 }
 
 // run copies until the heads at the source are what they were before the objects were listed: then everything they name was there to

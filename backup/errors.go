@@ -17,6 +17,7 @@ var (
 	ErrRolledBack       = errors.New("backup: the cloud offers an older state than this device has seen")
 	ErrUnsupported      = errors.New("backup: written by a newer version of this program")
 	ErrOtherRepository  = errors.New("backup: another repository than the one expected")
+	ErrSamePlace        = errors.New("backup: the two destinations are one place under two names")
 	ErrNotFound         = errors.New("backup: no such snapshot")
 	ErrTargetNotEmpty   = errors.New("backup: the target folder is not empty")
 	ErrSourceEmpty      = errors.New("backup: the chat folder is empty, but the last snapshot is not")

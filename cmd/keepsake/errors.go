@@ -73,6 +73,7 @@ var explanations = []explanation{
 	{client.ErrLeft, cli.Failed, "", "delete it with: keepsake move --delete-old; or leave it there: keepsake move --keep-old"},
 	{client.ErrNothingLeft, cli.NotFound, "", "move to another cloud with: keepsake move --to DEST"},
 	{client.ErrOverlap, cli.Usage, "", "choose a folder outside"},
+	{backup.ErrSamePlace, cli.Usage, "", "nothing was changed; choose a place that is another one"},
 	{client.ErrProfileDamaged, cli.Damaged, "", "move the profile folder away, then: keepsake enable DIR --cloud DEST --join"},
 	{client.ErrKeyMissing, cli.WrongKey, "", "type it in with: keepsake key check --store"},
 	{client.ErrKeyring, cli.WrongKey, "", "unlock the keyring, or keep the key in a file: keepsake key check --store --key-store file"},

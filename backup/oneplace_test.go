@@ -1,0 +1,32 @@
+package backup_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"keepsake.example/backup"
+	"keepsake.example/cloud/dir"
+)
+
+// A copy to the place where the backup lies, by another name of it, is none; who believed in it deletes the only one.
+func TestCopyToItself(t *testing.T) {
+	p := newPhone(t)
+	p.history()
+	p.backup(backup.BackupOptions{})
+	to, path := newDir(t)
+	copyTo(t, p, to)
+	if left, _ := filepath.Glob(filepath.Join(path, "token-*")); len(left) > 0 {
+		t.Errorf("a copy leaves %v", left)
+	}
+	alias := filepath.Join(t.TempDir(), "alias")
+	must(t, os.Symlink(path, alias))
+	again, err := dir.Open(alias)
+	must(t, err)
+	before := tree(t, path)
+	if _, err := backup.Copy(t.Context(), again, to, backup.CopyOptions{}); !errors.Is(err, backup.ErrSamePlace) {
+		t.Errorf("a copy to itself: %v", err)
+	}
+	same(t, before, tree(t, path))
+}
