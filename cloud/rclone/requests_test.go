@@ -113,6 +113,25 @@ func TestRequestsOfWebDAV(t *testing.T) {
 	}
 }
 
+// What another process that opens the store is asked for.
+func TestRequestsOfWebDAVAnew(t *testing.T) {
+	f, at := before(t, servertest.RcloneWebDAV(t))
+	put(t, create(t, at), "data/aa", []byte("a"))
+	var s *rclone.Store
+	cost{"Open", 2, func(t *testing.T, _ *rclone.Store) { s = open(t, config(at)) }}.check(t, f, nil)
+	cost{"Get of an object of which only the name is known", 2, func(t *testing.T, s *rclone.Store) {
+		if data, err := get(t.Context(), s, "data/aa"); err != nil || string(data) != "a" {
+			t.Errorf("Get gave %q, %v", data, err)
+		}
+	}}.check(t, f, s)
+	// Nine listings, and a look for the marker for each of the seven folders with nothing in them.
+	cost{"List of everything", 16, func(t *testing.T, s *rclone.Store) {
+		if err := s.List(t.Context(), "", func(cloud.Info) error { return nil }); err != nil {
+			t.Errorf("List: %v", err)
+		}
+	}}.check(t, f, s)
+}
+
 // What is written in place is written under a name that is no object's.
 func TestWebDAVWritesUnderTemporaryNames(t *testing.T) {
 	f, at := before(t, servertest.RcloneWebDAV(t))
