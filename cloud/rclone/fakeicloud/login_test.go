@@ -19,6 +19,7 @@ import (
 // asked for.
 type ada struct {
 	t       *testing.T
+	network func()
 	answers []func() string
 	told    strings.Builder
 }
@@ -28,6 +29,7 @@ func (a *ada) Browse(s string) error { a.t.Errorf("it browsed to %s", s); return
 
 func (a *ada) Ask(_ context.Context, question string) (string, error) {
 	a.told.WriteString(question)
+	a.network() // Login has set rclone's network to what the environment says
 	if len(a.answers) == 0 {
 		return "", errors.New("nobody there")
 	}
@@ -45,13 +47,13 @@ func (a *ada) Confirm(context.Context, string) (bool, error) { return true, nil 
 
 func say(text string) func() string { return func() string { return text } }
 
-func login(t *testing.T, all *account.Accounts, answers ...func() string) (*ada, error) {
+func login(t *testing.T, s *fakeicloud.Server, all *account.Accounts, answers ...func() string) (*ada, error) {
 	t.Helper()
 	to, err := account.ParseLogin("icloud")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &ada{t: t, answers: answers}
+	a := &ada{t: t, answers: answers, network: func() { lead(s) }}
 	_, err = all.Login(t.Context(), account.Request{Destination: to, User: person, Kept: account.InFile}, a)
 	if err != nil && strings.Contains(err.Error()+a.told.String(), password) {
 		t.Error("the password is told")
@@ -84,7 +86,7 @@ func TestLogin(t *testing.T) {
 	dir := t.TempDir()
 	all := account.Open(dir, nil)
 	code, text := func() string { return s.Code(person) }, func() string { return s.Text(person) }
-	if _, err := login(t, all, say(password), say("12345x"), code); err != nil {
+	if _, err := login(t, s, all, say(password), say("12345x"), code); err != nil {
 		t.Fatal(err)
 	}
 	st, err := openAccount(t, s, all)
@@ -96,7 +98,7 @@ func TestLogin(t *testing.T) {
 	if _, err := openAccount(t, s, all); !errors.Is(err, cloud.ErrDenied) || !strings.Contains(err.Error(), "keepsake cloud login icloud") {
 		t.Errorf("after thirty days: %v", err)
 	}
-	if _, err := login(t, all, say(password), say("sms"), text); err != nil {
+	if _, err := login(t, s, all, say(password), say("sms"), text); err != nil {
 		t.Fatal(err)
 	}
 	if st, err = openAccount(t, s, all); err != nil {
@@ -136,7 +138,7 @@ func TestLoginRefused(t *testing.T) {
 	s := start(t)
 	all := account.Open(t.TempDir(), nil)
 	s.Lock(person, true)
-	a, err := login(t, all, say(password), say(password), say(password))
+	a, err := login(t, s, all, say(password), say(password), say(password))
 	if !errors.Is(err, account.ErrRefused) || !strings.Contains(err.Error(), "iforgot.apple.com") {
 		t.Errorf("a locked account: %v; want what to do", err)
 	}
@@ -144,10 +146,10 @@ func TestLoginRefused(t *testing.T) {
 		t.Errorf("a locked account was tried %d times", 3-len(a.answers))
 	}
 	s.Lock(person, false)
-	if _, err = login(t, all, say("wrong"), say("wrong"), say("wrong")); !errors.Is(err, account.ErrWrongSecret) {
+	if _, err = login(t, s, all, say("wrong"), say("wrong"), say("wrong")); !errors.Is(err, account.ErrWrongSecret) {
 		t.Errorf("a wrong password: %v", err)
 	}
-	if _, err = login(t, all, say(password)); err == nil {
+	if _, err = login(t, s, all, say(password)); err == nil {
 		t.Error("it signed in without a code")
 	}
 	if left, err := all.List(); err != nil || len(left) != 0 {

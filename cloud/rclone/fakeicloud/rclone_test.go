@@ -41,8 +41,8 @@ func start(t *testing.T, accounts ...fakeicloud.Account) *fakeicloud.Server {
 	}
 	ci := fs.GetConfig(context.Background())
 	old := *ci
-	ci.HTTPProxy, ci.CaCert, ci.LowLevelRetries = s.Proxy(), []string{s.CA()}, 2
-	fshttp.ResetTransport()
+	ci.LowLevelRetries = 2
+	lead(s)
 	t.Cleanup(func() {
 		*ci = old
 		fshttp.ResetTransport()
@@ -52,6 +52,13 @@ func start(t *testing.T, accounts ...fakeicloud.Account) *fakeicloud.Server {
 		s.Close()
 	})
 	return s
+}
+
+// lead leads rclone to the fake.
+func lead(s *fakeicloud.Server) {
+	ci := fs.GetConfig(context.Background())
+	ci.HTTPProxy, ci.CaCert = s.Proxy(), []string{s.CA()}
+	fshttp.ResetTransport()
 }
 
 func options(pass string) configmap.Simple {
