@@ -86,6 +86,18 @@ func isMissing(err error) bool {
 	return errors.As(err, &d) && d.Layer == "missing"
 }
 
+// A LostSnapshotError says that the snapshot that was asked for, the newest for instance, cannot be read. It is ErrDamaged.
+type LostSnapshotError struct {
+	Damage *DamageError
+	Before *Snapshot // the newest before it that can be read; nil if there is none, or another was asked for
+}
+
+func (e *LostSnapshotError) Error() string {
+	return "backup: the snapshot cannot be read: " + e.Damage.Error()
+}
+
+func (e *LostSnapshotError) Unwrap() error { return e.Damage }
+
 func damage(object, layer, format string, args ...any) error {
 	return &DamageError{Object: object, Layer: layer, What: fmt.Sprintf(format, args...)}
 }

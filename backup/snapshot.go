@@ -83,7 +83,8 @@ func (s *Snapshot) unmarshal(payload []byte) error {
 }
 
 // Find returns the snapshot that ref and at name. ref is an id or the start of one, or "" or "latest" for the newest; at,
-// when it is not zero, leaves only snapshots made then or before. It fails with a NotFoundError.
+// when it is not zero, leaves only snapshots made then or before. It fails with a NotFoundError, or with a LostSnapshotError when the
+// one that is meant, or may be, cannot be read: an older one is taken in its place only with Options.OlderState.
 func (r *Repo) Find(ref string, at time.Time) (Snapshot, error) {
 	var found []*Snapshot
 	for _, s := range r.snapshots {
@@ -91,6 +92,13 @@ func (r *Repo) Find(ref string, at time.Time) (Snapshot, error) {
 		if named && (at.IsZero() || !s.Time.After(at)) {
 			found = append(found, s)
 		}
+	}
+	var best *Snapshot
+	if len(found) > 0 {
+		best = slices.MaxFunc(found, bySeq)
+	}
+	if lost := r.lost(ref, best); lost != nil {
+		return Snapshot{}, lost
 	}
 	switch {
 	case len(found) == 0 && len(r.snapshots) == 0:
@@ -102,7 +110,41 @@ func (r *Repo) Find(ref string, at time.Time) (Snapshot, error) {
 	case len(found) > 1 && ref != "" && ref != "latest":
 		return Snapshot{}, &NotFoundError{fmt.Sprintf("%.40q begins the ids of %d snapshots: give more digits", ref, len(found))}
 	}
-	return *slices.MaxFunc(found, bySeq), nil
+	return *best, nil
+}
+
+// lost finds out whether a snapshot that cannot be read is the one that ref means: by its id, or, for the newest, because the head
+// names it right after the best that can be read.
+func (r *Repo) lost(ref string, best *Snapshot) error {
+	newest := ref == "" || ref == "latest"
+	after := best == nil
+	for _, id := range r.state.snapshots {
+		if best != nil && id == best.id {
+			after = true
+			continue
+		}
+		d := r.damageOf(objectName(kindSnapshot, id))
+		switch {
+		case d != nil && !newest && best == nil && strings.HasPrefix(id.String(), strings.ToLower(ref)):
+			return &LostSnapshotError{Damage: d}
+		case !newest || !after || r.opts.OlderState && best != nil:
+		case d != nil:
+			return &LostSnapshotError{Damage: d, Before: best}
+		case best != nil:
+			return nil // the next one can be read, and is not wanted
+		}
+	}
+	return nil
+}
+
+// damageOf is what was found on opening of an object, nil if nothing was.
+func (r *Repo) damageOf(object string) *DamageError {
+	for _, d := range r.damage {
+		if d.Object == object {
+			return d
+		}
+	}
+	return nil
 }
 
 func bySeq(a, b *Snapshot) int {

@@ -125,6 +125,9 @@ func (c *Client) Snapshots(ctx context.Context, at *Place) (list []backup.Snapsh
 	err = c.visit(ctx, at, func(v *visit) error {
 		list = v.repo.Snapshots()
 		if n := len(v.repo.Damage()); n > 0 {
+			if _, err := v.repo.Find("", time.Time{}); len(list) == 0 && errors.Is(err, backup.ErrDamaged) {
+				return err // or it would look as if nothing had ever been backed up
+			}
 			c.warn("%d damaged or missing objects: the list may be incomplete; see what is affected with: keepsake verify", n)
 		}
 		return nil

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -149,6 +150,13 @@ func explainInput(err error) *failure {
 			plain(e),
 			"this is a fault of keepsake. Please report the line above, which holds no secrets, with what `keepsake version` says. Earlier snapshots are intact",
 		}
+	}
+	if e, ok := errors.AsType[*backup.LostSnapshotError](err); ok {
+		hint := "what is left, and what the damage affects: keepsake verify"
+		if e.Before != nil {
+			hint = fmt.Sprintf("to restore the one before it, of %s: add --snapshot %.8s; what the damage affects: keepsake verify", cli.Time(e.Before.Time), e.Before.ID)
+		}
+		return &failure{cli.Damaged, plain(e), hint}
 	}
 	if e, ok := errors.AsType[*key.DigitError](err); ok {
 		return &failure{cli.WrongKey, plain(e), "the key has the digits 0 to 9 and the letters a to f"}
