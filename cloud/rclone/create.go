@@ -28,16 +28,26 @@ right folder, so it must stay too.
 // folders cannot be there twice.
 func (s *Store) find(ctx context.Context) error {
 	if !s.kind.duplicates {
-		return s.alive(ctx)
+		return s.expected(s.alive(ctx))
 	}
 	top, err := s.entries(ctx, "", false)
 	if err != nil {
 		return s.gone(err)
 	}
 	if !slices.Contains(remotes(top), cloud.Marker) {
-		return s.unmarked()
+		return s.expected(s.unmarked())
 	}
 	return s.mergeFolders(ctx, top)
+}
+
+// expected turns the absence of the marker into that of the whole store: at the
+// beginning it is a mistyped place, and no use to try again. Not where a listing
+// may still hide what was made a moment ago.
+func (s *Store) expected(err error) error {
+	if s.kind.traits.Lag > 0 || !errors.Is(err, errUnmarked) {
+		return err
+	}
+	return &failure{kind: cloud.ErrNotExist, text: s.withoutMarker()}
 }
 
 // create makes what is not there yet, so that a create cut short is finished

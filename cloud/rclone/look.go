@@ -155,8 +155,15 @@ func (s *Store) markedLately(ctx context.Context) bool {
 	return r.Close() == nil
 }
 
+// errUnmarked is the cause where the marker is not there.
+var errUnmarked = errors.New("no marker")
+
 func (s *Store) unmarked() error {
-	return &failure{kind: cloud.ErrUnreachable, text: fmt.Sprintf("%s has no file %s; is it the right folder?", s.place(), cloud.Marker)}
+	return &failure{kind: cloud.ErrUnreachable, text: s.withoutMarker(), cause: errUnmarked}
+}
+
+func (s *Store) withoutMarker() string {
+	return fmt.Sprintf("%s has no file %s; is it the right folder?", s.place(), cloud.Marker)
 }
 
 // place is what to call the store in errors.

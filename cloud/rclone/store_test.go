@@ -300,3 +300,15 @@ func TestDestroy(t *testing.T) {
 		}
 	})
 }
+
+// A place that was mistyped is not there: trying again would not help. One that goes away
+// later, under a store that was opened, is another matter (cloudtest).
+func TestMistypedPlace(t *testing.T) {
+	each(t, func(t *testing.T, at servertest.Server) {
+		create(t, at)
+		wrong := config(at)
+		wrong.Root += "x"
+		_, err := rclone.Open(t.Context(), wrong)
+		wantKind(t, "Open", err, cloud.ErrNotExist)
+	})
+}
