@@ -1,12 +1,15 @@
 package backup_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"keepsake.example/backup"
+	"keepsake.example/cloud"
 	"keepsake.example/cloud/dir"
 )
 
@@ -29,4 +32,21 @@ func TestCopyToItself(t *testing.T) {
 		t.Errorf("a copy to itself: %v", err)
 	}
 	same(t, before, tree(t, path))
+	// The same where looking by name is so late that the token is not seen.
+	if _, err := backup.Copy(t.Context(), unseen{again}, to, backup.CopyOptions{Certain: true}); !errors.Is(err, backup.ErrSamePlace) {
+		t.Errorf("a copy to itself, seen late: %v", err)
+	}
+	if _, err := backup.Copy(t.Context(), unseen{p.store}, to, backup.CopyOptions{Certain: true}); err != nil {
+		t.Errorf("a copy to another place: %v", err)
+	}
+}
+
+// unseen does not show yet what lies in no folder.
+type unseen struct{ cloud.Store }
+
+func (u unseen) Stat(ctx context.Context, name string) (cloud.Info, error) {
+	if !strings.Contains(name, "/") {
+		return cloud.Info{}, cloud.ErrNotExist
+	}
+	return u.Store.Stat(ctx, name)
 }

@@ -39,7 +39,8 @@ func (c *Client) Copy(ctx context.Context, o CopyOptions) (*backup.CopyResult, e
 	return result, err
 }
 
-// clone copies objects; create says that the new place may be one that is made now.
+// clone copies objects; create says that the new place may be one that is made now. Where it may not, the old one is about to be
+// deleted: then the two must be known to be two.
 func (c *Client) clone(ctx context.Context, from, to, repository string, create bool) (*backup.CopyResult, error) {
 	if err := apart(cloudFolder("cloud folder", from), cloudFolder("new cloud folder", to)); err != nil {
 		return nil, err
@@ -57,7 +58,7 @@ func (c *Client) clone(ctx context.Context, from, to, repository string, create 
 		return nil, err
 	}
 	defer release(target)
-	return backup.Copy(ctx, source, target, backup.CopyOptions{Repository: repository, Progress: c.s.Progress})
+	return backup.Copy(ctx, source, target, backup.CopyOptions{Repository: repository, Progress: c.s.Progress, Certain: !create})
 }
 
 // tryCopy opens the copy as this device would open its own backup, and finishes a change of the key there. The structure is
