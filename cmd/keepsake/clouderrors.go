@@ -13,6 +13,9 @@ func explainProgram(err error) *failure {
 	if e, ok := errors.AsType[*cloud.DestinationError](err); ok {
 		return &failure{cli.Usage, plain(err), e.Hint}
 	}
+	if e, ok := errors.AsType[*process.Error](err); ok && e.Kind == nil && e.Destination.Kind == cloud.KindRclone {
+		return &failure{cli.Failed, plain(err), "a name that is no cloud's is taken for a remote of rclone's; the names there are: keepsake help destinations"}
+	}
 	switch {
 	case errors.Is(err, process.ErrMissing):
 		return &failure{cli.Failed, plain(err), "install keepsake-cloud beside keepsake, or in PATH; a folder as --cloud needs no such program"}
