@@ -17,7 +17,7 @@ RACE      = CGO_ENABLED=1 go test -race -timeout 20m -skip '$(UNRACED)'
 # vaultd is the one program that may have C in it: PKCS#11 modules are C libraries (doc/decisions/0037-pkcs11.md).
 # Names and users are looked up without libc all the same.
 CGO       = CGO_ENABLED=$$(command -v "$$(go env CC)" >/dev/null && echo 1 || echo 0)
-# How all of cloud/rclone is built, for one cache of its hundred modules.
+# How all of cloud/rclone is built: in one way, for one cache of its hundred modules. Each other costs three minutes.
 ONE_WAY  := export CGO_ENABLED=0 GOFLAGS=-trimpath
 # Tests that take minutes under the race detector and run no goroutines that other tests do not run: kills of child
 # processes, memory bounds (which the detector itself would exceed), byte by byte mangling, a second decoder, fuzz seeds;
@@ -42,8 +42,17 @@ tools/need gcc gcc libc6-dev
 PATH="$$PATH:/usr/sbin" tools/need apache2 apache2-bin
 endef
 
+# Tests of what is built otherwise: the other module, without cgo, with bugs, as the next version.
+define OTHERWISE
+cd cloud/rclone && $(ONE_WAY) && go test -p $(AT_ONCE) -timeout 20m ./...
+CGO_ENABLED=0 go build ./...
+CGO_ENABLED=0 go test -timeout 5m ./anchor/pkcs11
+go test -timeout 10m -tags planted -run '^TestPlantedBugsAreFound$$' ./internal/sim -args -inside
+go test -timeout 5m -tags nextversion -run '^(TestMark|TestMixedVersions)$$' ./vaultd/machine ./vaultd
+endef
+
 .DEFAULT_GOAL := help
-.PHONY: help build cloud test check unit race sim sim-planted fuzz stats demo bench-backup bench-cloud bench-vault bench-fleet bench-anchor clean
+.PHONY: help build cloud test check check-cloud unit once race sim sim-planted fuzz stats demo bench-backup bench-cloud bench-vault bench-fleet bench-anchor clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -55,7 +64,7 @@ build: ## bin/keepsake, bin/chatd, bin/devnet; bin/vaultd, with PKCS#11 if there
 cloud: ## bin/keepsake-cloud, which speaks to clouds: a module of its own with their SDKs (two minutes the first time)
 	cd cloud/rclone && $(ONE_WAY) && go build -o ../../bin/ ./cmd/keepsake-cloud
 
-test: check unit race fuzz ## everything: format, vet, staticcheck, govulncheck, tests, race detector, fuzzing
+test: check once race fuzz ## everything: format, vet, staticcheck, govulncheck, tests, race detector, fuzzing
 
 check: ## gofmt, go vet, staticcheck, govulncheck
 	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l); \
@@ -63,20 +72,24 @@ check: ## gofmt, go vet, staticcheck, govulncheck
 	tools/need gcc gcc libc6-dev
 	CGO_ENABLED=1 go vet ./...
 	CGO_ENABLED=1 $(TOOL) staticcheck ./...
-	@# The other module is always built in one way, this one: each other costs three minutes.
-	staticcheck=$$(CGO_ENABLED=1 $(TOOL) -n staticcheck) && cd cloud/rclone && $(ONE_WAY) && go vet ./... && $$staticcheck ./...
+	cd cloud/rclone && $(ONE_WAY) && go vet ./...
 	tools/vulncheck
+
+check-cloud: ## staticcheck of the module of clouds: its hundred others are read too, which takes five minutes; not part of test
+	staticcheck=$$(CGO_ENABLED=1 $(TOOL) -n staticcheck) && cd cloud/rclone && $(ONE_WAY) && $$staticcheck ./...
 
 unit: ## go test ./..., import policy, sizes and docs included
 	$(NEED_FOR_TESTS)
 	@# The longest first: they mostly wait, and others run beside them. With cgo said aloud: without it Go leaves
 	@# out the tests of PKCS#11, and says nothing.
 	CGO_ENABLED=1 go test -p $(AT_ONCE) -timeout 20m ./endtoend/... ./...
-	cd cloud/rclone && $(ONE_WAY) && go test -p $(AT_ONCE) -timeout 20m ./...
-	CGO_ENABLED=0 go build ./...
-	CGO_ENABLED=0 go test -timeout 5m ./anchor/pkcs11
-	go test -timeout 10m -tags planted -run '^TestPlantedBugsAreFound$$' ./internal/sim -args -inside
-	go test -timeout 5m -tags nextversion -run '^(TestMark|TestMixedVersions)$$' ./vaultd/machine ./vaultd
+	$(OTHERWISE)
+
+once: ## what of unit the race detector does not run: each test once in `make test`
+	$(NEED_FOR_TESTS)
+	CGO_ENABLED=1 go test -p $(AT_ONCE) -timeout 20m ./endtoend/... $$(tools/concurrent -v)
+	CGO_ENABLED=1 go test -p $(AT_ONCE) -timeout 20m -run '$(UNRACED)' $$(tools/concurrent)
+	$(OTHERWISE)
 
 race: ## go test -race on the packages where goroutines meet
 	tools/need gcc gcc libc6-dev
