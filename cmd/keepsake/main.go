@@ -19,6 +19,7 @@ import (
 
 func main() {
 	cli.Harden()
+	cli.LaunchNoBus()
 	// Go prints the arguments of functions with a stack trace, and an argument
 	// can be a piece of a key.
 	debug.SetTraceback("none")

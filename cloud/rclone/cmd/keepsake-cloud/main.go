@@ -49,6 +49,7 @@ type options struct {
 
 func main() {
 	cli.Harden()
+	cli.LaunchNoBus()
 	debug.SetTraceback("none")
 	// Four packs under way are 140 MiB, each once from the pipe and once for the cloud's library. Garbage of the size of packs
 	// must not double that.
