@@ -58,7 +58,7 @@ func TestGone(t *testing.T) {
 		if err == nil {
 			anew.Close()
 		}
-		wantKind(t, "Open", err, cloud.ErrUnreachable)
+		wantKind(t, "Open", err, cloud.ErrNotExist) // nobody knows that there was one
 		_, err = s.Stat(t.Context(), "data/aa")
 		wantKind(t, "Stat", err, cloud.ErrUnreachable)
 		_, err = get(t.Context(), s, "data/aa")
