@@ -27,13 +27,16 @@ ONE_WAY  := export CGO_ENABLED=0 GOFLAGS=-trimpath
 UNRACED  := ^(TestPlantedBugsAreFound|TestKilled|TestDies|TestCutIn|TestManyTinyFiles|TestHuge|TestMangle|TestRestoreWithEachObjectMangled|TestIndependent|TestScripts|Fuzz|TestSlowCloudHoldsNoLock|TestStateFollowsWrites|TestBuilderPieces|TestLockBytePage|TestMemoryOverANetwork|TestQuiescentIsIdentical|TestManifestAroundGaps|TestWycheproof|TestRandomPairs)
 
 # What the tests use of the system: a keyring, a message bus for it, disks in files, cables between networks, a TPM,
-# a PKCS#11 token, and a C compiler for what talks to it; an SSH server, and what checks units of systemd.
+# a PKCS#11 token, and a C compiler for what talks to it; an SSH server, what checks units of systemd, and Python for
+# make-chat.py.
 define NEED_FOR_TESTS
 tools/need gnome-keyring-daemon gnome-keyring
 tools/need dbus-run-session dbus-daemon
 PATH="$$PATH:/sbin:/usr/sbin" tools/need mkfs.ext4 e2fsprogs
 PATH="$$PATH:/sbin:/usr/sbin" tools/need ip iproute2
 tools/need swtpm
+tools/need dbus-send dbus-bin
+tools/need python3
 tools/need softhsm2-util softhsm2
 PATH="$$PATH:/sbin:/usr/sbin" tools/need sshd openssh-server
 tools/need ssh-keygen openssh-client
