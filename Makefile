@@ -35,7 +35,6 @@ tools/need dbus-run-session dbus-daemon
 PATH="$$PATH:/sbin:/usr/sbin" tools/need mkfs.ext4 e2fsprogs
 PATH="$$PATH:/sbin:/usr/sbin" tools/need ip iproute2
 tools/need swtpm
-tools/need dbus-send dbus-bin
 tools/need python3
 tools/need softhsm2-util softhsm2
 PATH="$$PATH:/sbin:/usr/sbin" tools/need sshd openssh-server
