@@ -54,7 +54,7 @@ go test -timeout 5m -tags nextversion -run '^(TestMark|TestMixedVersions)$$' ./v
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build cloud test check check-cloud unit once race sim sim-planted fuzz stats demo bench-backup bench-cloud bench-vault bench-fleet bench-anchor clean
+.PHONY: help build cloud test check check-cloud unit once long race sim sim-planted fuzz stats demo bench-backup bench-cloud bench-vault bench-fleet bench-anchor clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -74,7 +74,7 @@ check: ## gofmt, go vet, staticcheck, govulncheck
 	tools/need gcc gcc libc6-dev
 	CGO_ENABLED=1 go vet ./...
 	CGO_ENABLED=1 $(TOOL) staticcheck ./...
-	cd cloud/rclone && $(ONE_WAY) && go vet ./...
+	cd cloud/rclone && $(ONE_WAY) && go vet -tags long ./...
 	tools/vulncheck
 
 check-cloud: ## staticcheck of the module of clouds: its hundred others are read too, which takes five minutes; not part of test
@@ -92,6 +92,9 @@ once: ## what of unit the race detector does not run: each test once in `make te
 	CGO_ENABLED=1 go test -p $(AT_ONCE) -timeout 20m ./endtoend/... $$(tools/concurrent -v)
 	CGO_ENABLED=1 go test -p $(AT_ONCE) -timeout 20m -run '$(UNRACED)' $$(tools/concurrent)
 	$(OTHERWISE)
+
+long: ## what make test leaves out: a second S3 server (versitygw, ten minutes to build), the whole suite over the fake iCloud
+	cd cloud/rclone && $(ONE_WAY) && go test -tags long -timeout 60m -run '^(TestVersitygw|TestConformance)$$' . ./fakeicloud
 
 race: ## go test -race on the packages where goroutines meet
 	tools/need gcc gcc libc6-dev

@@ -167,11 +167,14 @@ func TestHardenedOnEveryDevice(t *testing.T) {
 func TestUnhardenedFleet(t *testing.T) {
 	w := newWorld(t)
 	alice := w.registered("alice", "right")
+	const asked = 10 // several, since a server that has just begun to lead commits a few entries of its own (keep.go)
 	before := w.server.Status(t.Context()).Replica.Applied
-	wants(t, alice.ask(harden()), vaultapi.Unsupported)
-	wants(t, alice.ask(newHardenedGuess("right").body), vaultapi.Unsupported)
-	if after := w.server.Status(t.Context()).Replica.Applied; after != before {
-		t.Errorf("%d entries for what is not supported", after-before)
+	for range asked {
+		wants(t, alice.ask(harden()), vaultapi.Unsupported)
+		wants(t, alice.ask(newHardenedGuess("right").body), vaultapi.Unsupported)
+	}
+	if after := w.server.Status(t.Context()).Replica.Applied; after-before >= asked {
+		t.Errorf("%d entries for %d requests of each kind that is not supported", after-before, asked)
 	}
 	if a := wants(t, alice.ask(&vaultapi.StatusBody{}), vaultapi.OK); a.Left != 10 {
 		t.Errorf("%d attempts left", a.Left)

@@ -1,7 +1,6 @@
 package rclone_test
 
 import (
-	"flag"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -43,18 +42,6 @@ func TestRcloneS3(t *testing.T)     { conformance(t, servertest.RcloneS3) }
 func TestRcloneWebDAV(t *testing.T) { conformance(t, servertest.RcloneWebDAV) }
 func TestApache(t *testing.T)       { conformance(t, servertest.Apache) }
 func TestOpenSSH(t *testing.T)      { conformance(t, servertest.SSHD) }
-
-// long runs what takes minutes, or the building of a server that does.
-var long = flag.Bool("long", false, "conformance over versitygw, a second S3 server, too")
-
-// TestVersitygw is of the long form alone.
-func TestVersitygw(t *testing.T) {
-	if !*long {
-		t.Log("nothing was tested: versitygw is asked with -long")
-		return
-	}
-	conformance(t, servertest.Versitygw)
-}
 
 func config(at servertest.Server) rclone.Config {
 	return rclone.Config{Backend: at.Backend, Root: at.Root, Options: at.Options}

@@ -3,7 +3,6 @@ package fakeicloud_test
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"net/http"
 	"strings"
@@ -62,36 +61,12 @@ func openStore(t *testing.T, s *fakeicloud.Server, a *signIns, root string, crea
 	return st
 }
 
-var long = flag.Bool("long", false, "the conformance suite with all its objects: two minutes more, because rclone paces itself at 10 ms a request")
-
-func conform(t *testing.T, open func(t *testing.T) cloud.Store) {
-	if *long {
-		cloudtest.Run(t, open)
-	} else {
-		cloudtest.RunSlow(t, open)
-	}
-}
-
-func TestConformance(t *testing.T) {
-	if !*long {
-		t.Log("TestConformanceLate checks the same where listings are late; this needs -long")
-		return
-	}
-	s := start(t)
-	a := anAccount(t, s)
-	n := 0
-	conform(t, func(t *testing.T) cloud.Store {
-		n++
-		return openStore(t, s, a, fmt.Sprintf("Keepsake/check-%d", n), true)
-	})
-}
-
 // TestConformanceLate runs the suite where listings show the past.
 func TestConformanceLate(t *testing.T) {
 	s := start(t)
 	a := anAccount(t, s)
 	n := 0
-	conform(t, func(t *testing.T) cloud.Store {
+	cloudtest.RunSlow(t, func(t *testing.T) cloud.Store {
 		n++
 		s.SetLag(0)
 		st := openStore(t, s, a, fmt.Sprintf("Keepsake/check-%d", n), true)
