@@ -11,25 +11,30 @@ import (
 // probeSize is how much of a large chunk is compressed to see whether it is worth it.
 const probeSize = 16 << 10
 
-// zstdEncoder is shared: EncodeAll is safe for concurrent use.
-var zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)),
+// Encoders are shared: EncodeAll is safe for concurrent use.
+var (
+	zstdFastest = sync.OnceValue(func() *zstd.Encoder { return newEncoder(zstd.SpeedFastest) })
+	zstdBetter  = sync.OnceValue(func() *zstd.Encoder { return newEncoder(zstd.SpeedDefault) })
+)
+
+func newEncoder(level zstd.EncoderLevel) *zstd.Encoder {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)),
 		zstd.WithWindowSize(maxBlock), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		panic("backup: internal error: " + err.Error())
 	}
 	return e
-})
+}
 
-// compress returns raw as it is to be stored, compressed well. Media are compressed already: a probe from the middle spares the work.
-func compress(raw, scratch []byte) (codec, []byte) {
+// compress returns raw as it is to be stored. Media are compressed already: a probe from the middle spares the work.
+func compress(raw, scratch []byte, encoder *zstd.Encoder) (codec, []byte) {
 	if len(raw) >= 4*probeSize {
 		middle := raw[len(raw)/2 : len(raw)/2+probeSize]
-		if probe := zstdEncoder().EncodeAll(middle, scratch[:0]); len(probe) > probeSize*15/16 {
+		if probe := zstdFastest().EncodeAll(middle, scratch[:0]); len(probe) > probeSize*15/16 {
 			return codecRaw, raw
 		}
 	}
-	out := zstdEncoder().EncodeAll(raw, scratch[:0])
+	out := encoder.EncodeAll(raw, scratch[:0])
 	if len(out) >= len(raw) {
 		return codecRaw, raw
 	}

@@ -20,6 +20,30 @@ func SetIndexPayload(n int) (undo func()) {
 	return func() { indexPayload = was }
 }
 
+// Padding says of packs of blocks of these sizes how many they are and how much padding they have, of the largest that there could be.
+func Padding(sizes []int) (packs int, share float64) {
+	f := &fullPack{t: &table{}}
+	end := func() {
+		pad, tail, err := packTail(f.t, f.plain, nil)
+		if err != nil {
+			panic(err)
+		}
+		packs++
+		share += float64(pad) / float64(padStep(f.plain+int64(len(tail))))
+		f = &fullPack{t: &table{}}
+	}
+	for _, n := range sizes {
+		if !f.fits(n, 1) {
+			end()
+		}
+		f.t.addBlock(codecRaw, classFile, n, []ID{{1}}, []uint32{uint32(n)})
+		if f.plain += int64(n); f.snug() {
+			end()
+		}
+	}
+	return packs, share / float64(packs)
+}
+
 // A Planted is an entry of a manifest that no scanner would write.
 type Planted struct {
 	Path   string

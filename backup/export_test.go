@@ -15,11 +15,12 @@ func ChunkDigest() func([]byte) ID { return newDigester(&ring{}).id }
 // ChunkDigest gives the chunk id that contents have in a repository.
 func (r *Repo) ChunkDigest() func([]byte) ID { return newDigester(r.ring).id }
 
-// Compressors are the two ways to compress database pages; each returns the stored length.
+// Compressors are the ways to compress; each returns the stored length.
 func Compressors() map[string]func([]byte) int {
 	return map[string]func([]byte) int{
-		"zstd":   func(b []byte) int { _, out := compress(b, nil); return len(out) },
-		"snappy": func(b []byte) int { _, out := compressFast(b, nil); return len(out) },
+		"zstd, fastest": func(b []byte) int { _, out := compress(b, nil, zstdFastest()); return len(out) },
+		"zstd, better":  func(b []byte) int { _, out := compress(b, nil, zstdBetter()); return len(out) },
+		"snappy":        func(b []byte) int { _, out := compressFast(b, nil); return len(out) },
 	}
 }
 

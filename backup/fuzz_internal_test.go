@@ -254,7 +254,7 @@ func FuzzPack(f *testing.F) {
 	t.addBlock(codecRaw, classFile, 5, []ID{{5}}, []uint32{5})
 	blocks := []byte("hello")
 	raw := bytes.Repeat([]byte("a"), 90)
-	_, zstd := compress(raw, nil)
+	_, zstd := compress(raw, nil, zstdFastest())
 	_, snappy := compressFast(raw, nil)
 	t.addBlock(codecZstd, classFile, len(zstd), []ID{{6}, {7}}, []uint32{20, 70})
 	t.addBlock(codecSnappy, classPage, len(snappy), []ID{{8}}, []uint32{90})

@@ -135,10 +135,14 @@ func padme(n int64) int64 {
 	if n <= minPlaintext {
 		return minPlaintext
 	}
-	e := bits.Len64(uint64(n)) - 1
-	s := bits.Len64(uint64(e))
-	mask := int64(1)<<(e-s) - 1
+	mask := padStep(n) - 1
 	return (n + mask) &^ mask
+}
+
+// padStep is what padded lengths about n are multiples of.
+func padStep(n int64) int64 {
+	e := bits.Len64(uint64(n)) - 1
+	return 1 << (e - bits.Len64(uint64(e)))
 }
 
 // padPayload frames and pads the payload of a small object, spec §2.

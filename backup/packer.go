@@ -13,7 +13,7 @@ import (
 	"keepsake.example/internal/cobblestone"
 )
 
-// packTarget is how many bytes of blocks a pack takes before it is closed, spec §8. Only tests change it.
+// packTarget is how many bytes of blocks a pack takes at most, spec §8. Only tests change it.
 var packTarget = 16 << 20
 
 // maxUploads is how many packs are sent at a time, at most: what the memory bound allows.
@@ -34,13 +34,14 @@ type packer struct {
 type fullPack struct {
 	t      *table
 	plain  int64                // bytes of blocks
+	tail   []byte               // room for packTail
 	object *cobblestone.Builder // nil in a dry run
 	buf    []byte               // the uploader's, to give back
 }
 
 // add stores a block and returns where its first chunk is. from, in packs that prune makes, are the chunks' addresses.
 func (p *packer) add(ctx context.Context, c codec, cl class, stored []byte, ids []ID, lengths []uint32, from []origin) (run, error) {
-	if t := p.current(); t != nil && (p.pack.plain+int64(len(stored)) > int64(packTarget) || len(t.ids)+len(ids) > maxPackChunks) {
+	if p.pack != nil && !p.pack.fits(len(stored), len(ids)) {
 		if err := p.flush(ctx); err != nil {
 			return run{}, err
 		}
@@ -57,7 +58,33 @@ func (p *packer) add(ctx context.Context, c codec, cl class, stored []byte, ids 
 	t.addBlock(c, cl, len(stored), ids, lengths)
 	t.origins = append(t.origins, from...)
 	p.pack.write(stored)
-	return run{p.num, first, uint32(len(ids))}, nil
+	at := run{p.num, first, uint32(len(ids))}
+	if p.pack.snug() {
+		return at, p.flush(ctx)
+	}
+	return at, nil
+}
+
+// fits reports whether there is room for a block of so many bytes and chunks. One that is larger than a pack has one for itself.
+func (f *fullPack) fits(size, chunks int) bool {
+	return f.plain == 0 || f.plain+int64(size) <= int64(packTarget) && len(f.t.ids)+chunks <= maxPackChunks
+}
+
+// snug reports whether to close the pack here, before it is full, since little of it would be padding. Of k more lengths that fall anywhere, as
+// those of blocks do, the best leaves 2/(k+3) of the largest padding when each must be taken or let go as it comes.
+func (f *fullPack) snug() bool {
+	target := int64(packTarget)
+	if f.plain < target*3/4 || f.plain > target {
+		return false
+	}
+	pad, tail, err := packTail(f.t, f.plain, f.tail)
+	if err != nil {
+		return false
+	}
+	f.tail = tail
+	largest := padStep(f.plain + int64(len(tail)))
+	left := (target - f.plain) * int64(len(f.t.blocks)) / f.plain
+	return pad*(left+3) <= largest*2
 }
 
 func (f *fullPack) write(b []byte) {
@@ -65,13 +92,6 @@ func (f *fullPack) write(b []byte) {
 	if f.object != nil {
 		f.object.Write(b)
 	}
-}
-
-func (p *packer) current() *table {
-	if p.pack == nil {
-		return nil
-	}
-	return p.pack.t
 }
 
 // flush sends the pack that is being filled, if there is one.
@@ -228,7 +248,7 @@ func (u *uploader) writeTables(ctx context.Context, all bool) error {
 
 // finish adds padding and table to the blocks.
 func (f *fullPack) finish() error {
-	pad, tail, err := packTail(f.t, f.plain)
+	pad, tail, err := packTail(f.t, f.plain, f.tail)
 	if err != nil {
 		return err
 	}
@@ -242,9 +262,9 @@ func (f *fullPack) finish() error {
 }
 
 // packTail is what follows a pack's blocks, spec §8: so many bytes of padding, then the table. The table holds the object's size, which
-// depends on the length of the table: a second pass settles it.
-func packTail(t *table, blocks int64) (pad int64, tail []byte, err error) {
-	var w wireWriter
+// depends on the length of the table: a second pass settles it. It may be written over scratch.
+func packTail(t *table, blocks int64, scratch []byte) (pad int64, tail []byte, err error) {
+	w := wireWriter{b: scratch}
 	for range 4 {
 		w.b = w.b[:0]
 		t.marshal(&w)

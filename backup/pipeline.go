@@ -101,14 +101,17 @@ type blockJob struct {
 	size    int
 }
 
-// compress makes the stored form. Database pages, which come in bulk, are compressed as well as there is time for: hard while packs wait
-// for the cloud, fast while the cloud waits for us.
+// compress makes the stored form, as small as there is time for: packs that wait for the cloud leave time. Database pages, which come in bulk, are
+// compressed fast where the cloud waits for us.
 func (b *blockJob) compress(raw []byte, slowCloud bool) {
 	out := borrowBlock()
-	if b.class == classPage && !slowCloud {
+	switch {
+	case slowCloud:
+		b.codec, b.stored = compress(raw, out, zstdBetter())
+	case b.class == classPage:
 		b.codec, b.stored = compressFast(raw, out)
-	} else {
-		b.codec, b.stored = compress(raw, out)
+	default:
+		b.codec, b.stored = compress(raw, out, zstdFastest())
 	}
 	switch {
 	case b.codec == codecRaw:
@@ -373,11 +376,17 @@ func (p *pipeline) flush() error {
 		return err
 	}
 	select {
-	case p.jobs <- func(*digester) { b.compress(raw, p.spool.waiting()); p.spool.compressed(b); close(b.done) }:
+	case p.jobs <- func(*digester) { b.compress(raw, p.slowCloud()); p.spool.compressed(b); close(b.done) }:
 		return nil
 	case <-p.ctx.Done():
 		return context.Cause(p.ctx)
 	}
+}
+
+// slowCloud reports whether the cloud is what holds up the backup. Over a network it is taken to be until it has taken the first pack: before anything
+// waits for it, packs under way may hold all of a database.
+func (p *pipeline) slowCloud() bool {
+	return p.spool.waiting() || p.r.remote && p.c.objects.Load() == 0
 }
 
 // append is the stage that fills packs and writes the manifest.
@@ -480,7 +489,7 @@ func (p *pipeline) segment(segment []byte) error {
 		p.segments = addRun(p.segments, run{uint32(addr >> 32), uint32(addr), 1})
 		return nil
 	}
-	c, stored := compress(segment, nil)
+	c, stored := compress(segment, nil, zstdFastest())
 	at, err := p.meta.add(p.ctx, c, classManifest, stored, []ID{id}, []uint32{uint32(len(segment))}, nil)
 	if err != nil {
 		return err

@@ -68,7 +68,7 @@ func (p *pruner) copyBlock(t *table, bl *block, raw []byte, b *bitmap, into *pac
 		}
 		raw = raw[size:]
 	}
-	c, stored := compress(data, nil)
+	c, stored := compress(data, nil, zstdFastest())
 	_, err := into.add(p.ctx, c, bl.class, stored, ids, lengths, from)
 	return err
 }
