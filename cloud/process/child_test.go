@@ -36,6 +36,27 @@ var children = map[string]func(arg string){
 	"exit":   func(string) { fmt.Fprintln(os.Stderr, "a\x1b[31m library is missing"); os.Exit(3) },
 	"silent": func(string) { time.Sleep(time.Hour) },
 	"stays":  func(path string) { serveDir(path); time.Sleep(time.Hour) },
+	"storm":  serveInStorm,
+}
+
+// stormy is for how many openings after the first the cloud of serveInStorm cannot be reached.
+const stormy = process.MaxDeaths + 2
+
+// serveInStorm serves a folder to the first child and to those after the storm; each leaves a line in a file beside it.
+func serveInStorm(path string) {
+	log, err := os.OpenFile(path+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		os.Exit(1)
+	}
+	fmt.Fprintln(log, "opened")
+	lines, err := os.ReadFile(path + ".log")
+	if n := strings.Count(string(lines), "\n") - 1; err == nil && n > 0 && n <= stormy {
+		serve(func(context.Context, process.Request) (cloud.Store, error) {
+			return nil, fmt.Errorf("%w: storm", cloud.ErrUnreachable)
+		})
+		return
+	}
+	serveDir(path)
 }
 
 func serveDir(path string) {

@@ -115,6 +115,24 @@ func TestGivesUp(t *testing.T) {
 	}
 }
 
+// A network that is down while a new child opens the cloud kills no child, however often it is tried.
+func TestStormAfterADeath(t *testing.T) {
+	s := open(t, "storm", filepath.Join(t.TempDir(), "cloud"))
+	s.Kill()
+	for n := range stormy {
+		_, err := s.Stat(t.Context(), "data/a")
+		for n == 0 && err != nil && strings.Contains(err.Error(), "killed") { // until it is seen that the first is gone
+			_, err = s.Stat(t.Context(), "data/a")
+		}
+		if !errors.Is(err, cloud.ErrUnreachable) || !strings.Contains(err.Error(), "storm") {
+			t.Fatalf("Stat %d = %v, want what the new child says", n, err)
+		}
+	}
+	if _, err := s.Stat(t.Context(), "data/a"); !errors.Is(err, cloud.ErrNotExist) {
+		t.Errorf("Stat after the storm = %v, want ErrNotExist", err)
+	}
+}
+
 // Requests of a context that ended leave the child alone.
 func TestCancelledRequestSparesTheChild(t *testing.T) {
 	s := open(t, "dir", filepath.Join(t.TempDir(), "cloud"))

@@ -107,6 +107,9 @@ func (s *Store) start(ctx context.Context, create bool) (cloud.Traits, error) {
 	}
 	traits, err := c.open(ctx, s.options, create)
 	if err != nil {
+		if errors.As(err, new(*Error)) && c.err() == nil {
+			s.deaths = 0 // it lives, and says what the cloud says
+		}
 		c.close(leaveTime)
 		return cloud.Traits{}, err
 	}
