@@ -97,7 +97,7 @@ func (c *Client) openNetwork(ctx context.Context, d cloud.Destination, create bo
 	return network{retry.New(s, again), s}, nil
 }
 
-// outage tells once, when a wait is long enough to be noticed, that there is one.
+// outage tells once, when waiting takes long enough to be noticed, that there is one.
 type outage struct {
 	tell func(text string)
 	mu   sync.Mutex
@@ -119,13 +119,17 @@ func (c *Client) patiently(s cloud.Store) (stop func() bool) {
 // longOpening is how long opening may take unexplained.
 const longOpening = 10 * time.Second
 
-// noticed is how long a wait may be that nobody is told of.
-const noticed = 3 * time.Second
+// noticed is how long waiting may take that nobody is told of, and quietly how many attempts
+// may fail: waits are drawn by chance, and may all be short.
+const (
+	noticed = 3 * time.Second
+	quietly = 3
+)
 
 func (o *outage) waiting(w retry.Wait) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.tell == nil || o.told || w.After < noticed {
+	if o.tell == nil || o.told || w.Failed <= quietly && w.Tried+w.After < noticed {
 		return
 	}
 	o.told = true

@@ -1,8 +1,11 @@
 package client
 
-import "time"
+import (
+	"crypto/ed25519"
+	"time"
 
-import "crypto/ed25519"
+	"keepsake.example/cloud/retry"
+)
 
 // TestingStep has f called between the steps of a change; an error is a crash.
 func (c *Client) TestingStep(f func(name string) error) { c.s.step = f }
@@ -45,3 +48,9 @@ func (c *Client) TestingWriteVaultState(s *VaultState) error { return c.writeVau
 // TestingTimes sets after what time Waiting is told, and how long each of several servers is waited for
 // at first.
 func (c *Client) TestingTimes(notice, haste time.Duration) { c.s.notice, c.s.haste = notice, haste }
+
+// Outage is what tells of waits for a cloud, and of their end.
+func Outage(tell func(string)) (waiting func(retry.Wait), over func()) {
+	o := &outage{tell: tell}
+	return o.waiting, o.over
+}

@@ -32,11 +32,12 @@ var errRange = errors.New("cloud/rclone: no such range")
 type failure struct {
 	kind  error // of package cloud, or errRange
 	text  string
+	whole bool // text says also what the kind would
 	cause error
 }
 
 func (f *failure) Error() string {
-	if f.kind == nil {
+	if f.kind == nil || f.whole {
 		return f.text
 	}
 	return f.kind.Error() + ": " + f.text
@@ -88,6 +89,9 @@ func (s *Store) classify(ctx context.Context, err error) error {
 	}
 	if clock, off := clockOff(err); off && v.kind == cloud.ErrDenied {
 		f.text = clock + " (" + f.text + ")"
+	}
+	if v.kind == cloud.ErrUnreachable && s.fails(err) {
+		f.text, f.whole = "the server answers, with a fault of its own: its disk may be full ("+f.text+")", true
 	}
 	if v.after > 0 && (v.kind == cloud.ErrThrottled || v.kind == cloud.ErrUnreachable) {
 		return &cloud.DelayError{After: v.after, Err: f}

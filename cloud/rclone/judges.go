@@ -90,8 +90,10 @@ var awsCodes = map[string]error{
 	"InvalidToken":               cloud.ErrDenied,
 	"RequestTimeTooSkewed":       cloud.ErrDenied, // the text says which clock
 	"MethodNotAllowed":           cloud.ErrDenied,
-	"QuotaExceeded":              cloud.ErrFull,
+	"QuotaExceeded":              cloud.ErrFull, // Ceph, Scality
 	"XMinioStorageFull":          cloud.ErrFull,
+	"InsufficientStorage":        cloud.ErrFull, // after RFC 4918 section 11.5
+	"InsufficientStorageSpace":   cloud.ErrFull, // Huawei OBS
 	"EntityTooLarge":             cloud.ErrFull,
 	"SlowDown":                   cloud.ErrThrottled,
 	"TooManyRequests":            cloud.ErrThrottled,
@@ -119,9 +121,12 @@ func judgeAWS(err error) (verdict, bool) {
 		}
 	}
 	var api smithy.APIError
-	if errors.As(err, &api) {
+	if errors.As(err, &api) && v.kind != cloud.ErrFull {
 		if kind, known := awsCodes[api.ErrorCode()]; known {
 			v, found = verdict{kind: kind}, true
+		}
+		if saysFull(api.ErrorCode() + " " + api.ErrorMessage()) {
+			v, found = verdict{kind: cloud.ErrFull}, true
 		}
 	}
 	return withDelay(v, header), found
@@ -181,6 +186,9 @@ func judgeWebDAV(err error) (verdict, bool) {
 	var w *webdav.Error
 	if !errors.As(err, &w) {
 		return verdict{}, false
+	}
+	if saysFull(w.Message) {
+		return verdict{kind: cloud.ErrFull}, true
 	}
 	return byStatus(w.StatusCode)
 }

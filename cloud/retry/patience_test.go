@@ -38,13 +38,20 @@ func TestBackoff(t *testing.T) {
 		t.Errorf("waited %v, want %v", w.slept, want)
 	}
 	for i, wait := range w.waits {
-		if wait.After != want[i] || wait.Left < wait.After || !errors.Is(wait.Err, cloud.ErrUnreachable) {
+		if wait.Failed != i+1 || wait.Tried != sum(want[:i]) || wait.After != want[i] || wait.Left < wait.After || !errors.Is(wait.Err, cloud.ErrUnreachable) {
 			t.Errorf("told of %+v", wait)
 		}
 	}
 	if w.resume != 0 {
 		t.Error("told that it goes on")
 	}
+}
+
+func sum(all []time.Duration) (s time.Duration) {
+	for _, d := range all {
+		s += d
+	}
+	return s
 }
 
 // The whole of a wait is drawn, not a part of it.

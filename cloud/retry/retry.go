@@ -64,9 +64,11 @@ type Options struct {
 
 // Wait is what Options.Waiting is told.
 type Wait struct {
-	Err   error         // why; wraps cloud.ErrUnreachable or cloud.ErrThrottled
-	After time.Duration // until the next attempt
-	Left  time.Duration // until the request is given up, if nothing changes
+	Err    error         // why; wraps cloud.ErrUnreachable or cloud.ErrThrottled
+	Failed int           // attempts so far, one at least
+	Tried  time.Duration // since the first of them failed
+	After  time.Duration // until the next attempt
+	Left   time.Duration // until the request is given up, if nothing changes
 }
 
 // Store is a cloud.Store that tries again. It may be used concurrently.

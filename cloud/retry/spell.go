@@ -75,7 +75,7 @@ func (p *spell) wait(ctx context.Context, err error) error {
 	p.failures++
 	p.s.ask(now.Add(asked))
 	pause = min(pause, left)
-	p.s.o.Waiting(Wait{Err: err, After: pause, Left: left})
+	p.s.o.Waiting(Wait{Err: err, Failed: p.failures, Tried: tried, After: pause, Left: left})
 	return p.s.o.Sleep(ctx, pause)
 }
 

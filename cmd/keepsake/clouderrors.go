@@ -30,7 +30,7 @@ func explainProgram(err error) *failure {
 // networkHints are of errors of a cloud that is reached by a network: what helps with a
 // folder does not help there.
 var networkHints = map[error]string{
-	cloud.ErrUnreachable: "is the network up? Try again then; nothing is lost, and the next run goes on where this one stopped",
+	cloud.ErrUnreachable: "is the network up, and the server in order? Try again then; nothing is lost, and the next run goes on where this one stopped",
 	cloud.ErrThrottled:   "the provider allows only so many requests; try again later, the next run goes on where this one stopped",
 	cloud.ErrFull:        "make room at the provider, or get more. keepsake prune frees what old snapshots hold",
 	cloud.ErrNotExist:    "is it the right place? See --cloud; what is there: keepsake cloud check DEST. A new backup is made with: keepsake enable DIR --cloud DEST --key",

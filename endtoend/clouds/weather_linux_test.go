@@ -2,6 +2,7 @@ package clouds_test
 
 import (
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -89,6 +90,31 @@ func TestDenied(t *testing.T) {
 	p.backup().wants(10, "hint:")
 	if n := p.site.Counts().Faults; n != 1 {
 		t.Errorf("refused %d times, want once", n)
+	}
+	p.site.SetPlan(nil)
+	p.backup().wants(0)
+	p.restored()
+}
+
+// A server whose disk is full says so, and the run ends at once; or it has no word for it, and the
+// person hears soon what is waited for, and in the end what may be wrong.
+func TestServerWithoutRoom(t *testing.T) {
+	t.Parallel()
+	p := newPerson(t, s3(t), must(history()))
+	p.site.SetPlan(onPacks(faulty.S3Error(507, "XMinioStorageFull", "Storage backend has reached its minimum free drive threshold.")))
+	p.backup().wants(10, "hint:", "room")
+	p.site.SetPlan(func(r faulty.Request) faulty.Fault {
+		if isPack(r) {
+			return faulty.S3Error(500, "InternalError", "Internal Error")
+		}
+		return faulty.Fault{}
+	})
+	r := p.backup("--retry-for", "8s").wants(8, "hint:", "the server in order")
+	notice, end, ok := strings.Cut(r.errs, "keepsake: error:")
+	for what, said := range map[string]string{"notice": notice, "end": end} {
+		if !ok || !strings.Contains(said, "its disk may be full") {
+			t.Errorf("the %s does not name the reason: %q", what, said)
+		}
 	}
 	p.site.SetPlan(nil)
 	p.backup().wants(0)

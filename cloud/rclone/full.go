@@ -1,0 +1,32 @@
+package rclone
+
+import (
+	"errors"
+	"net/http"
+	"regexp"
+
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	webdav "github.com/rclone/rclone/backend/webdav/api"
+)
+
+// fullWords are how servers pass on in their own words that there is no room, under
+// codes that mean anything: what the system says (ENOSPC, EDQUOT), as MinIO does, and
+// Backblaze's cap.
+var fullWords = regexp.MustCompile(`(?i)no space left on device|disk quota exceeded|quota has been exceeded|storage cap exceeded|storage ?limit ?exceeded`)
+
+func saysFull(text string) bool { return fullWords.MatchString(text) }
+
+// fails says that a server which somebody runs answered, and cannot do what was asked: status
+// 500, which is all that many of them have for a disk that is full. It may pass, and the person
+// should know what to look for meanwhile.
+func (s *Store) fails(err error) bool {
+	var aws *smithyhttp.ResponseError
+	var dav *webdav.Error
+	switch {
+	case errors.As(err, &aws):
+		return aws.HTTPStatusCode() == http.StatusInternalServerError
+	case errors.As(err, &dav):
+		return dav.StatusCode == http.StatusInternalServerError
+	}
+	return false
+}
