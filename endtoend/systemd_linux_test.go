@@ -23,7 +23,7 @@ func TestSystemdRunsTheSchedule(t *testing.T) {
 	m := startManager(t)
 	m.write("chats/a.txt", "hello")
 	m.run("keepsake", "enable", "chats", "--cloud", "cloud", "--key-out", "a.key", "--key-store", "file")
-	m.run("keepsake", "backup", "--schedule", "03:30")
+	m.run("keepsake", "backup", "--schedule", "03:30", "--on-battery") // a laptop that runs the tests may be on its own
 	m.missed(".config/keepsake/default/schedule.json")
 	m.run("keepsake", "schedule", "systemd", "--install", "--yes")
 	if got := m.run("systemctl", "--user", "list-timers", "--all"); !strings.Contains(got, "keepsake.timer") || !strings.Contains(got, " left") {
@@ -72,7 +72,7 @@ func startManager(t *testing.T) *manager {
 	check(t, os.MkdirAll(run, 0o700))
 	m.start("dbus-daemon", "--session", "--nofork", "--nopidfile", "--address=unix:path="+run+"/bus")
 	m.start("/usr/lib/systemd/systemd", "--user")
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		out, err := m.command("systemctl", "--user", "list-timers").CombinedOutput()
 		if err == nil {
 			return m

@@ -35,8 +35,8 @@ const (
 func (a Answer) String() string { return [...]string{"unknown", "no", "yes"}[a] }
 
 // patience bounds each conversation with a bus: nobody there answers questions
-// about the network for longer than a blink, and a bus that hangs must not hang a backup.
-const patience = 5 * time.Second
+// about the network for longer than a blink, and a bus that hangs must not hang a backup. A variable for tests.
+var patience = 5 * time.Second
 
 // Desktop is where to ask. The zero value knows nothing and tells nobody.
 type Desktop struct {
