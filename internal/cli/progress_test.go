@@ -78,6 +78,86 @@ func TestProgressOfUploads(t *testing.T) {
 	}
 }
 
+// What was read is not done before the cloud has confirmed it: 100 % is the end.
+func TestProgressWaitsForUploads(t *testing.T) {
+	p, out, clock := newProgress(200)
+	clock.pass(2 * time.Second)
+	read := cli.State{Phase: "backing up", BytesDone: 100e6, BytesTotal: 100e6, BytesNew: 80e6}
+	for i, step := range []struct {
+		done, uploaded, sending int64
+		want                    string
+	}{
+		{done: 50e6, sending: 10e6, want: " 0%"},   // nothing is confirmed
+		{done: 100e6, sending: 40e6, want: " 20%"}, // what was there already is
+		{done: 100e6, uploaded: 20e6, sending: 20e6, want: " 60%"},
+		{done: 100e6, uploaded: 20e6, sending: 5e6, want: " 60%"},  // another attempt
+		{done: 100e6, uploaded: 20e6, sending: 24e6, want: " 60%"}, // more is handed over: not back
+		{done: 100e6, uploaded: 43e6, sending: 1e6, want: " 98%"},
+		{done: 100e6, uploaded: 44e6, want: " 100%"},
+	} {
+		out.Reset()
+		clock.pass(time.Second)
+		s := read
+		s.BytesDone, s.BytesUploaded, s.BytesSending = step.done, step.uploaded, step.sending
+		s.BytesNew = min(s.BytesNew, s.BytesDone)
+		p.Update(s)
+		if !strings.Contains(out.String(), step.want) {
+			t.Errorf("step %d: %q, want %q", i, out.String(), step.want)
+		}
+	}
+	out.Reset()
+	clock.pass(time.Second)
+	p.Update(cli.State{Phase: "checking", BytesDone: 5e6, BytesTotal: 100e6})
+	if !strings.Contains(out.String(), " 5%") {
+		t.Errorf("the next phase: %q", out.String())
+	}
+}
+
+// A slow upload is confirmed in steps with minutes between; the rate and what is left are those
+// of several steps.
+func TestProgressOfASlowUpload(t *testing.T) {
+	p, out, clock := newProgress(200)
+	for i := range int64(4) {
+		for n := range 100 {
+			if i == 0 && n > 50 && (!strings.Contains(out.String(), " 0%") || strings.Contains(out.String(), "/s")) {
+				t.Fatalf("before anything is confirmed: %q", out.String())
+			}
+			out.Reset()
+			p.Update(cli.State{Phase: "backing up", BytesDone: 100e6, BytesTotal: 100e6, BytesNew: 100e6, BytesUploaded: 20e6*i + 1000, BytesSending: 100e6 - 20e6*i})
+			clock.pass(time.Second)
+		}
+	}
+	if want := "60 MB of 100 MB 60%  150 kB/s"; !strings.Contains(out.String(), want) || !strings.Contains(out.String(), "4 min") {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+// Where the terminal is narrow parts go, whole and in this order; no number is ever cut.
+func TestProgressFits(t *testing.T) {
+	for width, want := range map[int]string{
+		120: "backing up  55/55 files  150 MB of 440 MB 34%  12 MB/s  new 440 MB  uploaded 150 MB  290 MB on the way  24 s left",
+		110: "backing up  55/55 files  150 MB of 440 MB 34%  12 MB/s  uploaded 150 MB  290 MB on the way  24 s left",
+		90:  "backing up  55/55 files  150 MB of 440 MB 34%  12 MB/s  290 MB on the way  24 s left",
+		80:  "backing up  150 MB of 440 MB 34%  12 MB/s  290 MB on the way  24 s left",
+		60:  "backing up  150 MB of 440 MB 34%  12 MB/s  24 s left",
+		45:  "backing up  150 MB of 440 MB 34%  24 s left",
+		30:  "backing up  34%  24 s left",
+		20:  "backing up  34%",
+		11:  "backing up",
+		0:   "backing up",
+	} {
+		p, out, clock := newProgress(width)
+		s := cli.State{Phase: "backing up", FilesDone: 55, FilesTotal: 55, BytesDone: 440e6, BytesTotal: 440e6, BytesNew: 440e6, BytesSending: 430e6}
+		p.Update(s)
+		clock.pass(12500 * time.Millisecond)
+		s.BytesUploaded, s.BytesSending = 150e6, 290e6
+		p.Update(s)
+		if got := strings.TrimPrefix(out.String(), "\r\x1b[K"); got != want {
+			t.Errorf("%d columns: %q (%d), want %q", width, got, utf8.RuneCountInString(got), want)
+		}
+	}
+}
+
 // A line that wraps cannot be erased by a carriage return.
 func TestProgressNeverFillsTheLine(t *testing.T) {
 	for _, width := range []int{0, 1, 20, 40, 80} {
