@@ -299,7 +299,7 @@ func TestDeviceFails(t *testing.T) {
 func TestDeviceIsFlooded(t *testing.T) {
 	t.Parallel() // it waits for the device more than it computes
 	w, c := hardenedWorld(t, func(c *vaultd.Config) {
-		c.Limits.Quantum, c.Limits.QueueWait, c.Limits.Commit, c.Limits.PerAccount = 0, 50*time.Millisecond, time.Second, 1024
+		c.Limits.Quantum, c.Limits.QueueWait, c.Limits.Commit, c.Limits.PerAccount = 0, 50*time.Millisecond, 3*time.Second, 1024
 	})
 	const flood = 120
 	var people []*person

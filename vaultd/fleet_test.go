@@ -122,7 +122,7 @@ func (f *fleetOf) admin(m *machine, method, path string, body []byte) *httptest.
 
 // deliverAnywhere brings one question to members in turn until one answers it.
 func (f *fleetOf) deliverAnywhere(q question) (*vaultapi.Answer, error) {
-	end := time.Now().Add(20 * time.Second)
+	end := time.Now().Add(patience)
 	for n := 0; time.Now().Before(end); n++ {
 		up := f.serving()
 		if len(up) == 0 {

@@ -193,7 +193,7 @@ func (f *fleetOf) join(number uint64) *machine {
 	c := f.next(roster.Add)
 	c.Member = card.Member(number)
 	f.decide(c)
-	ctx, cancel := context.WithTimeout(f.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
 	defer cancel()
 	self, err := vaultd.Join(ctx, vaultd.Joining{
 		Dir: m.config.Dir, Anchor: m.anchor, Fleet: f.fleet, Roster: must(f.asked.server.Roster()), Keys: m.keys, Peers: m.listen(),
@@ -347,10 +347,13 @@ func (m *machine) time() time.Time {
 	return must(time.Parse(time.RFC3339, m.server.Status(m.f.t.Context()).Time))
 }
 
-// eventually tries until there is no error, for twenty seconds.
+// patience bounds every wait for something that must happen; it measures nothing.
+const patience = time.Minute
+
+// eventually tries until there is no error.
 func eventually(t testing.TB, what string, try func() error) {
 	t.Helper()
-	end := time.Now().Add(20 * time.Second)
+	end := time.Now().Add(patience)
 	for {
 		err := try()
 		if err == nil {

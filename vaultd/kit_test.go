@@ -379,7 +379,7 @@ func (w *world) deliver(q question) *vaultapi.Answer {
 	w.t.Helper()
 	status, body, _ := w.post(q.bytes)
 	// A member of a fleet says so when there is an election: on a slow machine there may be one at any time.
-	for end := time.Now().Add(20 * time.Second); w.via != nil && status == http.StatusServiceUnavailable && time.Now().Before(end); {
+	for end := time.Now().Add(patience); w.via != nil && status == http.StatusServiceUnavailable && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 		status, body, _ = w.post(q.bytes)
 	}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"keepsake.example/roster"
 	"keepsake.example/vaultapi"
@@ -109,7 +108,7 @@ func (f *fleetOf) withKeysOf(m *machine, secret [32]byte, to *machine, do func(c
 		f.t.Fatal(err)
 	}
 	defer thief.Close()
-	ctx, cancel := context.WithTimeout(f.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
 	defer cancel()
 	do(ctx, thief)
 }

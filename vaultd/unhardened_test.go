@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"keepsake.example/fleet"
 	"keepsake.example/roster"
@@ -24,7 +23,7 @@ func TestRosterFileWithoutTheFleetKey(t *testing.T) {
 	c := f.next(roster.Add)
 	c.Member = must(vaultd.ParseCard(m.card().Text())).Member(2)
 	f.decide(c)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if _, err := vaultd.Join(ctx, vaultd.Joining{
 		Dir: m.config.Dir, Anchor: m.anchor, Fleet: f.fleet, Roster: must(f.asked.server.Roster()), Keys: m.keys, Peers: m.listen(), Device: m.config.Device,
