@@ -11,6 +11,9 @@ import (
 // stateName begins the head of a checkpoint; its last byte is the version.
 const stateName = "keepsake vault state\x01"
 
+// maxFleet is more than a fleet's bytes: growing would leave a copy of its seeds behind.
+const maxFleet = 1 << 10
+
 var errState = errors.New("vault: not a state that commands lead to")
 
 // Checkpoint is a picture of the state at one time. It costs the memory of what
@@ -23,7 +26,7 @@ type Checkpoint struct{ *cells.Picture }
 // Checkpoint takes a picture, in less than a millisecond for 10 M accounts. There
 // is none before Genesis: then it panics. The caller releases it.
 func (s *State) Checkpoint() *Checkpoint {
-	w := wire.Append(make([]byte, 0, cells.MaxLength))
+	w := wire.Append(make([]byte, 0, maxFleet))
 	s.fleet.layout(w)
 	return &Checkpoint{s.accounts.Picture(w.Written())}
 }

@@ -82,10 +82,7 @@ type Counts struct {
 
 // New returns the state before the first command, which must be a Genesis.
 func New() *State {
-	return &State{
-		accounts: new(cells.Store),
-		before:   make([]byte, 0, cells.MaxLength), after: make([]byte, 0, cells.MaxLength),
-	}
+	return &State{accounts: new(cells.Store)}
 }
 
 // Apply applies a committed command, and keeps nothing of it. What a client may
@@ -232,6 +229,9 @@ func (s *State) turn(c *Command, now uint64) (*turn, *Effect, error) {
 // take takes an account out, an empty one if there is none. One at a time.
 func (s *State) take(r rid) (*account, error) {
 	a := new(account)
+	if s.before == nil { // room for the longest: growing would leave copies of secrets behind
+		s.before, s.after = make([]byte, 0, cells.MaxLength), make([]byte, 0, cells.MaxLength)
+	}
 	s.before = s.accounts.Get(s.before[:0], r)
 	if err := a.decode(s.before); err != nil {
 		return nil, fmt.Errorf("reading an account: %w", err)

@@ -15,6 +15,7 @@ type hooks struct {
 	time    func(*host) uint64 // instead of the group's time
 	step    func(*host)        // called before a member works
 	power   func(*host)        // called when the power of a host goes
+	judged  func(*run)         // called at the end of a run
 	mute    string             // an invariant that is not looked at
 	lenient bool               // anchors take any count
 	storm   bool               // every run is one of many elections, with candidates lain in wait for

@@ -66,6 +66,9 @@ func Run(o Options) Result {
 	r.run(r.now + r.between(2, 7)*second)
 	r.settle()
 	r.finish()
+	if o.hooks.judged != nil {
+		o.hooks.judged(r)
+	}
 	return Result{
 		Failure: r.failed, Digest: r.digest,
 		Entries: len(r.history.places), Answers: len(r.history.answers), Starts: r.starts, Undecided: r.history.undecided,

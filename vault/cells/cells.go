@@ -30,8 +30,8 @@ const (
 	cellRoom  = cellSize - cellHead
 	cellHead  = 4 + 2 // handle of the next cell, 0 for none; in a first cell the length of the string
 	pageCells = 95    // 88 bytes less than 32 KiB, a size that the allocator has
-	// shards of the index. Inserting moves 10 KiB at most at 10 M names.
-	shards = 4096
+	// shards of the index, in tables of as many. Inserting moves 10 KiB at most at 10 M names.
+	shards = 64
 )
 
 var errFull = errors.New("cells: no handles are left")
@@ -45,9 +45,14 @@ type (
 	page [pageCells]cell
 	// pages are read by handle: 1 is the first cell.
 	pages []*page
-	// index is the handles of first cells, by the first 12 bits of the name, each
-	// shard in the order of the names.
-	index [shards][]uint32
+	// index is the handles of first cells, by the first 6 bits of the name and the next 6, each
+	// shard in the order of the names. A table that is nil has no names.
+	index [shards]*table
+	table struct {
+		epoch  uint32
+		ages   [shards]uint32
+		shards [shards][]uint32
+	}
 )
 
 func (p pages) cell(h uint32) *cell { return &p[(h-1)/pageCells][(h-1)%pageCells] }
@@ -76,10 +81,9 @@ type Store struct {
 	free  []uint32 // of them, those that are free, all clear
 	count int
 
-	// A page or shard may be shared with a picture if its epoch is not the store's.
+	// A page, table or shard may be shared with a picture if its epoch is not the store's.
 	epoch    uint32
 	pageAge  []uint32
-	shardAge [shards]uint32
 	pictures []*Picture
 	shadows  []*page // pages that only pictures show
 }
@@ -93,7 +97,7 @@ func (s *Store) Get(b []byte, n Name) []byte {
 	if !found {
 		return b
 	}
-	return s.pages.read(b, s.index[shard][at])
+	return s.pages.read(b, shard[at])
 }
 
 // Put puts a string, which begins with its name and has at most MaxLength bytes,
@@ -101,13 +105,14 @@ func (s *Store) Get(b []byte, n Name) []byte {
 func (s *Store) Put(b []byte) error {
 	shard, at, found := s.find(Name(b))
 	if found {
-		return s.write(s.index[shard][at], b)
+		return s.write(shard[at], b)
 	}
 	h, err := s.take()
 	if err != nil {
 		return err
 	}
-	s.index[shard] = slices.Insert(s.own(shard), at, h)
+	own := s.own(Name(b))
+	*own = slices.Insert(*own, at, h)
 	s.count++
 	return s.write(h, b)
 }
@@ -116,8 +121,9 @@ func (s *Store) Put(b []byte) error {
 func (s *Store) Delete(n Name) {
 	shard, at, found := s.find(n)
 	if found {
-		s.drop(s.index[shard][at])
-		s.index[shard] = slices.Delete(s.own(shard), at, at+1)
+		s.drop(shard[at])
+		own := s.own(n)
+		*own = slices.Delete(*own, at, at+1)
 		s.count--
 	}
 }
@@ -125,27 +131,57 @@ func (s *Store) Delete(n Name) {
 // Bytes is the memory that the strings take, without what only pictures show.
 func (s *Store) Bytes() uint64 {
 	n := uint64(len(s.pages)) * (32<<10 + 8 + 4)
-	for _, list := range s.index {
-		n += uint64(cap(list)) * 4
+	for shard := range s.index.all {
+		n += uint64(cap(shard)) * 4
 	}
 	return n + uint64(cap(s.free))*4
 }
 
-// find returns where a name is in its shard, or would be.
-func (s *Store) find(n Name) (shard, at int, found bool) {
-	shard = int(binary.BigEndian.Uint16(n[:]) >> 4)
-	at, found = slices.BinarySearchFunc(s.index[shard], n, func(h uint32, n Name) int {
+// where is the table of a name, and its shard in there.
+func (n *Name) where() (table, shard int) {
+	bits := binary.BigEndian.Uint16(n[:])
+	return int(bits >> 10), int(bits >> 4 % shards)
+}
+
+// all yields the shards that have a table, in the order of their names.
+func (x *index) all(yield func(shard []uint32) bool) {
+	for _, t := range x {
+		for i := 0; t != nil && i < shards; i++ {
+			if !yield(t.shards[i]) {
+				return
+			}
+		}
+	}
+}
+
+// find returns a name's shard and where in it the name is, or would be.
+func (s *Store) find(n Name) (shard []uint32, at int, found bool) {
+	i, j := n.where()
+	if s.index[i] == nil {
+		return nil, 0, false
+	}
+	shard = s.index[i].shards[j]
+	at, found = slices.BinarySearchFunc(shard, n, func(h uint32, n Name) int {
 		return bytes.Compare(s.pages.cell(h).name(), n[:])
 	})
 	return shard, at, found
 }
 
-// own returns a shard to change.
-func (s *Store) own(shard int) []uint32 {
-	if s.shardAge[shard] != s.epoch {
-		s.index[shard], s.shardAge[shard] = slices.Clone(s.index[shard]), s.epoch
+// own returns a name's shard to change.
+func (s *Store) own(n Name) *[]uint32 {
+	i, j := n.where()
+	t := s.index[i]
+	if t == nil || t.epoch != s.epoch {
+		t = new(table)
+		if s.index[i] != nil {
+			*t = *s.index[i]
+		}
+		t.epoch, s.index[i] = s.epoch, t
 	}
-	return s.index[shard]
+	if t.ages[j] != s.epoch {
+		t.shards[j], t.ages[j] = slices.Clone(t.shards[j]), s.epoch
+	}
+	return &t.shards[j]
 }
 
 // edit returns a cell to change.

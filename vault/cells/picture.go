@@ -39,7 +39,7 @@ type Picture struct {
 }
 
 // Picture takes one, with a head of 1 to MaxLength bytes for its file, which is
-// cleared with the rest. Only the lists of pages and of shards are copied: 1 MB
+// cleared with the rest. Only the lists of pages and of tables are copied: 1 MB
 // at 10 M strings.
 func (s *Store) Picture(head []byte) *Picture {
 	s.Sweep()
@@ -76,21 +76,33 @@ func (p *Picture) WriteTo(to io.Writer) (int64, error) {
 	if p.released.Load() {
 		return 0, errReleased
 	}
-	w := &sink{to: to, sum: crc32.New(castagnoli), b: make([]byte, 0, chunk)}
-	defer clear(w.b[:chunk])
+	w := &sink{to: to, sum: crc32.New(castagnoli), b: make([]byte, 0, p.room())}
+	defer clear(w.b[:cap(w.b)])
 	w.string(p.head)
-	b := make([]byte, 0, MaxLength)
-	defer clear(b[:MaxLength])
-	for _, shard := range p.index {
+	for shard := range p.index.all {
 		for _, h := range shard {
-			w.string(p.pages.read(b, h))
+			w.head(p.pages.cell(h).length())
+			w.b = p.pages.read(w.b, h)
 		}
 	}
 	w.string(nil)
 	w.flush()
-	w.write(w.sum.Sum(nil))
+	w.b = w.sum.Sum(w.b)
 	w.flush()
 	return w.n, w.err
+}
+
+// room is how many bytes the file has, or a chunk if that is less.
+func (p *Picture) room() int {
+	n := 2 + len(p.head) + 2 + crc32.Size
+	for shard := range p.index.all {
+		for _, h := range shard {
+			if n += 2 + p.pages.cell(h).length(); n >= chunk {
+				return chunk
+			}
+		}
+	}
+	return n
 }
 
 // sink writes through a buffer that can be cleared, and sums up what it wrote. The
@@ -104,15 +116,22 @@ type sink struct {
 }
 
 func (w *sink) string(b []byte) {
-	w.write(binary.BigEndian.AppendUint16(nil, uint16(len(b))))
-	w.write(b)
+	w.head(len(b))
+	w.b = append(w.b, b...)
 }
 
-func (w *sink) write(b []byte) {
-	if len(b) > chunk-len(w.b) {
+// head writes the length of a string, and makes room for the string.
+func (w *sink) head(n int) {
+	w.need(2)
+	w.b = binary.BigEndian.AppendUint16(w.b, uint16(n))
+	w.need(n)
+}
+
+// need makes room for n more bytes.
+func (w *sink) need(n int) {
+	if n > chunk-len(w.b) {
 		w.flush()
 	}
-	w.b = append(w.b, b...)
 }
 
 func (w *sink) flush() {
@@ -130,8 +149,8 @@ func (w *sink) flush() {
 // caller first, who may refuse them, and must neither change nor keep them. What it
 // takes up is in proportion to what it has read.
 func Load(r io.Reader, head, each func(b []byte) error) (*Store, error) {
-	in := &source{from: r, sum: crc32.New(castagnoli), b: make([]byte, chunk)}
-	defer clear(in.b)
+	in := &source{from: r, sum: crc32.New(castagnoli)}
+	defer func() { clear(in.b) }()
 	s := new(Store)
 	if err := s.load(in, head, each); err != nil {
 		return nil, err
@@ -189,7 +208,7 @@ func (r *source) take(n int) []byte {
 }
 
 func (r *source) fill(n int) {
-	have := copy(r.b, r.have)
+	have := r.grow(n)
 	more, err := io.ReadAtLeast(r.from, r.b[have:], n-have)
 	r.have = r.b[:have+more]
 	switch err {
@@ -199,6 +218,18 @@ func (r *source) fill(n int) {
 	default:
 		r.err = fmt.Errorf("reading a file of strings: %w", err)
 	}
+}
+
+// grow begins the buffer anew with what was not handed out, and returns how much that is. It is
+// a small one at first: many files are small. What held the bytes before is cleared.
+func (r *source) grow(n int) int {
+	if len(r.b) == chunk {
+		return copy(r.b, r.have)
+	}
+	old := r.b
+	r.b = make([]byte, min(max(4*len(old), n, chunk/16), chunk))
+	defer clear(old)
+	return copy(r.b, r.have)
 }
 
 // string hands out a string, nil for one of no bytes and after an error.
