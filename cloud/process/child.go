@@ -110,6 +110,8 @@ func (c *child) pipes() error {
 		toChild.Close()
 		return fmt.Errorf("cloud/process: making a pipe: %w", err)
 	}
+	widen(toChild)
+	widen(fromChild)
 	c.cmd.Stdin, c.cmd.Stdout = in, out
 	c.ends = newConn(fromChild, toChild)
 	return nil
