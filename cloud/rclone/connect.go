@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -191,14 +192,26 @@ func (s *Store) option(key string) string {
 	return s.config.Options[key]
 }
 
-// insist gives options that hang on the person's own. What rclone does for
-// single makes of WebDAV servers is setting times and sending large files in
-// chunks, for which we have no use; but SharePoint's way to sign in is its own.
+// insist gives options that hang on the person's own.
 func (s *Store) insist() configmap.Simple {
-	if s.config.Backend != "webdav" || strings.HasPrefix(s.option("vendor"), "sharepoint") {
-		return nil
+	switch {
+	case s.config.Backend == "sftp":
+		// A host whose key nobody pinned is pinned at first sight. Where one is,
+		// rclone would with this option take a key of any other algorithm too:
+		// whoever is in between has one.
+		pinned := s.option("host_keys") != "" || s.option("known_hosts_file") != ""
+		return configmap.Simple{"pin_host_key": strconv.FormatBool(!pinned)}
+	case s.plainDAV():
+		return configmap.Simple{"vendor": "other"}
 	}
-	return configmap.Simple{"vendor": "other"}
+	return nil
+}
+
+// plainDAV is for WebDAV as its standard has it. What rclone does for single makes
+// of servers is setting times and sending large files in chunks, for which we have
+// no use; but SharePoint's way to sign in is its own.
+func (s *Store) plainDAV() bool {
+	return s.config.Backend == "webdav" && !strings.HasPrefix(s.option("vendor"), "sharepoint")
 }
 
 // below gives rclone's view of one folder as if it were a server's root, for
@@ -207,7 +220,7 @@ func (s *Store) insist() configmap.Simple {
 // server would come back as an empty folder. It is nil where that cannot be
 // had.
 func (s *Store) below(ctx context.Context, folder string) (fs.Fs, error) {
-	if s.insist() == nil || s.option("encoding") != "" {
+	if !s.plainDAV() || s.option("encoding") != "" {
 		return nil, nil
 	}
 	s.folderMu.Lock()

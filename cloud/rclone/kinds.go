@@ -76,8 +76,6 @@ var kinds = map[string]kind{
 			// No shell: what would be run there is for hashes we do not ask for.
 			"shell_type": "none", "disable_hashcheck": "true",
 		},
-		// A host whose key nobody pinned is pinned at first sight.
-		usual:   map[string]string{"pin_host_key": "true"},
 		retries: 2, folders: true, inPlace: true,
 	},
 	"local": {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	rcloneconfig "github.com/rclone/rclone/fs/config"
+	"github.com/rclone/rclone/fs/config/configmap"
 	"github.com/rclone/rclone/fs/rc"
 
 	"keepsake.example/cloud"
@@ -116,6 +117,26 @@ func TestWrongHostKey(t *testing.T) {
 	}
 	_, err = rclone.Open(t.Context(), config(at))
 	wantKind(t, "Open", err, cloud.ErrDenied)
+}
+
+// Where one key is pinned, a server that shows a key of another algorithm is refused too; where none is, the first is pinned.
+func TestPinnedHostKeyOfAnotherAlgorithm(t *testing.T) {
+	at := servertest.SSHD(t) // with an Ed25519 key
+	delete(at.Options, "known_hosts_file")
+	at.Options["host_keys"] = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBK49Ibd82OT3jow5WHdQAv2WiAqPncX7Ko9uZB+wQ67jLqgk66bbGDHp4sXqCqpVkt/+K0pVLLsK4FwzkIkZvEo=" // nobody's
+	kept := configmap.Simple{}
+	c := config(at)
+	c.Create, c.Mapper = true, kept
+	_, err := rclone.Open(t.Context(), c)
+	wantKind(t, "Open with another key pinned", err, cloud.ErrDenied)
+	if len(kept) > 0 {
+		t.Errorf("it keeps %v", kept)
+	}
+	delete(at.Options, "host_keys")
+	put(t, open(t, c), "data/aa", []byte("a"))
+	if !strings.HasPrefix(kept["host_keys"], "ssh-ed25519 ") {
+		t.Errorf("met for the first time, it keeps %v", kept)
+	}
 }
 
 func TestErrorsHideSecrets(t *testing.T) {
