@@ -24,7 +24,9 @@ type Capture struct {
 	pages    int64
 	pageSize int
 	wal      bool
-	private  string // directory of the private copy, or empty
+	file     *os.File // the database, or nil; closing it before conn would drop SQLite's locks
+	direct   bool     // the pages are what file holds: see atRest
+	private  string   // directory of the private copy, or empty
 	release  func()
 }
 
@@ -48,6 +50,9 @@ func (c *Capture) Next(buf []byte) (int, error) {
 	}
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
+	}
+	if c.direct {
+		return c.read(buf)
 	}
 	n := 0
 	for len(buf)-n >= c.pageSize && c.next <= c.pages {
@@ -86,8 +91,11 @@ func (c *Capture) Close() error {
 	if c.conn == nil {
 		return nil
 	}
-	err := c.rows.Close()
-	if closing := c.conn.Close(); err == nil {
+	var err error
+	if c.rows != nil {
+		err = c.rows.Close()
+	}
+	if closing := c.disconnect(); err == nil {
 		err = closing
 	}
 	c.conn = nil
@@ -103,6 +111,15 @@ func (c *Capture) Close() error {
 	return nil
 }
 
+// disconnect ends the transaction, and then lets go of the file.
+func (c *Capture) disconnect() error {
+	err := c.conn.Close()
+	if c.file != nil {
+		c.file.Close() // it was only read
+	}
+	return err
+}
+
 // begin starts the read transaction at path. The caller sets what else there
 // is to set on the Capture.
 func begin(ctx context.Context, path, mode string, opt Options) (*Capture, error) {
@@ -111,14 +128,17 @@ func begin(ctx context.Context, path, mode string, opt Options) (*Capture, error
 		return nil, err
 	}
 	c := &Capture{ctx: ctx, conn: conn, row: make([]driver.Value, 2), next: 1, release: func() {}}
-	if err := c.start(ctx); err != nil {
-		conn.Close()
+	if c.file, err = os.Open(path); err != nil {
+		c.file = nil // SQLite will say why
+	}
+	if err := c.start(ctx, path); err != nil {
+		c.disconnect()
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *Capture) start(ctx context.Context) error {
+func (c *Capture) start(ctx context.Context, path string) error {
 	if err := c.conn.exec(ctx, "BEGIN"); err != nil {
 		return err
 	}
@@ -138,6 +158,9 @@ func (c *Capture) start(ctx context.Context) error {
 		return ErrNotDatabase
 	}
 	c.pages, c.pageSize, c.wal = pages, len(first), inWAL(first)
+	if c.direct = c.atRest(path, first); c.direct {
+		return nil
+	}
 	// Not ctx: the driver would start a goroutine for each of the rows. No
 	// row waits for a lock any more, and Next looks at ctx itself.
 	c.rows, err = c.conn.query(context.Background(), "SELECT pgno, data FROM sqlite_dbpage")

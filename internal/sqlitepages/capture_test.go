@@ -118,7 +118,8 @@ func TestLockBytePage(t *testing.T) {
 	must(t, f.Truncate(pages*pageSize)) // sparse
 	_, err = f.WriteAt(binary.BigEndian.AppendUint32(nil, pages), 28)
 	must(t, err)
-	for _, page := range []int64{1<<30/pageSize - 1, 1<<30/pageSize + 1, pages - 1} {
+	// What a stranger put into the page of the lock bytes is not SQLite's, and is not captured.
+	for _, page := range []int64{1<<30/pageSize - 1, 1 << 30 / pageSize, 1<<30/pageSize + 1, pages - 1} {
 		_, err = f.WriteAt([]byte("here"), page*pageSize+77)
 		must(t, err)
 	}
@@ -133,8 +134,13 @@ func TestLockBytePage(t *testing.T) {
 		n, err := c.Next(got)
 		must(t, err)
 		// f must not be closed before c: its locks would go.
-		if _, err := f.ReadAt(want[:n], at); err != nil || !bytes.Equal(got[:n], want[:n]) {
-			t.Fatalf("capture differs from file between %d and %d: %v", at, at+int64(n), err)
+		_, err = f.ReadAt(want[:n], at)
+		must(t, err)
+		if lock := 1<<30 - at; lock >= 0 && lock < int64(n) {
+			clear(want[lock : lock+pageSize])
+		}
+		if !bytes.Equal(got[:n], want[:n]) {
+			t.Fatalf("capture differs from file between %d and %d", at, at+int64(n))
 		}
 		at += int64(n)
 	}

@@ -6,7 +6,9 @@
 // and [Capture.Next] then yields page 1 to page N. Written one after another,
 // the pages are a complete database file that needs no -wal and no -journal
 // beside it. Of a database that nobody has written to since its last clean
-// close, they are the file's own bytes.
+// close, they are the file's own bytes, and are read from the file while SQLite
+// holds its lock on it (atRest says when that is sound); of one with a log, page
+// by page through SQLite.
 //
 // # What is done to the owner's files
 //

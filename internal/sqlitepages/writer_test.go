@@ -41,7 +41,8 @@ func dsnFor(path string, pragmas ...string) string {
 
 // write obeys the commands it reads: "commit" one more transaction, "flood"
 // with transactions until the commands end, "dirty" for a transaction that is
-// left open with its pages spilled to disk. It answers each transaction with
+// left open with its pages spilled to disk, "checkpoint" to empty the log if
+// no reader is in the way, "touch" to change one page that is not the first. It answers each transaction with
 // its number, and leaves when the commands end.
 func write(dsn string, commands io.Reader, answers io.Writer) error {
 	db, err := sql.Open("sqlite", dsn)
@@ -78,6 +79,10 @@ func write(dsn string, commands io.Reader, answers io.Writer) error {
 			}
 		case "dirty":
 			err = dirty(db, answers)
+		case "checkpoint":
+			err = checkpoint(db, answers)
+		case "touch":
+			err = touch(db, answers)
 		}
 		if err != nil {
 			return err
@@ -124,6 +129,23 @@ func dirty(db *sql.DB, answers io.Writer) error {
 	_, err := db.Exec("PRAGMA cache_size=10; BEGIN IMMEDIATE; INSERT INTO log VALUES(1000000, NULL);" + ledgerMove)
 	if err == nil {
 		_, err = fmt.Fprintln(answers, "dirty")
+	}
+	return err
+}
+
+func checkpoint(db *sql.DB, answers io.Writer) error {
+	var busy, frames, done int
+	if err := db.QueryRow("PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &frames, &done); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(answers, "busy %d\n", busy)
+	return err
+}
+
+func touch(db *sql.DB, answers io.Writer) error {
+	_, err := db.Exec("UPDATE debit SET pad = zeroblob(1000) WHERE id = 7")
+	if err == nil {
+		_, err = fmt.Fprintln(answers, "touched")
 	}
 	return err
 }
