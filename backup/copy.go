@@ -168,6 +168,10 @@ func (x *copier) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		// What a head leads to was stored before the head: by then it is listed.
+		if err := sleep(ctx, cloud.TraitsOf(x.from).Lag); err != nil {
+			return err
+		}
 		x.res.Problems, x.res.Present = nil, 0
 		if err := x.folders(ctx, kindData, kindMeta, kindIndex, kindSnapshot); err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 
 	"keepsake.example/backup"
 	"keepsake.example/cloud"
+	"keepsake.example/cloud/dir"
 	"keepsake.example/key"
 )
 
@@ -353,6 +354,37 @@ func TestDoubledListings(t *testing.T) {
 		if left := n.names(""); err != nil || len(left) > 0 || objects != there {
 			p.t.Errorf("%d of %d objects deleted, left %v, %v", objects, there, left, err)
 		}
+	})
+}
+
+// latePacks shows packs late and everything else at once.
+type latePacks struct {
+	cloud.Store
+	late cloud.Store
+}
+
+func (s latePacks) Traits() cloud.Traits { return cloud.TraitsOf(s.late) }
+
+func (s latePacks) List(ctx context.Context, prefix string, fn func(cloud.Info) error) error {
+	if strings.HasPrefix(prefix, "data") {
+		return s.late.List(ctx, prefix, fn)
+	}
+	return s.Store.List(ctx, prefix, fn)
+}
+
+// A copy made a moment after a backup has the packs that its head names.
+func TestCopyOfALateStore(t *testing.T) {
+	p, n := lateNetwork(t)
+	p.onNetwork(n, func() {
+		p.snapNow()
+		to, err := dir.Create(filepath.Join(p.t.TempDir(), "copy"))
+		must(p.t, err)
+		_, err = backup.Copy(p.t.Context(), latePacks{p.store, n.handle()}, to, backup.CopyOptions{})
+		must(p.t, err)
+		r, err := backup.Open(p.t.Context(), to, p.key, backup.Options{})
+		must(p.t, err)
+		defer r.Close()
+		must(p.t, verifyAll(r))
 	})
 }
 

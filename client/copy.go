@@ -53,6 +53,7 @@ func (c *Client) clone(ctx context.Context, from, to, repository string, create 
 		return nil, err
 	}
 	defer release(source)
+	defer c.patiently(source)()
 	target, err := c.reach(ctx, to, create)
 	if err != nil {
 		return nil, err
