@@ -50,6 +50,7 @@ cd cloud/rclone && $(ONE_WAY) && go test -p $(AT_ONCE) -timeout 20m ./...
 CGO_ENABLED=0 go build ./...
 CGO_ENABLED=0 go test -timeout 5m ./anchor/pkcs11
 go test -timeout 10m -tags planted -run '^TestPlantedBugsAreFound$$' ./internal/sim -args -inside
+go test -timeout 5m -tags memo -run '^(TestResults|TestVerify|TestKept.*)$$' ./internal/memo ./internal/sim
 go test -timeout 5m -tags nextversion -run '^(TestMark|TestMixedVersions)$$' ./vaultd/machine ./vaultd
 endef
 
@@ -102,11 +103,11 @@ race: ## go test -race on the packages where goroutines meet
 	$(RACE) -p $(AT_ONCE) $$(tools/concurrent)
 
 sim: ## the whole fleet in one thread: make sim SEEDS=n FIRST=seed (10,000 from 1)
-	@mkdir -p bin && go test -c -o bin/sim.test ./internal/sim
+	@mkdir -p bin && go test -c -tags memo -o bin/sim.test ./internal/sim
 	bin/sim.test -test.run '^TestSeeds$$' -test.timeout 0 -jobs $$(nproc) -seeds $(SEEDS) -first $(FIRST)
 
 sim-planted: ## bugs planted on purpose, each of which the simulator must find; writes the table in bench/sim.md
-	go test -tags planted -run '^TestPlantedBugsAreFound$$' -timeout 20m ./internal/sim -args -table $(CURDIR)/bench/sim.md
+	go test -tags planted,memo -run '^TestPlantedBugsAreFound$$' -timeout 20m ./internal/sim -args -table $(CURDIR)/bench/sim.md
 
 fuzz: ## each fuzz target for FUZZTIME (5s: a trial; FUZZTIME=10m is a search)
 	tools/fuzz

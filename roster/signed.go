@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	"keepsake.example/internal/memo"
 	"keepsake.example/internal/wire"
 )
 
@@ -62,7 +63,7 @@ func message(text string) []byte { return []byte(labelSignature + text) }
 
 // holds reports whether the key signed the text.
 func (g *Signature) holds(text string) bool {
-	return ed25519.Verify(g.Key[:], message(text), g.Signature[:])
+	return memo.Verify(g.Key[:], message(text), g.Signature[:])
 }
 
 // Add puts a signature in its place. It refuses one that does not hold, the second

@@ -2,12 +2,12 @@ package vault
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math"
 
+	"keepsake.example/internal/memo"
 	"keepsake.example/oprf"
 	"keepsake.example/oprf/p256"
 	"keepsake.example/vaultapi"
@@ -81,8 +81,8 @@ type asked struct {
 // attempt is spec/vault-protocol.md §11.2. There is one way to an evaluation of
 // an element that was not evaluated before, and it goes through spend.
 func (t *turn) attempt(b *asked) (*Effect, error) {
-	question, err := oprf.ParseBlinded(b.blinded[:])
-	if err != nil || b.point != nil && p256.Check(*b.point) != nil {
+	question, err := parseBlinded(b.blinded)
+	if err != nil || b.point != nil && checkPoint(*b.point) != nil {
 		return t.say(vaultapi.Unsupported, nil), nil
 	}
 	if !t.hasRecord() {
@@ -152,22 +152,44 @@ func (t *turn) grant(e *Effect) (err error) {
 // evaluated. After this there can be no proof, so it is made here, with the random
 // bytes of the command, which all replicas have.
 func (t *turn) finish(question *oprf.Blinded) error {
-	k, err := oprf.ParsePrivateKey(t.record.key[:])
+	answer, err := evaluateLast(lastInput{t.record.key, question, t.by.Random})
 	if err != nil {
-		return fmt.Errorf("reading the key of a live record: %w", err)
-	}
-	defer k.Wipe()
-	z, proof, err := k.Evaluate(bytes.NewReader(t.by.Random[:]), question)
-	if err != nil {
-		return fmt.Errorf("evaluating a last attempt: %w", err)
+		return err
 	}
 	clear(t.record.key[:])
 	if t.pending.kind == vaultapi.PendingDeletion {
 		t.drop() // there is nothing left to delete
 	}
 	t.phase, t.when, t.next = spent, t.now, 0
-	t.last = last{evaluated: z.Bytes(), proof: proof.Bytes(), until: t.now + t.fleet.Policy.Grace}
+	t.last, t.last.until = answer, t.now+t.fleet.Policy.Grace
 	return nil
+}
+
+// What every replica computes alike of the same input: a simulator, which is all of them, once.
+var (
+	parseBlinded = memo.Try(func(b [32]byte) (*oprf.Blinded, error) { return oprf.ParseBlinded(b[:]) })
+	checkPoint   = memo.Func(p256.Check)
+	evaluateLast = memo.Try(lastInput.evaluate)
+)
+
+type lastInput struct {
+	key      [32]byte
+	question *oprf.Blinded
+	random   [32]byte
+}
+
+func (in lastInput) evaluate() (l last, err error) {
+	defer clear(in.key[:])
+	k, err := oprf.ParsePrivateKey(in.key[:])
+	if err != nil {
+		return l, fmt.Errorf("reading the key of a live record: %w", err)
+	}
+	defer k.Wipe()
+	z, proof, err := k.Evaluate(bytes.NewReader(in.random[:]), in.question)
+	if err != nil {
+		return l, fmt.Errorf("evaluating a last attempt: %w", err)
+	}
+	return last{evaluated: z.Bytes(), proof: proof.Bytes()}, nil
 }
 
 // prove is the one way for a client to set the count to zero without replacing the record.
@@ -185,7 +207,7 @@ func (t *turn) prove(b *vaultapi.ProveBody) *Effect {
 		return t.say(vaultapi.Conflict, nil)
 	}
 	message := vaultapi.ProveMessage(t.fleet.ID, t.by.Account, t.record.id, b.Attempt, seen.question, b.Device)
-	if !ed25519.Verify(t.record.unlock[:], message, b.Signature[:]) {
+	if !memo.Verify(t.record.unlock[:], message, b.Signature[:]) {
 		return t.say(vaultapi.Unauthorised, nil)
 	}
 	seen.proof = request

@@ -1,9 +1,9 @@
 package vault
 
 import (
-	"crypto/ed25519"
 	"slices"
 
+	"keepsake.example/internal/memo"
 	"keepsake.example/oprf"
 	"keepsake.example/vaultapi"
 )
@@ -96,7 +96,7 @@ func (t *turn) signed(a vaultapi.Authority, message []byte) bool {
 	if a.Kind == vaultapi.ByUnlock {
 		key = t.record.unlock
 	}
-	return a.Kind != vaultapi.ByNobody && ed25519.Verify(key[:], message, a.Signature[:])
+	return a.Kind != vaultapi.ByNobody && memo.Verify(key[:], message, a.Signature[:])
 }
 
 // delete destroys the record: at once by a key of it, leaving nothing; otherwise

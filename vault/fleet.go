@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"keepsake.example/internal/memo"
 	"keepsake.example/internal/wire"
 	"keepsake.example/vaultapi"
 )
@@ -206,11 +207,18 @@ func (f *fleet) expire() {
 }
 
 // rid names the account inside the vault (§8).
-func (f *fleet) rid(a vaultapi.Account) rid {
-	h := hmac.New(sha256.New, f.naming[:])
-	h.Write(a[:])
-	return rid(h.Sum(nil)[:16])
+func (f *fleet) rid(a vaultapi.Account) rid { return name(named{f.naming, a}) }
+
+type named struct {
+	naming  Seed
+	account vaultapi.Account
 }
+
+var name = memo.Func(func(n named) rid {
+	h := hmac.New(sha256.New, n.naming[:])
+	h.Write(n.account[:])
+	return rid(h.Sum(nil)[:16])
+})
 
 // fleetID is §7.
 func fleetID(identity *Seed) [32]byte {

@@ -1,0 +1,16 @@
+//go:build !memo
+
+package memo
+
+import "crypto/ed25519"
+
+// Func returns f.
+func Func[K comparable, V any](f func(K) V) func(K) V { return f }
+
+// Try returns f.
+func Try[K comparable, V any](f func(K) (V, error)) func(K) (V, error) { return f }
+
+// Verify is [ed25519.Verify].
+func Verify(public ed25519.PublicKey, message, signature []byte) bool {
+	return ed25519.Verify(public, message, signature)
+}
