@@ -220,7 +220,7 @@ func (s *Store) remove(ctx context.Context, name string) error {
 // The one that stands for the name goes last: a listing that lags, or a
 // process that dies, must not show one that was cut short in its place.
 func (s *Store) removeAll(ctx context.Context, name string, e entry) error {
-	removed := make(map[string]bool)
+	tried, some := make(map[string]bool), false
 	for objects := e.objects; len(objects) > 0; {
 		for _, o := range slices.Backward(objects) {
 			err := s.change(ctx, func(ctx context.Context, f fs.Fs) error {
@@ -230,17 +230,22 @@ func (s *Store) removeAll(ctx context.Context, name string, e entry) error {
 				}
 				return o.Remove(ctx)
 			})
-			if err != nil && len(removed) == 0 {
+			// Somebody else may have removed one of several. Any other failure is that of them all, whenever it comes: one is still there.
+			if err != nil && !errors.Is(err, cloud.ErrNotExist) {
 				return err
 			}
-			removed[identity(o)] = true
+			some = some || err == nil
+			tried[identity(o)] = true
 		}
 		objects = nil
 		if s.kind.duplicates && !e.listed {
-			if o, err := s.object(ctx, name); err == nil && !removed[identity(o)] {
+			if o, err := s.object(ctx, name); err == nil && !tried[identity(o)] {
 				objects = []fs.Object{o}
 			}
 		}
+	}
+	if !some {
+		return cloud.ErrNotExist
 	}
 	return nil
 }
