@@ -69,6 +69,21 @@ func read(s cloud.Store, name string) ([]byte, error) {
 	return data, errors.Join(err, r.Close())
 }
 
+// Everybody on the device can read what a process is started with: it is one word.
+func TestArguments(t *testing.T) {
+	program, said := filepath.Join(t.TempDir(), "keepsake-cloud"), filepath.Join(t.TempDir(), "said")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\nprintf '%s|' \"$@\" >'"+said+"'\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d := cloud.Destination{Kind: cloud.KindSFTP, Host: "host.example", User: "ada", Path: "/private"}
+	if _, err := process.Open(t.Context(), process.Options{Program: program, Destination: d, LimitUpload: "1M"}); !errors.Is(err, process.ErrProgram) {
+		t.Errorf("Open = %v, want ErrProgram", err)
+	}
+	if args, err := os.ReadFile(said); err != nil || string(args) != "serve|" {
+		t.Errorf("it was started with %q, %v", args, err)
+	}
+}
+
 func TestTraitsAndCountersTravel(t *testing.T) {
 	s := open(t, "errors", "")
 	if got, want := cloud.TraitsOf(s), (failing{}).Traits(); got != want {
