@@ -67,8 +67,10 @@ func (a *app) patience(cmd *cobra.Command) time.Duration {
 }
 
 const (
-	onRate = `(?:off|[0-9]+(?:\.[0-9]+)?(?:[bB]|[kKmMgG](?:i?[bB])?)?)`
-	onSlot = `(?:[A-Za-z]{3,9}-)?[0-2][0-9]:[0-5][0-9],` + onRate
+	// A number without its unit would be KiB a second there, and bytes a second to whoever reads our help.
+	onRate = `(?:off|[0-9]+(?:\.[0-9]+)?(?:[bB]|[kKmMgG](?:i?[bB])?))`
+	onDay  = `(?i:sun(?:day)?|mon(?:day)?|tue(?:sday)?|wed(?:nesday)?|thu(?:rsday)?|fri(?:day)?|sat(?:urday)?)-`
+	onSlot = `(?:` + onDay + `)?(?:[01][0-9]|2[0-3]):[0-5][0-9],` + onRate
 )
 
 // ratePattern is what rclone reads as a limit, or as limits by the time of day. It is checked
@@ -79,7 +81,7 @@ func checkRate(text string) error {
 	if ratePattern.MatchString(text) {
 		return nil
 	}
-	return usage(fmt.Sprintf("--limit-upload %q is no rate", text), `bytes a second: 512k, 1M; by the time of day: "08:00,512k 23:00,off"`)
+	return usage(fmt.Sprintf("--limit-upload %q is no rate", text), `bytes a second with their unit: 512k, 1M; by the time of day: "08:00,512k 23:00,off"`)
 }
 
 // patience is a flag value that is a time to wait, in seconds, minutes or hours.

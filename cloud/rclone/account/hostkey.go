@@ -55,7 +55,11 @@ func (f *flow) hostCertificate(unknown bool) error {
 	if unknown {
 		return fmt.Errorf("%w: it shows a certificate, and known_hosts names no authority for it", ErrHostKey)
 	}
-	f.options["known_hosts_file"] = f.knownHostsPath()
+	path, err := filepath.Abs(f.knownHostsPath()) // backups run elsewhere
+	if err != nil {
+		return fmt.Errorf("account: %w", err)
+	}
+	f.options["known_hosts_file"] = path
 	return nil
 }
 

@@ -49,7 +49,6 @@ type roomTable struct {
 // checker tries one store.
 type checker struct {
 	store  *rclone.Store
-	lag    time.Duration
 	report *report
 	err    error // the first
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"time"
@@ -25,7 +26,7 @@ func (r *report) print(w io.Writer) {
 	}
 	if r.Passed {
 		fmt.Fprintf(w, "\nlatency %s, up %s/s, down %s/s on one connection (a backup uses %d); %s\n",
-			seconds(r.Latency), cli.Size(int64(r.Up)), cli.Size(int64(r.Down)), max(r.Parallel, 2), cli.Plural(r.Requests, "request", "requests"))
+			seconds(r.Latency), cli.Size(int64(r.Up)), cli.Size(int64(r.Down)), cmp.Or(r.Parallel, 2), cli.Plural(r.Requests, "request", "requests"))
 	}
 	if r.Lag > 0 {
 		fmt.Fprintf(w, "this cloud may show changes of other devices late, by up to %s\n", seconds(r.Lag))

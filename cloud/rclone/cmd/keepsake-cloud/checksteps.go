@@ -19,7 +19,7 @@ const big = 16 << 20
 // run tries what a backup needs, as package cloud says it.
 func (c *checker) run(ctx context.Context) {
 	traits := cloud.TraitsOf(c.store)
-	c.lag, c.report.Lag, c.report.Parallel = traits.Lag, traits.Lag.Seconds(), traits.Parallel
+	c.report.Lag, c.report.Parallel = traits.Lag.Seconds(), traits.Parallel
 	small := map[string][]byte{"head/check-1": random(40), "snap/check-2": random(1000), "data/check-3": random(70000)}
 	pack := random(big)
 	c.do("store", func() error { return c.putAll(ctx, small) })
