@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"keepsake.example/internal/durable"
 )
 
 // holder is what the lock file says about who holds it. It is for people only:
@@ -24,7 +26,7 @@ func (c *Client) lockFile(name, what string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("locking the profile: %w", err)
 	}
-	held, err := tryLock(f)
+	held, err := durable.TryLock(f)
 	if err != nil || !held {
 		defer f.Close()
 		if err != nil {
@@ -57,7 +59,7 @@ func waitLock(path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := blockLock(f); err != nil {
+	if err := durable.Lock(f); err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -8,7 +8,7 @@ import (
 	"keepsake.example/internal/durable"
 )
 
-func TestTryLock(t *testing.T) {
+func TestLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	open := func() *os.File {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -25,7 +25,19 @@ func TestTryLock(t *testing.T) {
 	if got, err := durable.TryLock(second); got || err != nil {
 		t.Errorf("while it is held: %v, %v", got, err)
 	}
+	third := open()
+	waited := make(chan error)
+	go func() { waited <- durable.Lock(third) }()
 	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-waited; err != nil {
+		t.Errorf("waiting until it was closed: %v", err)
+	}
+	if got, err := durable.TryLock(second); got || err != nil {
+		t.Errorf("while who waited holds it: %v, %v", got, err)
+	}
+	if err := third.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := durable.TryLock(second); !got || err != nil {
