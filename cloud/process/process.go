@@ -30,7 +30,7 @@ const (
 	// MaxParallel is how many uploads may be under way, whatever the traits say.
 	MaxParallel = 8
 
-	maxListed = 1 << 24 // objects in one answer of List
+	maxListed = 1 << 20 // objects in one answer of List
 	maxDeaths = 5       // children that died in a row before the store gives up
 )
 

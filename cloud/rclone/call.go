@@ -45,8 +45,10 @@ func (s *Store) call(ctx context.Context, f fs.Fs, fn func(context.Context, fs.F
 	// rclone's options travel in the context.
 	ctx, c := fs.AddConfig(ctx)
 	c.LowLevelRetries = s.kind.retries
+	ctx, stop := held(ctx)
+	defer stop()
 	_, err := await(ctx, func() (struct{}, error) { return struct{}{}, fn(ctx, f) }, nil)
-	return err
+	return because(ctx, err)
 }
 
 // await calls fn, but waits no longer for it than ctx: rclone's back ends
@@ -104,8 +106,11 @@ func (s *Store) change(ctx context.Context, fn func(context.Context, fs.Fs) erro
 	}
 	late, cancel := linger(ctx)
 	defer cancel()
-	err := s.do(late, func(_ context.Context, f fs.Fs) error {
-		inner, c := fs.AddConfig(ctx)
+	err := s.do(late, func(held context.Context, f fs.Fs) error {
+		bounded, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(held, cancel)()
+		inner, c := fs.AddConfig(bounded)
 		c.LowLevelRetries = s.kind.retries
 		return fn(inner, f)
 	})

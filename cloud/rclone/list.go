@@ -109,27 +109,28 @@ func (s *Store) fetch(ctx context.Context, folder string, deep bool, prefix stri
 	return s.known.merge(ctx, started, found, within), nil
 }
 
-// entries is what rclone lists.
+// entries is what rclone lists, within bounds.
 func (s *Store) entries(ctx context.Context, folder string, deep bool) (all fs.DirEntries, err error) {
-	collect := func(part fs.DirEntries) error {
-		all = append(all, part...)
-		return ctx.Err()
-	}
 	err = s.do(ctx, func(ctx context.Context, f fs.Fs) (err error) {
-		all = nil
-		switch features := f.Features(); {
-		case deep:
-			return features.ListR(ctx, folder, collect)
-		case features.ListP != nil:
-			return features.ListP(ctx, folder, collect)
-		}
-		all, err = f.List(ctx, folder)
+		all, err = list(ctx, f, folder, deep)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return all, nil
+}
+
+func list(ctx context.Context, f fs.Fs, folder string, deep bool) (fs.DirEntries, error) {
+	return collect(ctx, func(ctx context.Context, add fs.ListRCallback) (fs.DirEntries, error) {
+		switch features := f.Features(); {
+		case deep:
+			return nil, features.ListR(ctx, folder, add)
+		case features.ListP != nil:
+			return nil, features.ListP(ctx, folder, add)
+		}
+		return f.List(ctx, folder)
+	})
 }
 
 // gone says what it means that a folder is not there: that the cloud is not,

@@ -36,7 +36,10 @@ func Probe(ctx context.Context, c Config) error {
 	}
 	s.f = f
 	defer s.Close()
-	_, err = await(ctx, func() (fs.DirEntries, error) { return f.List(context.WithoutCancel(ctx), "") }, nil)
+	bounded, stop := held(ctx)
+	defer stop()
+	_, err = await(bounded, func() (fs.DirEntries, error) { return list(bounded, f, "", false) }, nil)
+	err = because(bounded, err)
 	if errors.Is(err, fs.ErrorDirNotFound) {
 		return nil
 	}
