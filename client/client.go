@@ -30,7 +30,8 @@ type Settings struct {
 	// no limit. A folder has none.
 	LimitUpload string
 	// Patience is how long a request to a cloud is tried again while it does not
-	// answer, as in retry.Options: 0 means some minutes, a negative one not at all.
+	// answer, as in retry.Options: 0 means some minutes, and one until it has answered for the first
+	// time; a negative one not at all.
 	Patience time.Duration
 	// Progress is told how far an operation is; may be nil. It is called from
 	// other goroutines.

@@ -85,7 +85,7 @@ func (c *Client) openNetwork(ctx context.Context, d cloud.Destination, create bo
 		return nil, err
 	}
 	o := &outage{tell: c.s.Waiting}
-	again := retry.Options{Patience: c.s.Patience, Waiting: o.waiting, Resumed: o.over}
+	again := c.again(o)
 	var s *process.Store
 	err = retry.Do(ctx, again, func() (err error) {
 		s, err = process.Open(ctx, process.Options{Program: program, Destination: d, Create: create, LimitUpload: c.s.LimitUpload})
@@ -95,6 +95,11 @@ func (c *Client) openNetwork(ctx context.Context, d cloud.Destination, create bo
 		return nil, fmt.Errorf("reaching %s: %w", d, err)
 	}
 	return network{retry.New(s, again), s}, nil
+}
+
+// again says how requests are tried again. Who has said for how long means the first request too.
+func (c *Client) again(o *outage) retry.Options {
+	return retry.Options{Patience: c.s.Patience, Connect: max(c.s.Patience, 0), Waiting: o.waiting, Resumed: o.over}
 }
 
 // outage tells once, when waiting takes long enough to be noticed, that there is one.

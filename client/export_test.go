@@ -54,3 +54,9 @@ func Outage(tell func(string)) (waiting func(retry.Wait), over func()) {
 	o := &outage{tell: tell}
 	return o.waiting, o.over
 }
+
+// TestingAgain is how long requests to a cloud are tried again, and those before its first answer.
+func (c *Client) TestingAgain() (patience, connect time.Duration) {
+	o := c.again(&outage{})
+	return o.Patience, o.Connect
+}

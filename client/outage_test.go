@@ -48,3 +48,12 @@ func TestOutageIsToldSoon(t *testing.T) {
 		}
 	}
 }
+
+// Who says how long a cloud is to be asked again means its first answer too; who does not, hears of a wrong name soon.
+func TestPatienceForClouds(t *testing.T) {
+	for said, want := range map[time.Duration][2]time.Duration{0: {0, 0}, time.Hour: {time.Hour, time.Hour}, -1: {-1, 0}} {
+		if patience, connect := client.New(client.Settings{Profile: t.TempDir(), Patience: said}).TestingAgain(); patience != want[0] || connect != want[1] {
+			t.Errorf("with %v: %v, and %v for the first answer; want %v", said, patience, connect, want)
+		}
+	}
+}
