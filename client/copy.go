@@ -27,6 +27,9 @@ func (c *Client) Copy(ctx context.Context, o CopyOptions) (*backup.CopyResult, e
 	if err != nil {
 		return nil, err
 	}
+	if err := apart(cloudFolder("new cloud folder", o.To), folder{name: "chat folder", path: cfg.Source}); err != nil {
+		return nil, err
+	}
 	result, err := c.clone(ctx, cfg.Cloud, o.To, cfg.Repository, true)
 	if err != nil {
 		return result, err

@@ -51,7 +51,7 @@ func TestCopyOpensAndFollowsRotation(t *testing.T) {
 	if r, err := empty.client().Copy(t.Context(), client.CopyOptions{From: w.cloud, To: third}); err != nil || r.Objects == 0 {
 		t.Errorf("copying without a profile: %+v, %v", r, err)
 	}
-	for _, to := range []string{w.cloud, filepath.Join(w.cloud, "data"), filepath.Join(w.profile, "copy")} {
+	for _, to := range []string{w.cloud, filepath.Join(w.cloud, "data"), filepath.Join(w.profile, "copy"), filepath.Join(w.chats, "copy")} {
 		if _, err := w.client().Copy(t.Context(), client.CopyOptions{To: to}); !errors.Is(err, client.ErrOverlap) {
 			t.Errorf("a copy to %s: %v", to, err)
 		}
