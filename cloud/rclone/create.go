@@ -98,6 +98,11 @@ func (s *Store) top(ctx context.Context) (fs.DirEntries, error) {
 		}
 	}
 	all, err := s.entries(ctx, "", false)
+	if errors.Is(err, cloud.ErrNotExist) && !s.kind.folders {
+		// Nothing below it can be missing. No waiting makes a bucket.
+		bucket, _, _ := strings.Cut(s.config.Root, "/")
+		return nil, &failure{kind: cloud.ErrNotExist, text: fmt.Sprintf("there is no bucket %s: is the name right? If it is new, make it at the provider first", bucket), whole: true}
+	}
 	return all, s.gone(err)
 }
 

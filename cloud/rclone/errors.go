@@ -90,6 +90,12 @@ func (s *Store) classify(ctx context.Context, err error) error {
 	if clock, off := clockOff(err); off && v.kind == cloud.ErrDenied {
 		f.text = clock + " (" + f.text + ")"
 	}
+	if region, ok := elsewhere(err); ok {
+		f.kind, f.text, f.whole = cloud.ErrDenied, fmt.Sprintf("the bucket is in the region %s: sign in again with keepsake cloud login %s --region %s (%s)", region, s.config.Login, region, f.text), true
+	}
+	if strings.Contains(f.text, noTLS) {
+		f.text, f.whole = "the server speaks http, not https, at this address ("+f.text+")", true
+	}
 	if v.kind == cloud.ErrUnreachable && s.fails(err) {
 		f.text, f.whole = "the server answers, with a fault of its own: its disk may be full ("+f.text+")", true
 	}
@@ -222,8 +228,11 @@ var texts = []struct {
 	{"sign in failed", cloud.ErrDenied},
 	{"insufficient_space", cloud.ErrFull},
 	{"Update ReadFrom failed", cloud.ErrUnreachable}, // SFTP
-	{"server gave HTTP response to HTTPS client", cloud.ErrUnreachable},
+	{noTLS, cloud.ErrUnreachable},
 }
+
+// noTLS is what net/http says.
+const noTLS = "server gave HTTP response to HTTPS client"
 
 // restError is how rclone's own HTTP client says a status it does not know.
 var restError = regexp.MustCompile(`HTTP error (\d{3}) `)

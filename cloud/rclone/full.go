@@ -16,6 +16,23 @@ var fullWords = regexp.MustCompile(`(?i)no space left on device|disk quota excee
 
 func saysFull(text string) bool { return fullWords.MatchString(text) }
 
+var regionName = regexp.MustCompile(`\A[a-z0-9-]{1,40}\z`)
+
+// elsewhere says in which region the bucket is, if that is why S3 refused
+// (docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html). rclone goes there by
+// itself where no endpoint is named.
+func elsewhere(err error) (region string, ok bool) {
+	var aws *smithyhttp.ResponseError
+	if !errors.As(err, &aws) || aws.Response == nil {
+		return "", false
+	}
+	switch aws.HTTPStatusCode() {
+	case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusBadRequest:
+		region = aws.Response.Header.Get("X-Amz-Bucket-Region")
+	}
+	return region, regionName.MatchString(region)
+}
+
 // fails says that a server which somebody runs answered, and cannot do what was asked: status
 // 500, which is all that many of them have for a disk that is full. It may pass, and the person
 // should know what to look for meanwhile.
