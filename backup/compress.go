@@ -26,6 +26,28 @@ func newEncoder(level zstd.EncoderLevel) *zstd.Encoder {
 	return e
 }
 
+// compress makes the stored form, as small as there is time for: packs that wait for the cloud leave time. Database pages, which come in bulk, are
+// compressed fast where the cloud waits for us.
+func (b *blockJob) compress(raw []byte, slowCloud bool) {
+	out := borrowBlock()
+	switch {
+	case slowCloud && b.class == classPage:
+		b.codec, b.stored = compressAll(raw, out, zstdBetter())
+	case slowCloud:
+		b.codec, b.stored = compress(raw, out, zstdBetter())
+	case b.class == classPage:
+		b.codec, b.stored = compressFast(raw, out)
+	default:
+		b.codec, b.stored = compress(raw, out, zstdFastest())
+	}
+	switch {
+	case b.codec == codecRaw:
+		returnBlock(out)
+	case b.pooled:
+		returnBlock(raw)
+	}
+}
+
 // compress returns raw as it is to be stored. Media are compressed already: a probe from the middle spares the work.
 func compress(raw, scratch []byte, encoder *zstd.Encoder) (codec, []byte) {
 	if len(raw) >= 4*probeSize {
@@ -34,6 +56,11 @@ func compress(raw, scratch []byte, encoder *zstd.Encoder) (codec, []byte) {
 			return codecRaw, raw
 		}
 	}
+	return compressAll(raw, scratch, encoder)
+}
+
+// compressAll is compress without the probe, which says little of database pages: beside keys and thumbnails, which do not get smaller, lies text.
+func compressAll(raw, scratch []byte, encoder *zstd.Encoder) (codec, []byte) {
 	out := encoder.EncodeAll(raw, scratch[:0])
 	if len(out) >= len(raw) {
 		return codecRaw, raw

@@ -101,26 +101,6 @@ type blockJob struct {
 	size    int
 }
 
-// compress makes the stored form, as small as there is time for: packs that wait for the cloud leave time. Database pages, which come in bulk, are
-// compressed fast where the cloud waits for us.
-func (b *blockJob) compress(raw []byte, slowCloud bool) {
-	out := borrowBlock()
-	switch {
-	case slowCloud:
-		b.codec, b.stored = compress(raw, out, zstdBetter())
-	case b.class == classPage:
-		b.codec, b.stored = compressFast(raw, out)
-	default:
-		b.codec, b.stored = compress(raw, out, zstdFastest())
-	}
-	switch {
-	case b.codec == codecRaw:
-		returnBlock(out)
-	case b.pooled:
-		returnBlock(raw)
-	}
-}
-
 // A pipeline runs the stages of one backup.
 type pipeline struct {
 	r     *Repo

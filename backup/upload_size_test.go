@@ -2,6 +2,7 @@ package backup_test
 
 import (
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -21,6 +22,21 @@ func TestPagesOverANetwork(t *testing.T) {
 	t.Logf("%d bytes over the network, %d to a folder", sent, kept)
 	if sent > kept*9/10 {
 		t.Errorf("%d bytes were sent, of pages that a folder holds in %d", sent, kept)
+	}
+}
+
+// Pages that do not get smaller beside others that do, as keys of an index beside text, do not keep those from being compressed.
+func TestPagesBesideKeys(t *testing.T) {
+	p := newPhone(t)
+	p.sql("Databases/msgstore.db", `CREATE TABLE message(key BLOB PRIMARY KEY, text TEXT)`, `
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 600)
+		INSERT INTO message SELECT randomblob(24000), hex(zeroblob(5000))||i FROM n`)
+	n := newNetwork(far)
+	p.remote(n)
+	_, asked, _ := p.snap(n)
+	keys, all := int64(600*24000), fileSize(t, filepath.Join(p.chats, "Databases/msgstore.db"))
+	if sent := bytesOf(asked, "Put", "data"); sent > keys+(all-keys)/2 {
+		t.Errorf("%d bytes were sent of a database of %d bytes, %d of them random", sent, all, keys)
 	}
 }
 
