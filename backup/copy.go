@@ -154,6 +154,9 @@ func (x *copier) apart(ctx context.Context) error {
 	if err := t.check(ctx); err != nil {
 		return err
 	}
+	if err := t.sweep(ctx); err != nil {
+		return err
+	}
 	if err := x.run(ctx); err != nil {
 		return err
 	}

@@ -41,6 +41,45 @@ func TestCopyToItself(t *testing.T) {
 	}
 }
 
+// What a copy left behind that was killed goes with the next one; the token of one that runs is put again.
+func TestTokenLeftBehind(t *testing.T) {
+	p := newPhone(t)
+	p.history()
+	p.backup(backup.BackupOptions{})
+	to, path := newDir(t)
+	left := "token-" + strings.Repeat("0", 32)
+	must(t, to.Put(t.Context(), left, strings.NewReader("x"), 1))
+	copyTo(t, p, to)
+	if tokens, _ := filepath.Glob(filepath.Join(path, "token-*")); len(tokens) > 0 {
+		t.Errorf("after the next copy there is %v", tokens)
+	}
+	alias, err := dir.Open(path)
+	must(t, err)
+	// Its own token is swept away by another copy before it looks for it: it is not deceived.
+	if _, err := backup.Copy(t.Context(), &sweeping{alias, path, 2}, to, backup.CopyOptions{}); !errors.Is(err, backup.ErrSamePlace) {
+		t.Errorf("a copy to itself, its token swept away: %v", err)
+	}
+	if _, err := backup.Copy(t.Context(), &sweeping{p.store, path, 100}, to, backup.CopyOptions{}); !errors.Is(err, backup.ErrLocked) {
+		t.Errorf("its token always swept away: %v", err)
+	}
+}
+
+// sweeping is a store during whose lookups another copy sweeps the destination, so many times.
+type sweeping struct {
+	cloud.Store
+	path  string
+	times int
+}
+
+func (s *sweeping) Stat(ctx context.Context, name string) (cloud.Info, error) {
+	if s.times--; s.times >= 0 && strings.HasPrefix(name, "token-") {
+		if err := os.Remove(filepath.Join(s.path, name)); err != nil {
+			return cloud.Info{}, err
+		}
+	}
+	return s.Store.Stat(ctx, name)
+}
+
 // unseen does not show yet what lies in no folder.
 type unseen struct{ cloud.Store }
 
