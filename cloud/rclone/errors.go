@@ -87,6 +87,10 @@ func (s *Store) classify(ctx context.Context, err error) error {
 	if v.kind == cloud.ErrDenied && isExpired(err) && s.config.Login != "" {
 		f.text = "access was revoked or has expired: sign in again with keepsake cloud login " + s.config.Login + " (" + f.text + ")"
 	}
+	if v.kind == cloud.ErrDenied && otherHostKey.MatchString(f.text) {
+		said, _, _ := strings.Cut(f.text, " -- ") // what follows are flags of rclone's
+		f.text = "the server shows another host key than the one this device knows: somebody may be in between, or it was set up anew; ask its owner (" + said + ")"
+	}
 	if clock, off := clockOff(err); off && v.kind == cloud.ErrDenied {
 		f.text = clock + " (" + f.text + ")"
 	}
@@ -265,6 +269,9 @@ func judgeNetwork(err error) (verdict, bool) {
 		fserrors.IsRetryError(err) || fserrors.ShouldRetry(err)
 	return verdict{kind: cloud.ErrUnreachable}, lost
 }
+
+// otherHostKey matches what rclone and SSH say of a server whose key is not the one that is known.
+var otherHostKey = regexp.MustCompile(`host key mismatch|no common algorithm for host key|knownhosts: key mismatch`)
 
 // expired matches what clouds say when a sign-in is no longer good: HTTP 401,
 // and Apple's 421 and 423.

@@ -117,6 +117,16 @@ func TestWrongHostKey(t *testing.T) {
 	}
 	_, err = rclone.Open(t.Context(), config(at))
 	wantKind(t, "Open", err, cloud.ErrDenied)
+	if !strings.Contains(err.Error(), "another host key") {
+		t.Errorf("it says %v", err)
+	}
+	at.Options["host_keys"] = strings.SplitN(string(known), " ", 2)[1]
+	delete(at.Options, "known_hosts_file")
+	_, err = rclone.Open(t.Context(), config(at))
+	wantKind(t, "Open with the key of another pinned", err, cloud.ErrDenied)
+	if text := err.Error(); !strings.Contains(text, "another host key") || strings.Contains(text, "--sftp") {
+		t.Errorf("it says %s", text)
+	}
 }
 
 // Where one key is pinned, a server that shows a key of another algorithm is refused too; where none is, the first is pinned.
@@ -129,6 +139,9 @@ func TestPinnedHostKeyOfAnotherAlgorithm(t *testing.T) {
 	c.Create, c.Mapper = true, kept
 	_, err := rclone.Open(t.Context(), c)
 	wantKind(t, "Open with another key pinned", err, cloud.ErrDenied)
+	if !strings.Contains(err.Error(), "another host key") {
+		t.Errorf("it says %v", err)
+	}
 	if len(kept) > 0 {
 		t.Errorf("it keeps %v", kept)
 	}
