@@ -49,6 +49,7 @@ type watcher struct {
 	limit   string // of --limit-upload, over that of the schedule
 	told    told
 	cut     bool // a signal ended a run
+	unread  int  // files that the last run could not read
 }
 
 // watch stays and runs the schedule until a signal comes or the schedule is turned off.
@@ -69,7 +70,14 @@ func (a *app) watch(ctx context.Context, f scheduleFlags) error {
 
 // unattended serves the slot that is due, if one is, as a timer of the system runs it.
 func (a *app) unattended(ctx context.Context, f scheduleFlags) error {
-	err := a.hold(f, "keepsake backup --unattended", func(w *watcher) error { return watch.New(w.config()).Once(ctx) })
+	missed := 0
+	err := a.hold(f, "keepsake backup --unattended", func(w *watcher) error {
+		defer func() { missed = w.unread }()
+		return watch.New(w.config()).Once(ctx)
+	})
+	if err == nil {
+		return unread(missed, "backed up")
+	}
 	if hindered, ok := errors.AsType[*watch.HinderedError](err); ok {
 		return &failure{cli.Failed, hinderedText(hindered), "the next slot tries again; by hand: keepsake backup"}
 	}
@@ -167,6 +175,7 @@ func (w *watcher) line(j runJSON, format string, args ...any) {
 func (w *watcher) report(r *backup.BackupResult) {
 	j := resultJSON(r, false)
 	s := r.Snapshot
+	w.unread = s.Unread
 	w.line(runJSON{Event: "snapshot", Result: &j}, "snapshot %.8s: %s, %s new, %s changed; %s uploaded in %s",
 		s.ID, cli.Plural(s.Files, "file", "files"), cli.Count(s.New), cli.Count(s.Changed), cli.Size(r.BytesUploaded), cli.Duration(r.Duration))
 	w.list(r.Problems)
