@@ -3,13 +3,12 @@ package replica
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"io"
 
 	"keepsake.example/anchor"
+	"keepsake.example/internal/memo"
 )
 
 const (
@@ -52,7 +51,7 @@ func newEpoch(k *anchor.Key) (*epoch, error) {
 
 func (e *epoch) derive(salt []byte, label string, size int) (out []byte, err error) {
 	e.key.Use(func(secret *[anchor.KeySize]byte) {
-		out, err = hkdf.Key(sha256.New, secret[:], salt, label, size)
+		out, err = memo.HKDF(secret[:], salt, label, size)
 	})
 	return out, err
 }

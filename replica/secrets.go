@@ -1,12 +1,12 @@
 package replica
 
 import (
-	"crypto/hkdf"
 	"crypto/sha256"
 	"errors"
 	"slices"
 
 	"keepsake.example/anchor"
+	"keepsake.example/internal/memo"
 	"keepsake.example/internal/planted"
 )
 
@@ -18,7 +18,7 @@ const (
 // Claim is what shows that somebody had a group's secret, and is not the secret
 // (spec/replication.md §18).
 func Claim(secret []byte) (claim [32]byte, err error) {
-	b, err := hkdf.Key(sha256.New, secret, nil, labelClaim, len(claim))
+	b, err := memo.HKDF(secret, nil, labelClaim, len(claim))
 	if err != nil {
 		return claim, err
 	}

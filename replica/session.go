@@ -3,7 +3,6 @@ package replica
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
@@ -11,6 +10,7 @@ import (
 	"io"
 
 	"keepsake.example/anchor"
+	"keepsake.example/internal/memo"
 	"keepsake.example/internal/planted"
 )
 
@@ -76,7 +76,7 @@ func newSessions(random io.Reader, self uint64, secret *anchor.Key) (*sessions, 
 
 func (s *sessions) derive(salt []byte, info string, size int) (out []byte, err error) {
 	s.secret.Use(func(secret *[anchor.KeySize]byte) {
-		out, err = hkdf.Key(sha256.New, secret[:], salt, info, size)
+		out, err = memo.HKDF(secret[:], salt, info, size)
 	})
 	return out, err
 }

@@ -21,6 +21,7 @@ type turn struct {
 	now      uint64
 	by       *Command
 	question *oprf.Blinded // for the shell to evaluate: of an attempt that is paid for
+	dry      bool          // nothing of it is kept: it is asked only whether there is a change
 }
 
 func (t *turn) do() (*Effect, error) {
@@ -152,30 +153,47 @@ func (t *turn) grant(e *Effect) (err error) {
 // evaluated. After this there can be no proof, so it is made here, with the random
 // bytes of the command, which all replicas have.
 func (t *turn) finish(question *oprf.Blinded) error {
-	k, err := oprf.ParsePrivateKey(t.record.key[:])
-	if err != nil {
-		return fmt.Errorf("reading the key of a live record: %w", err)
+	if t.dry {
+		return nil // the attempt is counted: that is a change
 	}
-	defer k.Wipe()
-	z, proof, err := k.Evaluate(bytes.NewReader(t.by.Random[:]), question)
+	answer, err := evaluateLast(lastInput{t.record.key, t.by.Random, question})
 	if err != nil {
-		return fmt.Errorf("evaluating a last attempt: %w", err)
+		return err
 	}
 	clear(t.record.key[:])
 	if t.pending.kind == vaultapi.PendingDeletion {
 		t.drop() // there is nothing left to delete
 	}
 	t.phase, t.when, t.next = spent, t.now, 0
-	t.last = last{evaluated: z.Bytes(), proof: proof.Bytes(), until: t.now + t.fleet.Policy.Grace}
+	t.last, t.last.until = answer, t.now+t.fleet.Policy.Grace
 	return nil
 }
 
-// What every replica computes alike of the same input: a simulator, which is all of them, once. Nothing here may have a record's key in its
-// input: that must be in one place only, to be destroyed there.
+// What every replica computes alike of the same input: a simulator, which is all of them, once.
 var (
 	parseBlinded = memo.Try(func(b [32]byte) (*oprf.Blinded, error) { return oprf.ParseBlinded(b[:]) })
 	checkPoint   = memo.Func(p256.Check)
+	evaluateLast = memo.Try(lastInput.evaluate)
 )
+
+type lastInput struct {
+	key, random [32]byte
+	question    *oprf.Blinded
+}
+
+func (in lastInput) evaluate() (l last, err error) {
+	defer clear(in.key[:])
+	k, err := oprf.ParsePrivateKey(in.key[:])
+	if err != nil {
+		return l, fmt.Errorf("reading the key of a live record: %w", err)
+	}
+	defer k.Wipe()
+	z, proof, err := k.Evaluate(bytes.NewReader(in.random[:]), in.question)
+	if err != nil {
+		return l, fmt.Errorf("evaluating a last attempt: %w", err)
+	}
+	return last{evaluated: z.Bytes(), proof: proof.Bytes()}, nil
+}
 
 // prove is the one way for a client to set the count to zero without replacing the record.
 func (t *turn) prove(b *vaultapi.ProveBody) *Effect {

@@ -117,7 +117,7 @@ func (s *State) apply(c *Command) (*Effect, error) {
 		return nil, err
 	}
 	if c.Kind == Request {
-		t, e, err := s.turn(c, s.fleet.Time)
+		t, e, err := s.turn(c, s.fleet.Time, false)
 		if err != nil {
 			return nil, err
 		}
@@ -153,7 +153,7 @@ func (s *State) Check(c *Command) (effect *Effect, decided bool) {
 	case AddChannelKey, Restrict:
 		return nil, false
 	}
-	t, e, err := s.turn(c, now)
+	t, e, err := s.turn(c, now, true)
 	if err != nil {
 		return nil, false
 	}
@@ -216,12 +216,12 @@ func (s *State) ripen() error {
 }
 
 // turn takes an account out of the store and lets a request decide it.
-func (s *State) turn(c *Command, now uint64) (*turn, *Effect, error) {
+func (s *State) turn(c *Command, now uint64, dry bool) (*turn, *Effect, error) {
 	a, err := s.take(s.fleet.rid(c.Account))
 	if err != nil {
 		return nil, nil, err
 	}
-	t := &turn{account: a, fleet: s.fleet, now: now, by: c}
+	t := &turn{account: a, fleet: s.fleet, now: now, by: c, dry: dry}
 	e, err := t.do()
 	return t, e, err
 }

@@ -2,7 +2,13 @@
 
 package memo
 
-import "crypto/ed25519"
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/binary"
+)
 
 // Off lets everything be computed again, for tests.
 var Off bool
@@ -44,6 +50,7 @@ func Try[K comparable, V any](f func(K) (V, error)) func(K) (V, error) {
 
 var (
 	verified table[string, bool]
+	derived  table[string, []byte]
 	input    []byte
 )
 
@@ -58,4 +65,23 @@ func Verify(public ed25519.PublicKey, message, signature []byte) bool {
 		return ok
 	}
 	return verified.keep(string(input), ed25519.Verify(public, message, signature))
+}
+
+// HKDF is [hkdf.Key] with SHA-256, which is called once for each input.
+func HKDF(secret, salt []byte, info string, size int) ([]byte, error) {
+	if Off {
+		return hkdf.Key(sha256.New, secret, salt, info, size)
+	}
+	input = binary.BigEndian.AppendUint16(input[:0], uint16(size))
+	input = append(binary.BigEndian.AppendUint32(input, uint32(len(secret))), secret...)
+	input = append(binary.BigEndian.AppendUint32(input, uint32(len(salt))), salt...)
+	input = append(input, info...)
+	if key, known := derived.known[string(input)]; known {
+		return bytes.Clone(key), nil // whoever has it wipes it
+	}
+	key, err := hkdf.Key(sha256.New, secret, salt, info, size)
+	if err == nil {
+		derived.keep(string(input), bytes.Clone(key))
+	}
+	return key, err
 }
