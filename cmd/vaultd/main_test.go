@@ -144,7 +144,7 @@ func serving(t *testing.T, dir string) (stop func() result) {
 
 func awaitReady(t *testing.T, admin string, ended <-chan int) {
 	t.Helper()
-	for range 1000 {
+	for range 6000 { // a minute: the machine may be busy
 		if _, err := get(t.Context(), "GET", admin, "/readyz"); err == nil {
 			return
 		}

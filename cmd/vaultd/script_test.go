@@ -128,7 +128,7 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 	c, err := readConfig(filepath.Join(ts.MkAbs(args[0]), "vaultd.toml"))
 	ts.Check(err)
 	var last string
-	for range 600 {
+	for range 2400 { // two minutes: the machine may be busy
 		text, err := get(context.Background(), "GET", c.Admin, "/status")
 		last = fmt.Sprint(string(text), err)
 		if err == nil && holds(object(ts, string(text)), args[1:]) {

@@ -64,7 +64,7 @@ func (s *screen) text() string {
 // wait returns when text was seen. The deadline keeps a failing test from hanging:
 // the terminal goes, and with it the question.
 func (s *screen) wait(text string) {
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for !strings.Contains(s.text(), text) {
 		select {
 		case <-s.more:
