@@ -157,6 +157,7 @@ func (u *uploader) begin(ctx context.Context, k kind) (*fullPack, error) {
 	}
 	if pack.buf == nil {
 		pack.buf = make([]byte, 0, packTarget+1<<20) // with room for padding and table: growing would copy it all
+		hugePages(pack.buf)
 	}
 	h := header{kind: k, key: u.r.ring.newest(), repo: u.r.ring.repo, id: pack.t.pack}
 	context := h.bytes()
