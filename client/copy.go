@@ -146,10 +146,16 @@ func (c *Client) DeleteLeft(ctx context.Context, confirm func(left string, verif
 			return err
 		}
 		defer release(store)
-		if err := c.bringOver(ctx, cfg, store); err != nil {
+		if _, err := c.bringOver(ctx, cfg, store); err != nil {
+			return err
+		}
+		if err := c.tryCopy(ctx, cfg, cfg.Cloud, true); err != nil {
 			return err
 		}
 		if err := confirm(cfg.Left, c.readSince(cfg)); err != nil {
+			return err
+		}
+		if err := c.bringRest(ctx, cfg, store); err != nil {
 			return err
 		}
 		objects, bytes, err = backup.Destroy(ctx, store)
@@ -162,19 +168,26 @@ func (c *Client) DeleteLeft(ctx context.Context, confirm func(left string, verif
 	return objects, bytes, err
 }
 
-// bringOver clones what the destination that was left has and the new one lacks. An earlier DeleteLeft that was interrupted
-// deletes the ring first: then nothing was written there since.
-func (c *Client) bringOver(ctx context.Context, cfg *Config, left cloud.Store) error {
-	_, err := backup.KeyCheck(ctx, left)
-	if !errors.Is(err, backup.ErrNoRepository) {
-		_, err = c.clone(ctx, cfg.Left, cfg.Cloud, cfg.Repository, false)
-	} else {
-		err = nil
+// bringOver clones what the destination that was left has and the new one lacks, and says how many objects that were. An
+// earlier DeleteLeft that was interrupted deletes the ring first: then nothing was written there since.
+func (c *Client) bringOver(ctx context.Context, cfg *Config, left cloud.Store) (objects int, err error) {
+	if _, err := backup.KeyCheck(ctx, left); errors.Is(err, backup.ErrNoRepository) {
+		return 0, nil
 	}
+	result, err := c.clone(ctx, cfg.Left, cfg.Cloud, cfg.Repository, false)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return c.tryCopy(ctx, cfg, cfg.Cloud, true)
+	return result.Objects, nil
+}
+
+// bringRest brings over what came while the person was asked, who may have thought about it for an hour.
+func (c *Client) bringRest(ctx context.Context, cfg *Config, left cloud.Store) error {
+	objects, err := c.bringOver(ctx, cfg, left)
+	if err == nil && objects > 0 {
+		err = c.tryCopy(ctx, cfg, cfg.Cloud, true)
+	}
+	return err
 }
 
 // readSince says whether all data of the profile's backup were read since the move, and found whole.

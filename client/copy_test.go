@@ -106,7 +106,12 @@ func TestMove(t *testing.T) {
 	if _, err := w.client().Verify(t.Context(), nil, 1); err != nil {
 		t.Fatal(err)
 	}
-	n, _, err := w.client().DeleteLeft(t.Context(), func(left string, v bool) error { verified = v; return nil })
+	n, _, err := w.client().DeleteLeft(t.Context(), func(left string, v bool) error {
+		verified = v
+		other.write("late.txt", "while the person thinks")
+		other.mustBackup()
+		return nil
+	})
 	if err != nil || n == 0 || !verified {
 		t.Fatalf("deleted %d objects, %v, verified %v", n, err, verified)
 	}
@@ -115,8 +120,8 @@ func TestMove(t *testing.T) {
 			t.Errorf("the old place still holds a backup: %v", err)
 		}
 	}
-	if n := w.snapshots(); n != 3 {
-		t.Errorf("%d snapshots at the new place, want the three of both devices", n)
+	if n := w.snapshots(); n != 4 {
+		t.Errorf("%d snapshots at the new place, want the four of both devices", n)
 	}
 	if _, _, err := w.client().DeleteLeft(t.Context(), nil); !errors.Is(err, client.ErrNothingLeft) {
 		t.Errorf("deleting twice: %v", err)
