@@ -38,7 +38,7 @@ var rules = []policy.Rule{
 	{
 		Dir:      "client",
 		Local:    []string{"client/schedule", "backup", "key", "cloud", "cloud/dir", "cloud/process", "cloud/retry", "sealed", "vaultapi", "fleet", "password", "internal/durable"},
-		External: []string{"github.com/zalando/go-keyring", "golang.org/x/sys/..."},
+		External: []string{"github.com/zalando/go-keyring"},
 		Tests:    []string{"internal/mounttest", "modernc.org/sqlite/...", "oprf/p256", "token"},
 		Never:    []string{"cmd/...", "internal/cli", "vault", "replica", "chatd", "anchor/..."},
 		Why:      "the device links nothing of the servers, and the SDK nothing of the terminal",
