@@ -156,16 +156,22 @@ func (t *turn) finish(question *oprf.Blinded) error {
 	if t.dry {
 		return nil // the attempt is counted: that is a change
 	}
-	answer, err := evaluateLast(lastInput{t.record.key, t.by.Random, question})
+	// Not through memo: a key that is to be destroyed must not be copied into an argument first.
+	k, err := oprf.ParsePrivateKey(t.record.key[:])
 	if err != nil {
-		return err
+		return fmt.Errorf("reading the key of a live record: %w", err)
+	}
+	defer k.Wipe()
+	z, proof, err := k.Evaluate(bytes.NewReader(t.by.Random[:]), question)
+	if err != nil {
+		return fmt.Errorf("evaluating a last attempt: %w", err)
 	}
 	clear(t.record.key[:])
 	if t.pending.kind == vaultapi.PendingDeletion {
 		t.drop() // there is nothing left to delete
 	}
 	t.phase, t.when, t.next = spent, t.now, 0
-	t.last, t.last.until = answer, t.now+t.fleet.Policy.Grace
+	t.last = last{evaluated: z.Bytes(), proof: proof.Bytes(), until: t.now + t.fleet.Policy.Grace}
 	return nil
 }
 
@@ -173,27 +179,7 @@ func (t *turn) finish(question *oprf.Blinded) error {
 var (
 	parseBlinded = memo.Try(func(b [32]byte) (*oprf.Blinded, error) { return oprf.ParseBlinded(b[:]) })
 	checkPoint   = memo.Func(p256.Check)
-	evaluateLast = memo.Try(lastInput.evaluate)
 )
-
-type lastInput struct {
-	key, random [32]byte
-	question    *oprf.Blinded
-}
-
-func (in lastInput) evaluate() (l last, err error) {
-	defer clear(in.key[:])
-	k, err := oprf.ParsePrivateKey(in.key[:])
-	if err != nil {
-		return l, fmt.Errorf("reading the key of a live record: %w", err)
-	}
-	defer k.Wipe()
-	z, proof, err := k.Evaluate(bytes.NewReader(in.random[:]), in.question)
-	if err != nil {
-		return l, fmt.Errorf("evaluating a last attempt: %w", err)
-	}
-	return last{evaluated: z.Bytes(), proof: proof.Bytes()}, nil
-}
 
 // prove is the one way for a client to set the count to zero without replacing the record.
 func (t *turn) prove(b *vaultapi.ProveBody) *Effect {

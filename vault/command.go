@@ -123,7 +123,7 @@ func (c *Command) check() error {
 	switch {
 	case c.Time > maxTime:
 		return fmt.Errorf("%w: time %d", ErrCommand, c.Time)
-	case c.Kind == Genesis && c.Fleet != fleetID(c.IdentitySeed):
+	case c.Kind == Genesis && c.Fleet != fleetID(&c.IdentitySeed):
 		return fmt.Errorf("%w: a fleet id of another identity key", ErrCommand)
 	case c.Kind == Genesis || c.Kind == Restrict:
 		return c.Policy.check(c.Policy.MaxAttempts)

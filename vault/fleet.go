@@ -147,7 +147,7 @@ func (f *fleet) layout(w *wire.Codec) {
 
 // check refuses what no sequence of commands leads to.
 func (f *fleet) check() error {
-	if f.ID != fleetID(f.IdentitySeed) || f.Time < 1 || f.Time > maxTime || f.Changed > f.Time || f.expired(f.Time) {
+	if f.ID != fleetID(&f.IdentitySeed) || f.Time < 1 || f.Time > maxTime || f.Changed > f.Time || f.expired(f.Time) {
 		return errState
 	}
 	for i, k := range f.Keys {
@@ -221,10 +221,9 @@ var name = memo.Func(func(n named) rid {
 })
 
 // fleetID is §7.
-var fleetID = memo.Func(func(identity Seed) [32]byte {
+func fleetID(identity *Seed) [32]byte {
 	key := ed25519.NewKeyFromSeed(identity[:])
 	defer clear(key)
-	defer clear(identity[:])
 	public := key.Public().(ed25519.PublicKey)
 	return sha256.Sum256(append([]byte("keepsake fleet id\x01"), public...))
-})
+}
