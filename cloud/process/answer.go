@@ -61,6 +61,8 @@ func (c *child) failed(ctx context.Context, err error) error {
 		return bad
 	case c.ends.lost.Load():
 		return c.lost()
+	case c.frozen():
+		return c.froze()
 	}
 	return c.distrust(err.Error())
 }

@@ -27,6 +27,14 @@ const (
 	maxStderr, shownStderr = 4 << 10, 512
 )
 
+// A child of which nothing has come for quietTime is asked whether it lives, which costs 17
+// bytes each way, and one that does not answer in frozenTime is taken for frozen. It answers
+// whatever its cloud does. The clock stands still with the machine. Variables for tests.
+var (
+	quietTime  = 30 * time.Second
+	frozenTime = time.Minute
+)
+
 // leaveTime is how long a child may take to end when its input has. A variable for tests.
 var leaveTime = 5 * time.Second
 
@@ -128,6 +136,8 @@ func connect(ends net.Conn) (*http.ClientConn, error) {
 		HTTP2: &http.HTTP2Config{
 			MaxReadFrameSize:          256 << 10,
 			MaxReceiveBufferPerStream: 1 << 20,
+			SendPingTimeout:           quietTime,
+			PingTimeout:               frozenTime,
 		},
 	}
 	return t.NewClientConn(context.Background(), "http", "keepsake-cloud:80")
@@ -223,6 +233,22 @@ func (c *child) distrust(problem string) error {
 func (c *child) died(how string) error {
 	text := fmt.Sprintf("%v: the program %s %s%s", cloud.ErrUnreachable, c.name, how, c.said())
 	return &Error{Destination: c.destination, Text: text, Kind: cloud.ErrUnreachable}
+}
+
+// frozen says that the connection was given up because nothing came any more.
+func (c *child) frozen() bool {
+	select {
+	case <-c.ends.closed:
+		return c.ends.silence() >= frozenTime
+	default:
+		return false
+	}
+}
+
+// froze is the error of a request to a child that says nothing. It is ended by force.
+func (c *child) froze() error {
+	c.kill()
+	return c.died(fmt.Sprintf("has not answered for %v, and was ended", (quietTime + frozenTime).Round(time.Second)))
 }
 
 // lost is the error of a request whose connection broke.

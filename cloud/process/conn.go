@@ -16,14 +16,23 @@ type conn struct {
 	once   sync.Once
 	closed chan struct{}
 	lost   atomic.Bool // the other end went first
+
+	began time.Time
+	heard atomic.Int64 // when the last byte came, in nanoseconds after that
 }
 
 func newConn(in io.Reader, out io.Writer) *conn {
-	return &conn{in: in, out: out, closed: make(chan struct{})}
+	return &conn{in: in, out: out, closed: make(chan struct{}), began: time.Now()}
 }
+
+// silence is for how long nothing has come.
+func (c *conn) silence() time.Duration { return time.Since(c.began) - time.Duration(c.heard.Load()) }
 
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.in.Read(p)
+	if n > 0 {
+		c.heard.Store(int64(time.Since(c.began)))
+	}
 	c.watch(err)
 	return n, err
 }

@@ -49,6 +49,13 @@ func (s *Store) Alive() bool {
 // SetLeaveTime is for a test in a hurry.
 func SetLeaveTime(d time.Duration) { leaveTime = d }
 
+// SetFrozenTime is for tests that freeze a child.
+func SetFrozenTime(quiet, frozen time.Duration) (undo func()) {
+	before, limit := quietTime, frozenTime
+	quietTime, frozenTime = quiet, frozen
+	return func() { quietTime, frozenTime = before, limit }
+}
+
 // NewUpload is the body of a Put as it is sent.
 func NewUpload(ctx context.Context, body io.Reader, size int64) io.Reader {
 	return newUpload(ctx, body, size)
