@@ -19,7 +19,7 @@ import (
 // HEAD, has no words of its own.
 func TestClockSkewIsNamed(t *testing.T) {
 	for ahead, want := range map[time.Duration]string{
-		0: "", 5 * time.Minute: "", time.Hour: "clock is 1h0m0s ahead of the server's", -time.Hour: "clock is 1h0m0s behind the server's",
+		0: "", 5 * time.Minute: "", time.Hour: "clock is 1h0m0s ahead of the server's: it is 20", -time.Hour: "clock is 1h0m0s behind the server's",
 	} {
 		answer := &http.Response{StatusCode: http.StatusForbidden, Header: http.Header{}}
 		answer.Header.Set("Date", time.Now().Add(-ahead).UTC().Format(http.TimeFormat))

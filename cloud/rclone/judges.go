@@ -152,7 +152,9 @@ func clockOff(err error) (text string, off bool) {
 	if ahead < 0 {
 		side = "behind"
 	}
-	return fmt.Sprintf("this device's clock is %v %s the server's: set it right", ahead.Abs(), side), ahead.Abs() > tolerated
+	const clock = "2006-01-02 15:04 MST"
+	return fmt.Sprintf("this device's clock is %v %s the server's: it is %s here and %s there, and one of the two is wrong",
+		ahead.Abs(), side, time.Now().UTC().Format(clock), date.UTC().Format(clock)), ahead.Abs() > tolerated
 }
 
 // spell leaves out of the text of an error what only who debugs an SDK can

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"strings"
 
 	"keepsake.example/cloud"
 	"keepsake.example/cloud/process"
@@ -47,8 +48,22 @@ func helpFar(e explanation, err error) explanation {
 	}
 	if e.is == cloud.ErrDenied {
 		e.hint = deniedHint(far.Destination)
+		if strings.Contains(far.Text, aboutClocks) {
+			e.hint = clockHint(far.Destination)
+		}
 	}
 	return e
+}
+
+// aboutClocks is in the text of a refusal that keepsake-cloud puts down to a clock.
+const aboutClocks = "this device's clock is"
+
+// clockHint tells whose clock to look at: that of a provider of many is right.
+func clockHint(d cloud.Destination) string {
+	if d.Kind == cloud.KindS3 && d.Host == "" {
+		return "set this device's clock right, and its time zone; the sign-in is in order"
+	}
+	return "compare the two with a clock you trust. If this device's is wrong, set it right, and its time zone; if the server's is, tell who runs it. The sign-in is in order"
 }
 
 func deniedHint(d cloud.Destination) string {

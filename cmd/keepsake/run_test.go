@@ -14,11 +14,16 @@ import (
 	"keepsake.example/backup"
 	"keepsake.example/client"
 	"keepsake.example/cloud"
+	"keepsake.example/cloud/process"
 	"keepsake.example/fleet"
 	"keepsake.example/internal/cli"
 	"keepsake.example/key"
 	"keepsake.example/password"
 )
+
+func skewed(d cloud.Destination) error {
+	return &process.Error{Destination: d, Text: "cloud: access denied: this device's clock is 1h0m0s ahead of the server's", Kind: cloud.ErrDenied}
+}
 
 // Every kind of error has its exit code, a message without package names, and, where
 // there is something to do, a hint.
@@ -57,6 +62,8 @@ func TestExplain(t *testing.T) {
 		{&backup.PatternError{}, 2, "keepsake help patterns"},
 		{cloud.ErrUnreachable, 8, "mounted"},
 		{cloud.ErrThrottled, 8, "later"},
+		{skewed(cloud.Destination{Kind: cloud.KindS3, Path: "b"}), 10, "set this device's clock right"},
+		{skewed(cloud.Destination{Kind: cloud.KindS3, Host: "h", Path: "b"}), 10, "a clock you trust"},
 		{cloud.ErrFull, 10, "prune"},
 		{cloud.ErrDenied, 10, "who may"},
 		{syscall.EACCES, 10, "permissions"},

@@ -193,7 +193,7 @@ func TestClockSkew(t *testing.T) {
 	p := newPerson(t, s3(t), note(t))
 	p.site.SetPlan(func(faulty.Request) faulty.Fault { return faulty.Fault{Skew: time.Hour} })
 	if r := p.backup(); r.code != 0 { // signed with the server's time, it may succeed
-		r.wants(10, "clock", "hint:")
+		r.wants(10, "clock is", "here and", "hint: compare the two")
 	}
 	p.site.SetPlan(nil)
 	p.backup().wants(0)

@@ -59,6 +59,9 @@ func (a *app) explain(err error) *command.Failure {
 			if strings.Contains(err.Error(), "keepsake cloud login") {
 				hint = "" // has been said
 			}
+			if strings.Contains(err.Error(), "this device's clock is") {
+				hint = "compare the two with a clock you trust, and set right the one that is wrong; the sign-in is in order"
+			}
 			if a.login == "" && strings.Contains(hint, "LOGIN") {
 				hint = strings.ReplaceAll(hint, "LOGIN", "DEST")
 			}
