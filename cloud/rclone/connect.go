@@ -272,6 +272,9 @@ func (s *Store) renew(ctx context.Context, stale fs.Fs) (again bool, err error) 
 		return false, nil
 	}
 	f, err := s.connect(ctx)
+	if err == nil {
+		err = s.learn(ctx, f)
+	}
 	if err != nil {
 		// Who is refused must not knock again and again: Apple locks
 		// accounts. A network that was down says nothing.
@@ -281,4 +284,18 @@ func (s *Store) renew(ctx context.Context, stale fs.Fs) (again bool, err error) 
 	s.f = f
 	s.known.forgetObjects()
 	return true, nil
+}
+
+// learn lists the root where there may be two folders of one name: so a new session knows
+// ours. Those it does not know rclone looks for by name, and makes anew when such a search,
+// which lags, shows none.
+func (s *Store) learn(ctx context.Context, f fs.Fs) error {
+	if !s.kind.duplicates {
+		return nil
+	}
+	_, err := list(ctx, f, "", false)
+	if errors.Is(err, fs.ErrorDirNotFound) { // it is not made yet
+		return nil
+	}
+	return err
 }

@@ -318,3 +318,21 @@ func TestFresh(t *testing.T) {
 		}
 	}
 }
+
+// TestFoldersAfterRenewal: a session that takes the place of one that was refused knows no
+// folders, and rclone makes those that a search by name does not show. It finds ours.
+func TestFoldersAfterRenewal(t *testing.T) {
+	d := startDrive(t, fakedrive.Config{})
+	d.root = ""
+	s := d.open(true)
+	d.SetLag(fakedrive.Lag{Names: time.Hour})
+	d.ExpireTokens()
+	put(t, s, "data/x", bytesOf(1000))
+	put(t, s, "meta/x", bytesOf(1000))
+	d.SetLag(fakedrive.Lag{})
+	for _, folder := range cloud.Folders() {
+		if got := d.Files(folder); len(got) != 1 {
+			t.Errorf("%d folders %s: %v", len(got), folder, got)
+		}
+	}
+}
