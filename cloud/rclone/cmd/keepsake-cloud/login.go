@@ -153,7 +153,12 @@ func logout(a *app, ctx context.Context, o *options) error {
 	if err := a.confirmLogout(ctx, o, name); err != nil {
 		return err
 	}
-	if err := a.accounts.Remove(ctx, name); err != nil {
+	err := a.accounts.Remove(ctx, name)
+	if errors.Is(err, account.ErrKeyring) && !a.accounts.Has(name) {
+		return command.Fail(exit(cli.Login), "signed out of "+cli.Name(name)+", but the key of the sign-in is still in the system keyring, which does not answer: with it a copy of the file could be opened",
+			"unlock the keyring, and delete what is called keepsake-cloud in it; or take the access back at the provider")
+	}
+	if err != nil {
 		return err
 	}
 	return a.Emit(map[string]string{"login": name, "revoke": provider.Revoke}, func(w io.Writer) {
