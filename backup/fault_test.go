@@ -239,7 +239,7 @@ func stacks() string {
 func (s *step) noGoroutines(what func() string) {
 	s.t.Helper()
 	var running string
-	for range 1000 {
+	for range 12000 { // a minute: the machine may be busy
 		if running = stacks(); !strings.Contains(running, "keepsake.example/backup.") {
 			return
 		}

@@ -47,7 +47,7 @@ func (f *fleet) open(t testing.TB, w *world, number uint64) {
 
 // insist repeats what may be repeated, as vaultd does.
 func insist(t testing.TB, f func(ctx context.Context) error) {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // the machine may be busy
 	defer cancel()
 	for {
 		err := f(ctx)
@@ -102,7 +102,7 @@ func (f *fleet) load(t *testing.T, worlds map[uint64]*world) {
 				for i := range 15 {
 					e := fmt.Sprintf("member %d worker %d entry %d", n, w, i)
 					insist(t, func(ctx context.Context) error {
-						short, cancel := context.WithTimeout(ctx, time.Second)
+						short, cancel := context.WithTimeout(ctx, 5*time.Second)
 						defer cancel()
 						_, err := f.get(n).Propose(short, []byte(e))
 						return err
@@ -117,7 +117,7 @@ func (f *fleet) load(t *testing.T, worlds map[uint64]*world) {
 	wg.Go(func() {
 		for _, to := range []uint64{2, 0, 3} {
 			insist(t, func(ctx context.Context) error {
-				short, cancel := context.WithTimeout(ctx, time.Second)
+				short, cancel := context.WithTimeout(ctx, 5*time.Second)
 				defer cancel()
 				return f.get(1).Transfer(short, to)
 			})

@@ -154,7 +154,7 @@ func (p *person) press(text string) {
 
 // see waits. The deadline only keeps a failing test from hanging.
 func (p *person) see(text string) {
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		if i := strings.Index(p.seen()[p.at:], text); i >= 0 {
 			p.at += i + len(text)
@@ -202,7 +202,7 @@ func (p *person) end(code string) {
 	var err error
 	select {
 	case err = <-p.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		p.ts.Fatalf("did not end; since the last: %q", p.seen()[p.at:])
 	}
 	<-p.drained

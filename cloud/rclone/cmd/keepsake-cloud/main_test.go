@@ -193,7 +193,7 @@ func (s *screen) text() string {
 // between.
 func (s *screen) see(text string) string {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Minute)
 	defer cancel()
 	for {
 		all := s.text()
