@@ -75,7 +75,8 @@ type Traits struct {
 	Parallel int `json:"parallel,omitempty"`
 	// Lag is how long a listing, or a look by name, may not show yet what
 	// another process has written or deleted. What the same Store wrote or
-	// deleted it always shows.
+	// deleted it always shows, unless the process behind it has died since
+	// (package process): then that is another's too.
 	Lag time.Duration `json:"lag_ns,omitempty"`
 	// Racy says that of two concurrent Puts of one name both may succeed, and
 	// that either object, whole, is then what the name stands for; Put still
