@@ -76,4 +76,11 @@ func (h *hours) agreed() uint64 {
 func (h *hours) time() uint64 { return h.now }
 
 // sortedKeys makes what is done for each of a map's keys the same in every run.
-func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m)) // none: nothing is allocated
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

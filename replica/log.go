@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 const (
@@ -17,10 +19,12 @@ func checkpointName(number uint64) string { return fmt.Sprintf("%s%020d", checkp
 
 // parseName reads the number in a file's name. A name of another form is not ours.
 func parseName(name, prefix string) (number uint64, ok bool) {
-	if _, err := fmt.Sscanf(name, prefix+"%d", &number); err != nil {
+	digits, ok := strings.CutPrefix(name, prefix)
+	if !ok || len(digits) != 20 {
 		return 0, false
 	}
-	return number, name == fmt.Sprintf("%s%020d", prefix, number)
+	number, err := strconv.ParseUint(digits, 10, 64)
+	return number, err == nil
 }
 
 // A logWriter appends records. The space for them is written with zeros
@@ -74,6 +78,8 @@ func (w *logWriter) reserve(n int) error {
 	return nil
 }
 
+var zeros [256 << 10]byte // nobody writes here
+
 // allocate makes a log file. A try that fails can leave the name.
 func (w *logWriter) allocate(name string, size int64) error {
 	d, err := w.disk.Create()
@@ -85,7 +91,6 @@ func (w *logWriter) allocate(name string, size int64) error {
 	if _, err := d.Write(head); err != nil {
 		return err
 	}
-	zeros := make([]byte, min(size, 256<<10))
 	for left := size - int64(len(head)); left > 0; left -= int64(len(zeros)) {
 		if _, err := d.Write(zeros[:min(left, int64(len(zeros)))]); err != nil {
 			return err

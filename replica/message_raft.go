@@ -118,11 +118,8 @@ func decodeRaft(b []byte, from, to uint64) (*raftpb.Message, error) {
 	if len(b) < raftHead || b[49] > 1 {
 		return nil, fmt.Errorf("%w: %d bytes of raft's", errMessage, len(b))
 	}
-	m := &raftpb.Message{
-		Type: raftpb.MessageType(b[0]).Enum(), To: new(to), From: new(be.Uint64(b[1:])),
-		Term: new(be.Uint64(b[9:])), LogTerm: new(be.Uint64(b[17:])), Index: new(be.Uint64(b[25:])),
-		Commit: new(be.Uint64(b[33:])), RejectHint: new(be.Uint64(b[41:])), Reject: new(b[49] == 1),
-	}
+	m := fixedPart(b)
+	*m.To = to
 	// A transfer is asked for in the name of who is to lead, and passed on by others.
 	if m.GetFrom() != from && m.GetType() != raftpb.MsgTransferLeader {
 		return nil, fmt.Errorf("%w: of member %d from member %d", errMessage, m.GetFrom(), from)
@@ -136,6 +133,24 @@ func decodeRaft(b []byte, from, to uint64) (*raftpb.Message, error) {
 		return nil, refuseRaft(m, "with bytes left over")
 	}
 	return m, checkRaft(m)
+}
+
+// fixedPart reads a message's numbers but one. They are many and short-lived: all that they
+// take is taken at once.
+func fixedPart(b []byte) *raftpb.Message {
+	x := &struct {
+		m                                                    raftpb.Message
+		kind                                                 raftpb.MessageType
+		to, from, term, logTerm, index, commit, rejectedHint uint64
+		reject                                               bool
+	}{
+		kind: raftpb.MessageType(b[0]), from: be.Uint64(b[1:]), term: be.Uint64(b[9:]), logTerm: be.Uint64(b[17:]),
+		index: be.Uint64(b[25:]), commit: be.Uint64(b[33:]), rejectedHint: be.Uint64(b[41:]), reject: b[49] == 1,
+	}
+	m := &x.m
+	m.Type, m.To, m.From, m.Term, m.LogTerm = &x.kind, &x.to, &x.from, &x.term, &x.logTerm
+	m.Index, m.Commit, m.RejectHint, m.Reject = &x.index, &x.commit, &x.rejectedHint, &x.reject
+	return m
 }
 
 // decodeContents reads context, entries and snapshot.

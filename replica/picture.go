@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"keepsake.example/anchor"
 )
@@ -98,7 +99,8 @@ func (w frameWriter) Write(p []byte) (int, error) {
 // writeFrames lets write write a list of parts, and ends it.
 func writeFrames(to io.Writer, write io.WriterTo) error {
 	// The buffer makes parts of a good size of a machine's small writes.
-	b := bufio.NewWriterSize(frameWriter{to}, 64<<10)
+	b := buffers.Get().(*bufio.Writer)
+	b.Reset(frameWriter{to})
 	defer wipeBuffer(b)
 	if _, err := write.WriteTo(b); err != nil {
 		return err
@@ -109,11 +111,14 @@ func writeFrames(to io.Writer, write io.WriterTo) error {
 	return writeFrame(to, nil)
 }
 
-// wipeBuffer overwrites what a writer's buffer still holds.
+var buffers = sync.Pool{New: func() any { return bufio.NewWriterSize(io.Discard, 64<<10) }}
+
+// wipeBuffer overwrites what a writer's buffer still holds, and gives it back.
 func wipeBuffer(b *bufio.Writer) {
 	b.Reset(io.Discard)
 	room := b.AvailableBuffer() // after Reset the whole of it
 	clear(room[:cap(room)])
+	buffers.Put(b)
 }
 
 // readFrameSize reads the length of the next part, 0 at the end of the list.

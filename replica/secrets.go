@@ -185,8 +185,9 @@ func (s *secrets) both() []*sessions {
 }
 
 func (s *secrets) tick() {
-	for _, one := range s.both() {
-		one.tick()
+	s.now.tick()
+	if s.before != nil {
+		s.before.tick()
 	}
 }
 

@@ -59,6 +59,7 @@ type peerSession struct {
 	in, out cipher.AEAD // under the keys of that boot and ours
 	seen    window
 	count   uint64 // counter of the last message to it, over all of its boots
+	nonce   [12]byte
 	asked   bootID // question that it has not answered
 	removed bool
 }
@@ -136,6 +137,12 @@ func (s *sessions) cipherOf(from, to uint64, fromBoot, toBoot bootID) (cipher.AE
 
 func counterNonce(count uint64) []byte { return be.AppendUint64(make([]byte, 4, 12), count) }
 
+// counted is counterNonce in memory that the next one overwrites.
+func (p *peerSession) counted(count uint64) []byte {
+	be.PutUint64(p.nonce[4:], count)
+	return p.nonce[:]
+}
+
 // seal returns what to put on the wire so that member to gets m: m sealed; or, as
 // long as the run of the other one is not known, a hello that asks for it, and m is lost
 // as on any network; or nil, when that was asked since the last tick.
@@ -156,7 +163,7 @@ func (s *sessions) seal(to uint64, m *peerMessage) ([]byte, error) {
 	out = append(out, p.boot[:]...)
 	out = be.AppendUint64(out, p.count)
 	out = m.append(out)
-	return p.out.Seal(out[:sealedHead], counterNonce(p.count), out[sealedHead:], out[:sealedHead]), nil
+	return p.out.Seal(out[:sealedHead], p.counted(p.count), out[sealedHead:], out[:sealedHead]), nil
 }
 
 // meet returns a hello for a member whose run is not known, before there is
@@ -289,7 +296,7 @@ func (s *sessions) openSealed(h header, message []byte) (opened, error) {
 	}
 	head := message[:sealedHead]
 	count := be.Uint64(message[sealedHead-8:])
-	plain, err := p.in.Open(nil, counterNonce(count), message[sealedHead:], head)
+	plain, err := p.in.Open(nil, p.counted(count), message[sealedHead:], head)
 	if err != nil {
 		return opened{}, errForged
 	}

@@ -22,8 +22,8 @@ var ErrRoster = errors.New("roster: not a roster in its one form")
 // Encode returns the roster's bytes, spec/replication.md §15.5. Nothing in them is
 // secret. The roster is one that Check accepts.
 func (r *Roster) Encode() []byte {
-	w := wire.Append(nil)
-	r.Clone().layout(w) // writing sets every field to what it is: others may be reading
+	w := wire.Append(make([]byte, 0, 1<<10+len(r.Members)*(DeviceSealingSize+256)))
+	r.shallow().layout(w) // writing sets every field to what it is: others may be reading
 	return w.Written()
 }
 
@@ -97,7 +97,9 @@ func (m *Member) layoutWire(w *wire.Codec, form uint8) {
 	w.Bytes(m.Identity[:])
 	if form > 1 {
 		w.Counted(&m.Sealing, SealingSize, DeviceSealingSize)
-		m.Sealing = bytes.Clone(m.Sealing)
+		if w.Reading() {
+			m.Sealing = bytes.Clone(m.Sealing)
+		}
 		return
 	}
 	if w.Reading() {

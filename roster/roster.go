@@ -162,12 +162,18 @@ func (r *Roster) place(group uint32) *Place {
 
 // Clone returns a roster that shares no memory with this one.
 func (r *Roster) Clone() *Roster {
-	c := *r
-	c.Operators, c.Policy.Waits = slices.Clone(r.Operators), slices.Clone(r.Policy.Waits)
-	c.Members, c.Placement = slices.Clone(r.Members), slices.Clone(r.Placement)
+	c := r.shallow()
 	for i := range c.Members {
 		c.Members[i].Sealing = slices.Clone(c.Members[i].Sealing)
 	}
+	return c
+}
+
+// shallow is a Clone that shares the sealing keys, most of a roster's bytes.
+func (r *Roster) shallow() *Roster {
+	c := *r
+	c.Operators, c.Policy.Waits = slices.Clone(r.Operators), slices.Clone(r.Policy.Waits)
+	c.Members, c.Placement = slices.Clone(r.Members), slices.Clone(r.Placement)
 	for i := range c.Placement {
 		p := &c.Placement[i]
 		p.Members, p.Left = slices.Clone(p.Members), slices.Clone(p.Left)

@@ -26,9 +26,35 @@ type call struct {
 	began     int64
 	over      bool
 
-	resume func() (*wish, bool)
-	ending func()
+	worker *worker
 	yield  func(*wish) bool
+}
+
+// worker is a coroutine. It does one call after the other, of all runs: making one costs more
+// than many calls do.
+type worker struct {
+	call   *call
+	resume func() (*wish, bool) // nil: the call is done
+	ending func()
+}
+
+// worker gives a call to a coroutine that is free.
+func (p *pool) worker(c *call) *worker {
+	if n := len(p.idle); n > 0 {
+		w := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		w.call = c
+		return w
+	}
+	w := &worker{call: c}
+	w.resume, w.ending = iter.Pull(func(yield func(*wish) bool) {
+		for more := true; more; more = yield(nil) {
+			w.call.yield = yield
+			w.call.do()
+			w.call = nil
+		}
+	})
+	return w
 }
 
 // wish is what the door waits for.
@@ -72,10 +98,7 @@ const commitWithin = 3 * second
 func (h *host) serve(q *request, reply func(*vaultapi.Answer)) {
 	h.note("serve", h.number, uint64(q.account), uint64(q.body.Type()))
 	c := &call{host: h, boot: h.boot, request: q, reply: reply, deadline: h.now + commitWithin, floor: h.history.acked, began: h.stamp()}
-	c.resume, c.ending = iter.Pull(func(yield func(*wish) bool) {
-		c.yield = yield
-		c.do()
-	})
+	c.worker = h.pool.worker(c)
 	h.calls = append(h.calls, c)
 	h.after(commitWithin, c.expire)
 	c.pump()
@@ -164,8 +187,11 @@ func (c *call) pump() {
 	if c.over {
 		return
 	}
-	w, more := c.resume()
-	if !more || c.over {
+	w, _ := c.worker.resume()
+	if w == nil {
+		c.host.pool.idle = append(c.host.pool.idle, c.worker)
+	}
+	if w == nil || c.over {
 		return
 	}
 	h := c.host
@@ -228,7 +254,7 @@ func (c *call) expire() {
 func (c *call) stop() {
 	c.over = true
 	c.host.calls = slices.DeleteFunc(c.host.calls, func(o *call) bool { return o == c })
-	c.ending()
+	c.worker.ending()
 }
 
 // wait gives a wish to the driver and waits for it.

@@ -78,7 +78,9 @@ func newTemplate(k kind, like *run) *template {
 		h.touch()
 	}
 	r.run(r.now + second)
-	t := &template{now: r.now, history: *r.history, fleet: *r.fleet}
+	t := &template{now: r.now} // and nothing else of this run, which is not to stay in memory
+	t.history.places, t.history.time, t.history.acked = r.history.places, r.history.time, r.history.acked
+	t.fleet.roster, t.fleet.sufficient = r.fleet.roster, r.fleet.sufficient
 	for _, h := range r.hosts {
 		t.hosts, t.skews = append(t.hosts, stored{h.disk.image(), *h.counter, 0}), append(t.skews, h.skew)
 	}

@@ -16,6 +16,8 @@ type host struct {
 	node    node
 	boot    int // which process of this host
 	due     bool
+	work    func() // what touch and tick ask for, of this process
+	beat    func()
 
 	up     bool
 	frozen bool     // the process is stopped and will wake up
@@ -58,6 +60,7 @@ type node interface {
 func (r *run) newHost(number uint64) *host {
 	p := new(power)
 	h := &host{run: r, number: number, power: p, disk: newDisk(p), counter: &counter{power: p, lenient: r.hooks.lenient}, skew: r.between(-honestSkew/2, honestSkew/2)}
+	h.schedule()
 	r.hosts = append(r.hosts, h)
 	return h
 }
@@ -96,6 +99,7 @@ func (h *host) start() {
 		return
 	}
 	h.boot++
+	h.schedule()
 	h.power.gone, h.disk.full = false, false
 	h.up = true
 	node, err := h.hooks.open(h)
@@ -114,7 +118,19 @@ func (h *host) start() {
 	}
 	h.tampered = h.lied
 	h.touch()
-	h.tick(h.boot)
+	h.beat()
+}
+
+// schedule makes what the process of this boot does again and again.
+func (h *host) schedule() {
+	boot := h.boot
+	h.work = func() {
+		if h.boot == boot {
+			h.due = false
+			h.step()
+		}
+	}
+	h.beat = func() { h.tick(boot) }
 }
 
 // refused is a start that failed.
@@ -153,7 +169,7 @@ func (h *host) tick(boot int) {
 		h.node.Tick()
 		h.touch()
 	}
-	h.after(50*millisecond+h.between(-500, 500), func() { h.tick(boot) })
+	h.after(50*millisecond+h.between(-500, 500), h.beat)
 }
 
 // touch lets the node work soon.
@@ -162,13 +178,7 @@ func (h *host) touch() {
 		return
 	}
 	h.due = true
-	boot := h.boot
-	h.after(h.between(0, 300), func() {
-		if h.boot == boot {
-			h.due = false
-			h.step()
-		}
-	})
+	h.after(h.between(0, 300), h.work)
 }
 
 func (h *host) step() {

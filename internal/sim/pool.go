@@ -47,6 +47,7 @@ type pool struct {
 	byKey   map[[32]byte]int    // k·G to the index of the secret
 	door    *door.Door
 	signed  map[string][]byte // changes as they travel, by who signed and the text
+	idle    []*worker         // coroutines that wait for a call
 }
 
 // secret is what a person who set a password has: k and two keys. Records of many

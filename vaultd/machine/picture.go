@@ -17,6 +17,7 @@ import (
 // Bounds of a picture's head, so that bytes that are none take no memory.
 const (
 	maxRoster = 1 << 20
+	atOnce    = 16 << 10         // longer ones take memory as they come
 	label     = "keepsake group" // the version follows
 )
 
@@ -42,9 +43,11 @@ func (p *picture) WriteTo(w io.Writer) (int64, error) {
 
 // Checkpoint takes a picture.
 func (m *Machine) Checkpoint() replica.Checkpoint {
-	head := append([]byte(label), m.form(), byte(m.group>>8), byte(m.group))
+	encoded := m.roster.Encode()
+	head := append(make([]byte, 0, m.headRoom(len(encoded))), label...)
+	head = append(head, m.form(), byte(m.group>>8), byte(m.group))
 	head = m.next.append(m.secret.append(head, m.form()))
-	head = counted(head, m.roster.Encode())
+	head = counted(head, encoded)
 	head = binary.BigEndian.AppendUint16(head, uint16(len(m.welcomed)))
 	for _, w := range m.welcomed {
 		head = append(binary.BigEndian.AppendUint64(head, w.number), w.nonce[:]...)
@@ -55,6 +58,18 @@ func (m *Machine) Checkpoint() replica.Checkpoint {
 	}
 	head = binary.BigEndian.AppendUint32(head, crc32.Checksum(head, castagnoli))
 	return &picture{head, m.state.Checkpoint()}
+}
+
+// headRoom is about how long the head of a picture is, with a roster of so many bytes.
+func (m *Machine) headRoom(roster int) int {
+	n := 1<<10 + roster + len(m.welcomed)*(8+32)
+	for _, c := range m.changes {
+		n += 4 + len(c)
+	}
+	for _, b := range m.secret.last.Boxes {
+		n += 16 + len(b.Sealed)
+	}
+	return n
 }
 
 // form is the lowest version that can say what is in the state.
@@ -174,6 +189,13 @@ func part(r io.Reader, limit uint32) ([]byte, error) {
 	length := binary.BigEndian.Uint32(n[:])
 	if length > limit {
 		return nil, errPicture
+	}
+	if length <= atOnce {
+		b := make([]byte, length)
+		if _, err := io.ReadFull(r, b); err != nil {
+			return nil, errors.Join(errPicture, err)
+		}
+		return b, nil
 	}
 	b, err := io.ReadAll(io.LimitReader(r, int64(length)))
 	if err != nil || uint32(len(b)) != length {
