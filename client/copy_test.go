@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"keepsake.example/backup"
@@ -195,5 +196,31 @@ func TestLeftStaysUntilTheCopyIsWhole(t *testing.T) {
 	}
 	if left, err := w.client().ForgetLeft(); err != nil || left != old {
 		t.Errorf("forgetting %s: %v", left, err)
+	}
+}
+
+// A backup that was left behind is not forgotten by who believes that the backups are deleted, or that the old key opens nothing.
+func TestLeftIsNotForgotten(t *testing.T) {
+	w := newWorld(t)
+	k := w.mustEnable()
+	w.mustBackup()
+	old := w.cloud
+	if _, err := w.client().Move(t.Context(), w.cloud+".new"); err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	c := client.New(client.Settings{Profile: w.profile, Keyring: w, Warn: func(text string) { said = append(said, text) }})
+	if err := c.Rotate(t.Context(), k.deliver); err != nil {
+		t.Fatal(err)
+	}
+	asked := func(client.Loss) error { t.Error("asked about the other one"); return nil }
+	if _, err := c.Disable(t.Context(), client.DisableOptions{Delete: true, Confirm: asked}); !errors.Is(err, client.ErrLeft) {
+		t.Errorf("deleting the backups: %v", err)
+	}
+	if _, err := c.Disable(t.Context(), client.DisableOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if len(said) != 2 || !strings.Contains(said[0], "still opens with the key before: "+old) || !strings.Contains(said[1], "stays too: "+old) {
+		t.Errorf("told %q", said)
 	}
 }

@@ -177,7 +177,13 @@ func (c *Client) Rotate(ctx context.Context, deliver func(*key.Key) error) error
 		if err := c.writeConfig(cfg); err != nil {
 			return err
 		}
-		return c.finishRotation(ctx)
+		if err := c.finishRotation(ctx); err != nil {
+			return err
+		}
+		if cfg.Left != "" {
+			c.warn("the backup that the last move left behind still opens with the key before: %s", cfg.Left)
+		}
+		return nil
 	})
 }
 

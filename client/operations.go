@@ -266,6 +266,12 @@ func (c *Client) Disable(ctx context.Context, o DisableOptions) (*DisableResult,
 		return nil, err
 	}
 	defer unlock()
+	switch {
+	case cfg.Left != "" && o.Delete:
+		return nil, &LeftError{cfg.Left} // or it would be there for good, and nobody would know
+	case cfg.Left != "":
+		c.warn("the backup that the last move left behind stays too: %s", cfg.Left)
+	}
 	result := &DisableResult{}
 	if o.Delete && !cfg.Pending {
 		if result, err = c.destroy(ctx, cfg, o.Confirm); err != nil {
