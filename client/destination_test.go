@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"io"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"keepsake.example/client"
 	"keepsake.example/cloud"
 	"keepsake.example/cloud/dir"
+	"keepsake.example/key"
 )
 
 // far is a cloud over a network, over which tests watch.
@@ -19,6 +21,7 @@ type far struct {
 	cloud.Store
 	traits cloud.Traits
 	slow   chan struct{} // not nil: listings wait for it
+	asked  func(what string)
 	closed func()
 }
 
@@ -28,7 +31,19 @@ func (f far) List(ctx context.Context, prefix string, fn func(cloud.Info) error)
 	if f.slow != nil {
 		<-f.slow
 	}
+	f.tell("list " + prefix)
 	return f.Store.List(ctx, prefix, fn)
+}
+
+func (f far) Put(ctx context.Context, name string, body io.ReadSeeker, size int64) error {
+	f.tell("put " + name)
+	return f.Store.Put(ctx, name, body, size)
+}
+
+func (f far) tell(what string) {
+	if f.asked != nil {
+		f.asked(what)
+	}
 }
 
 // farWorld has its clouds in folders, by name, and counts those that are open.
@@ -124,4 +139,39 @@ func TestLateListingsAreTold(t *testing.T) {
 	}
 	close(w.far.slow)
 	<-done
+}
+
+// In a folder that was there the lag is waited out once, before the person writes digits down.
+func TestLagIsWaitedOutOnce(t *testing.T) {
+	w := &farWorld{world: newWorld(t)}
+	w.far.traits.Lag = 400 * time.Millisecond
+	var mu sync.Mutex
+	looks := 0
+	before := -1 // looks for a ring before one is put, since the wait was over
+	w.far.asked = func(what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if what == "list ring/" {
+			looks++
+		}
+		if strings.HasPrefix(what, "put ring/") && before < 0 {
+			before = looks
+		}
+	}
+	c, k := w.client(nil), new(keeper)
+	_, err := c.Enable(t.Context(), client.EnableOptions{Source: w.chats, Cloud: "gdrive:x", Deliver: func(key *key.Key) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if looks < 3 {
+			t.Errorf("only %d looks before the digits are shown", looks)
+		}
+		looks = 0
+		return k.deliver(key)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before != 1 {
+		t.Errorf("%d looks after the digits were shown, want one", before)
+	}
 }

@@ -161,8 +161,20 @@ func noRepository(ctx context.Context, store cloud.Store) error {
 	return err
 }
 
+// A searched store is one in which somebody has just looked for a repository for as long as it may hide
+// what others wrote. To look as long once more would find no more: what another device puts during the last
+// of that time nobody sees, whenever it begins.
+type searched struct{ cloud.Store }
+
+func (s searched) Traits() cloud.Traits {
+	t := cloud.TraitsOf(s.Store)
+	t.Fresh = true
+	return t
+}
+
+// createRepository makes a repository in a store that was searched for one.
 func (c *Client) createRepository(ctx context.Context, cfg *Config, store cloud.Store, k *key.Key, checked bool) (*EnableResult, error) {
-	if _, err := backup.Create(ctx, store, k, c.now()); err != nil {
+	if _, err := backup.Create(ctx, searched{store}, k, c.now()); err != nil {
 		return nil, err
 	}
 	return c.settle(ctx, cfg, store, k, checked)
@@ -202,6 +214,7 @@ func (c *Client) resumeEnable(ctx context.Context, cfg *Config) (*EnableResult, 
 		return nil, err
 	}
 	defer k.Wipe()
+	defer c.patiently(store)()
 	result, err := c.settle(ctx, cfg, store, k, false)
 	switch {
 	case errors.Is(err, backup.ErrNoRepository):
@@ -220,6 +233,7 @@ func (c *Client) resumeEnable(ctx context.Context, cfg *Config) (*EnableResult, 
 // join takes an existing repository for this device's. The key is tried before
 // anything is kept.
 func (c *Client) join(ctx context.Context, o EnableOptions, store cloud.Store) (*EnableResult, error) {
+	defer c.patiently(store)()
 	repo, err := backup.Open(ctx, store, o.Join, backup.Options{Now: c.s.Now})
 	if err != nil {
 		return nil, err
