@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"keepsake.example/client"
+	"keepsake.example/cloud"
 	"keepsake.example/internal/cli"
 )
 
@@ -57,7 +58,8 @@ At a terminal, with neither flag, you are asked.`,
 
 func (a *app) disable(ctx context.Context, f disableFlags) error {
 	c := a.client()
-	if _, err := c.Config(); err != nil && !unfinished(err) {
+	cfg, err := c.Config()
+	if err != nil && !unfinished(err) {
 		return err
 	}
 	switch {
@@ -87,6 +89,7 @@ func (a *app) disable(ctx context.Context, f disableFlags) error {
 		a.tellRecordLeft(r.RecordError, f)
 	}
 	a.tellTimerLeft(c)
+	a.tellLoginLeft(cfg)
 	result := map[string]any{"backups_deleted": f.delete, "objects_deleted": r.Objects, "bytes_deleted": r.Bytes, "record_deleted": r.RecordDeleted}
 	return a.emit(result, func(w io.Writer) {
 		switch {
@@ -102,6 +105,16 @@ func (a *app) disable(ctx context.Context, f disableFlags) error {
 		}
 		fmt.Fprintln(w, "Backup is off on this device, and the key is removed from it.")
 	})
+}
+
+// tellLoginLeft says that the sign-in to the cloud is not the profile's: others may use it.
+func (a *app) tellLoginLeft(cfg *client.Config) {
+	if cfg == nil {
+		return
+	}
+	if d, err := cloud.ParseDestination(cfg.Cloud); err == nil && d.Login() != "" {
+		a.msg.Note("the sign-in to the cloud stays on this device; to forget it: keepsake cloud logout %s", cli.Name(d.Login()))
+	}
 }
 
 // leaveVault sees to it that the person has the digits before the vault forgets the
