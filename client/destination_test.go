@@ -162,7 +162,7 @@ func TestLagIsWaitedOutOnce(t *testing.T) {
 	_, err := c.Enable(t.Context(), client.EnableOptions{Source: w.chats, Cloud: "gdrive:x", Deliver: func(key *key.Key) error {
 		mu.Lock()
 		defer mu.Unlock()
-		if looks < 3 {
+		if looks < 2 { // on a machine so busy that the first takes as long as the lag; else more
 			t.Errorf("only %d looks before the digits are shown", looks)
 		}
 		looks = 0
