@@ -235,15 +235,9 @@ func (c *child) died(how string) error {
 	return &Error{Destination: c.destination, Text: text, Kind: cloud.ErrUnreachable}
 }
 
-// frozen says that the connection was given up because nothing came any more.
-func (c *child) frozen() bool {
-	select {
-	case <-c.ends.closed:
-		return c.ends.silence() >= frozenTime
-	default:
-		return false
-	}
-}
+// frozen says that the connection was given up because nothing came any more. Whether it is closed says nothing: net/http
+// tells the requests first. A child that lives is never so silent, since it answers when it is asked.
+func (c *child) frozen() bool { return c.ends.silence() >= frozenTime }
 
 // froze is the error of a request to a child that says nothing. It is ended by force.
 func (c *child) froze() error {
