@@ -14,14 +14,14 @@ import (
 //
 //	scanner   walks the folder and reads what changed            (one goroutine)
 //	workers   compute chunk ids, compress blocks                 (one per CPU)
-//	collector drops chunks that are known, gathers the rest      (one)
+//	collector drops chunks that are known, gathers the rest      (collect.go)
 //	spool     holds blocks while packs are stored                (spool.go)
 //	appender  seals blocks into packs, entries into the manifest (one)
 //	uploader  stores packs                                       (packer.go)
 
 const (
 	readAhead  = 10        // chunk buffers of maxChunk bytes
-	pagesAhead = 8         // page buffers of blockSize bytes
+	pagesAhead = 12        // page buffers of blockSize bytes
 	largeChunk = 128 << 10 // chunks from here on have a block of their own
 	blockSize  = 256 << 10 // smaller ones share one of this size
 	blockItems = 8192      // chunks in a block, at most
@@ -87,6 +87,7 @@ type blockJob struct {
 	lengths []uint32
 	ops     []op
 	recycle func()
+	loan    func() // raw is a page buffer, to be given back once it is compressed
 
 	codec  codec
 	stored []byte
@@ -120,6 +121,7 @@ type pipeline struct {
 	buffers chan []byte
 	pages   chan []byte // apart from buffers: those may all be waiting for the cloud
 	block   *blockJob
+	found   []uint64 // by the collector, of a job: see look
 
 	manifest *manifestWriter
 	segments []run
@@ -204,164 +206,6 @@ func (p *pipeline) send(j *chunkJob) error {
 
 // steps passes on steps without data.
 func (p *pipeline) steps(ops ...op) error { return p.send(&chunkJob{tail: ops}) }
-
-// collect is the stage that decides which chunks are new.
-func (p *pipeline) collect() error {
-	defer p.spool.close()
-	for j := range p.chunks {
-		select {
-		case <-j.done:
-		case <-p.ctx.Done():
-			return context.Cause(p.ctx)
-		}
-		if err := p.take(j); err != nil {
-			return err
-		}
-		if j.passed != nil {
-			if err := p.flush(); err != nil {
-				return err
-			}
-			close(j.passed)
-		}
-	}
-	return p.flush()
-}
-
-// take sorts the chunks of a job into known and new.
-func (p *pipeline) take(j *chunkJob) error {
-	rest, kept := j.data, false
-	for i, id := range j.ids {
-		n := min(j.unit, len(rest))
-		chunk := rest[:n]
-		rest = rest[n:]
-		var err error
-		switch addr, ok := p.known(j, i); {
-		case id == ID{}:
-			err = p.step(j.class, op{kind: opKnown, file: j.file, run: run{count: 1}})
-		case ok && addr == inFlight:
-			err = p.step(j.class, op{kind: opRef, file: j.file, id: id})
-		case ok:
-			err = p.step(j.class, op{kind: opKnown, file: j.file, run: run{uint32(addr >> 32), uint32(addr), 1}})
-		case n >= largeChunk:
-			kept = true
-			err = p.large(j, chunk, id)
-		default:
-			err = p.small(j, chunk, id)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if j.recycle != nil && !kept {
-		j.recycle()
-	}
-	for _, o := range j.tail {
-		if err := p.step(classFile, o); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// known looks a chunk up: a database page at its place in the snapshot before, then any chunk by its id.
-func (p *pipeline) known(j *chunkJob, i int) (addr uint64, ok bool) {
-	if j.ids[i] == (ID{}) {
-		return 0, false
-	}
-	if j.prev != nil && j.prev[i] == j.ids[i] {
-		return j.at[i], true
-	}
-	addr, ok = p.ids.get(j.ids[i])
-	if !ok {
-		p.ids.put(j.ids[i], inFlight)
-	}
-	return addr, ok
-}
-
-// step adds a step to the block being gathered, as part of the last one where they touch.
-func (p *pipeline) step(cl class, o op) error {
-	b := p.gather(cl)
-	if n := len(b.ops); n > 0 && b.ops[n-1].file == o.file && b.ops[n-1].kind == o.kind {
-		last := &b.ops[n-1].run
-		switch {
-		case o.kind == opNew:
-			last.count++
-			return nil
-		case o.kind == opKnown && last.pack == o.run.pack && (last.pack == 0 || last.first+last.count == o.run.first):
-			last.count += o.run.count
-			return nil
-		}
-	}
-	if b.ops = append(b.ops, o); len(b.ops) >= opsAtOnce {
-		return p.flush()
-	}
-	return nil
-}
-
-// gather returns the block being gathered, a new one of the class if there is none.
-func (p *pipeline) gather(cl class) *blockJob {
-	if p.block == nil {
-		p.block = &blockJob{class: cl}
-	}
-	return p.block
-}
-
-// small puts a copy of a chunk into the block being gathered.
-func (p *pipeline) small(j *chunkJob, chunk []byte, id ID) error {
-	b := p.gather(j.class)
-	if len(b.ids) == 0 {
-		b.class = j.class
-	} else if b.class != j.class || len(b.raw)+len(chunk) > blockSize || len(b.ids) == blockItems {
-		if err := p.flush(); err != nil {
-			return err
-		}
-		b = p.gather(j.class)
-	}
-	if b.raw == nil {
-		b.raw, b.pooled = borrowBlock(), true
-	}
-	p.c.fresh.Add(int64(len(chunk)))
-	b.raw = append(b.raw, chunk...)
-	b.ids = append(b.ids, id)
-	b.lengths = append(b.lengths, uint32(len(chunk)))
-	return p.step(j.class, op{kind: opNew, file: j.file, run: run{count: 1}})
-}
-
-// large makes a block of one chunk, without copying it.
-func (p *pipeline) large(j *chunkJob, chunk []byte, id ID) error {
-	if err := p.flush(); err != nil {
-		return err
-	}
-	p.c.fresh.Add(int64(len(chunk)))
-	p.block = &blockJob{class: j.class, raw: chunk, ids: []ID{id}, lengths: []uint32{uint32(len(chunk))}, recycle: j.recycle}
-	if err := p.step(j.class, op{kind: opNew, file: j.file, run: run{count: 1}}); err != nil {
-		return err
-	}
-	return p.flush()
-}
-
-// flush passes the gathered block on and has it compressed meanwhile.
-func (p *pipeline) flush() error {
-	b := p.block
-	if b == nil {
-		return nil
-	}
-	p.block = nil
-	if len(b.raw) == 0 {
-		return p.spool.push(b)
-	}
-	b.done = make(chan struct{})
-	raw := b.raw // the spool may take b.raw once it is compressed
-	if err := p.spool.push(b); err != nil {
-		return err
-	}
-	select {
-	case p.jobs <- func(*digester) { b.compress(raw, p.slowCloud()); p.spool.compressed(b); close(b.done) }:
-		return nil
-	case <-p.ctx.Done():
-		return context.Cause(p.ctx)
-	}
-}
 
 // slowCloud reports whether the cloud is what holds up the backup. Over a network it is taken to be until it has taken the first pack: before anything
 // waits for it, packs under way may hold all of a database.
