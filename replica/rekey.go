@@ -68,10 +68,12 @@ func (n *Node) rekey() error {
 }
 
 // doubt gives up a secret that others told of and that the leader does not have: it was a lie.
-// Kept, it would keep this member from the secrets that its log brings, and the one before it good here.
+// Kept, it would keep this member from the secrets that its log brings, and the one before it good here. So it does
+// where no leader is heard for as long: whoever was met under that secret may have lost it, and is not heard under the one
+// before. If it is the group's all the same, this member will hear what it cannot read, and ask again.
 func (n *Node) doubt() error {
 	s, lead := n.sessions, n.raft.BasicStatus().Lead
-	if s.confirmed || lead == 0 || n.ticks-n.turned < uint64(n.c.Overlap) || n.shared(lead) {
+	if s.confirmed || n.ticks-n.turned < uint64(n.c.Overlap) || lead != 0 && n.shared(lead) {
 		return nil
 	}
 	if err := s.lapse(); err != nil {

@@ -76,3 +76,24 @@ func TestMemberThatSleptThroughTwoChanges(t *testing.T) {
 	g.must(asleep, 10)
 	g.agree()
 }
+
+// Two members were told of a secret, and met under it; one of them starts again, and has it no more. Nobody is left who could
+// tell it, and the other does not hear it under the secret before: when no leader is heard for long, it gives up what it was
+// told. (Seed 52734 of the simulator.)
+func TestHearsayThatTheOtherLost(t *testing.T) {
+	g := rekeyed(t, 36, 2)
+	old := g.secretOf(1)
+	told := [32]byte{66}
+	for n := uint64(1); n <= 2; n++ {
+		check(t, g.seats[n].node.AdoptSecret(&told))
+	}
+	g.tick(20)
+	g.crash(2)
+	g.start(2)
+	if g.secretOf(1) != told || g.secretOf(2) != old {
+		t.Fatal("member 1 was not told, or member 2 did not forget: the test shows nothing")
+	}
+	g.tick(1000)
+	g.must(1, 10)
+	g.agree()
+}
