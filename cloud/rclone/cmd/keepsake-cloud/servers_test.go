@@ -51,7 +51,7 @@ func TestS3(t *testing.T) {
 	if err != nil || len(left) != 0 {
 		t.Errorf("check left %v, %v", left, err)
 	}
-	w.want(w.run("check", "s3+http://"+s.Addr+"/nobucket/x"), 8)
+	w.want(w.run("check", "s3+http://"+s.Addr+"/nobucket/x"), 4, "there is no bucket nobucket")
 	w.want(w.run("list"), 0, "s3+http://"+s.Addr, "file")
 	w.want(w.run("logout", "s3+http://"+s.Addr), 2, "no terminal", "--yes")
 	p = w.sit("logout", "s3+http://"+s.Addr)
