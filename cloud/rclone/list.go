@@ -77,9 +77,7 @@ func (s *Store) listFolder(ctx context.Context, folder, prefix string) ([]cloud.
 	return s.fetch(ctx, folder, false, prefix)
 }
 
-// fetch lists a folder, or all below it. A listing without anything in it is
-// believed when the marker is there: a cloud that lost the folder may say so
-// with an empty list.
+// fetch lists a folder, or all below it.
 func (s *Store) fetch(ctx context.Context, folder string, deep bool, prefix string) ([]cloud.Info, error) {
 	started := time.Now()
 	entries, err := s.entries(ctx, folder, deep)
@@ -87,7 +85,7 @@ func (s *Store) fetch(ctx context.Context, folder string, deep bool, prefix stri
 		return nil, s.gone(err)
 	}
 	if len(entries) == 0 {
-		if err := s.alive(ctx); err != nil {
+		if entries, err = s.doubt(ctx, folder, deep); err != nil {
 			return nil, err
 		}
 	}
@@ -131,6 +129,36 @@ func list(ctx context.Context, f fs.Fs, folder string, deep bool) (fs.DirEntries
 		}
 		return f.List(ctx, folder)
 	})
+}
+
+// doubt is what becomes of a listing without anything in it. It is believed when
+// the marker is there: a cloud that lost the folder may say so with an empty list.
+// Of a cloud without folders an answer of which the body was lost is an empty list
+// too. There the marker is looked for by another listing, which shows also whether
+// there is anything in the folder; some servers show folders that are empty, and
+// are asked a second time.
+func (s *Store) doubt(ctx context.Context, folder string, deep bool) (fs.DirEntries, error) {
+	if s.kind.folders {
+		return nil, s.alive(ctx)
+	}
+	if deep || folder == "" {
+		if err := s.alive(ctx); err != nil {
+			return nil, err
+		}
+		return nil, &failure{kind: cloud.ErrUnreachable, text: "a listing came without the file " + cloud.Marker + ", which is there"}
+	}
+	top, err := s.entries(ctx, "", false)
+	names := remotes(top)
+	switch {
+	case err != nil:
+		return nil, s.gone(err)
+	case !slices.Contains(names, cloud.Marker):
+		return nil, s.unmarked()
+	case !slices.Contains(names, folder):
+		return nil, nil
+	}
+	again, err := s.entries(ctx, folder, false)
+	return again, s.gone(err)
 }
 
 // gone says what it means that a folder is not there: that the cloud is not,

@@ -134,7 +134,7 @@ func TestDownloads(t *testing.T) {
 				if _, had := once.LoadOrStore(r.URL.Path+r.Header.Get("Range"), true); r.Method != "GET" || had || rand.N(4) == 0 {
 					return faulty.Fault{}
 				}
-				if r.URL.Query().Has("list-type") {
+				if isListing(r) {
 					return faulty.Fault{Truncate: 1 + rand.N[int64](300)}
 				}
 				return []faulty.Fault{
@@ -150,6 +150,9 @@ func TestDownloads(t *testing.T) {
 	}
 }
 
+// isListing says of a request to S3 that it lists objects, in either version.
+func isListing(r faulty.Request) bool { return r.Method == "GET" && r.URL.Query().Has("prefix") }
+
 // A listing of which nothing comes, with a length that says so, is no empty cloud.
 func TestListingOfNothing(t *testing.T) {
 	t.Parallel()
@@ -159,7 +162,7 @@ func TestListingOfNothing(t *testing.T) {
 		lists := make(chan int, 1)
 		lists <- 0
 		p.site.SetPlan(func(r faulty.Request) faulty.Fault {
-			if !r.URL.Query().Has("list-type") {
+			if !isListing(r) {
 				return faulty.Fault{}
 			}
 			seen := <-lists
@@ -170,6 +173,9 @@ func TestListingOfNothing(t *testing.T) {
 			return faulty.Fault{}
 		})
 		p.restored()
+	}
+	if p.site.Counts().Faults == 0 {
+		t.Error("no listing met a fault")
 	}
 }
 
