@@ -125,16 +125,19 @@ func (c *Client) patiently(s cloud.Store) (stop func() bool) {
 const longOpening = 10 * time.Second
 
 // noticed is how long waiting may take that nobody is told of, and quietly how many attempts
-// may fail: waits are drawn by chance, and may all be short.
+// may fail: waits are drawn by chance, and may all be short. Of an attempt that took so long in vain
+// that somebody who watches has wondered, she is told too.
 const (
-	noticed = 3 * time.Second
-	quietly = 3
+	noticed  = 3 * time.Second
+	quietly  = 3
+	wondered = 30 * time.Second
 )
 
 func (o *outage) waiting(w retry.Wait) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.tell == nil || o.told || w.Failed <= quietly && w.Tried+w.After < noticed {
+	soon := w.Failed <= quietly && w.Took < wondered && w.Tried+w.After < noticed
+	if o.tell == nil || o.told || soon {
 		return
 	}
 	o.told = true

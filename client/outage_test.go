@@ -21,6 +21,7 @@ func TestOutageIsToldSoon(t *testing.T) {
 		"short waits": {[]retry.Wait{{Failed: 1}, {Failed: 2}, {Failed: 3}, {Failed: 4}, {Failed: 5}}, 4},
 		"a long wait": {[]retry.Wait{{Failed: 1, After: time.Second}, {Failed: 2, Tried: time.Second, After: 2 * time.Second}}, 2},
 		"slow fails":  {[]retry.Wait{{Failed: 1}, {Failed: 2, Tried: time.Minute}}, 2},
+		"in vain":     {[]retry.Wait{{Failed: 1, Took: 90 * time.Second, After: time.Millisecond}}, 1},
 		"it passes":   {[]retry.Wait{{Failed: 1, After: time.Second}, {Failed: 2, Tried: time.Second}}, 0},
 	} {
 		told := 0

@@ -218,3 +218,25 @@ func TestDo(t *testing.T) {
 		t.Errorf("Do = %v, want to give up after a minute", err)
 	}
 }
+
+// How long an attempt took in vain is told.
+func TestTook(t *testing.T) {
+	w := newWorld()
+	s := w.store(nil)
+	attempts := 0
+	w.before = func(string, int) error {
+		if attempts++; attempts > 1 {
+			return nil
+		}
+		w.mu.Lock()
+		w.now = w.now.Add(90 * time.Second)
+		w.mu.Unlock()
+		return unreachable("it says nothing")
+	}
+	if _, err := s.Stat(t.Context(), "data/a"); !errors.Is(err, cloud.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if len(w.waits) != 1 || w.waits[0].Took != 90*time.Second {
+		t.Errorf("told of %+v", w.waits)
+	}
+}

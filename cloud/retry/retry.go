@@ -66,6 +66,7 @@ type Options struct {
 type Wait struct {
 	Err    error         // why; wraps cloud.ErrUnreachable or cloud.ErrThrottled
 	Failed int           // attempts so far, one at least
+	Took   time.Duration // by the last of them
 	Tried  time.Duration // since the first of them failed
 	After  time.Duration // until the next attempt
 	Left   time.Duration // until the request is given up, if nothing changes

@@ -34,6 +34,7 @@ type spell struct {
 	s        *Store
 	since    time.Time // of the first failure
 	failures int
+	took     time.Duration // by the last attempt
 }
 
 // attempt makes one, not before the store wants it.
@@ -41,7 +42,9 @@ func (p *spell) attempt(ctx context.Context, request func() error) error {
 	if err := p.s.hold(ctx); err != nil {
 		return err
 	}
+	began := p.s.o.Now()
 	err := request()
+	p.took = p.s.o.Now().Sub(began)
 	if !errors.Is(err, cloud.ErrUnreachable) && ctx.Err() == nil {
 		p.s.answered.Store(true)
 	}
@@ -75,7 +78,7 @@ func (p *spell) wait(ctx context.Context, err error) error {
 	p.failures++
 	p.s.ask(now.Add(asked))
 	pause = min(pause, left)
-	p.s.o.Waiting(Wait{Err: err, Failed: p.failures, Tried: tried, After: pause, Left: left})
+	p.s.o.Waiting(Wait{Err: err, Failed: p.failures, Took: p.took, Tried: tried, After: pause, Left: left})
 	return p.s.o.Sleep(ctx, pause)
 }
 
