@@ -13,10 +13,14 @@ import (
 	"keepsake.example/internal/durable"
 )
 
-// blockSize is how much is read or written between two looks at the context:
-// about a millisecond of a disk's time, and large enough that the system
-// calls do not count.
-const blockSize = 4 << 20
+// blockSize is how much is written between two looks at the context: a whole
+// pack as a rule. In pieces a disk is idle between one and the next, for a
+// direct write returns when the disk has it all.
+const blockSize = 32 << 20
+
+// copySize is how much is read at a time, of an object and of a body without a
+// WriteTo, which is in memory meanwhile.
+const copySize = 4 << 20
 
 // Put is cloud.Store.Put. It reads the body through its WriteTo when it has
 // one, which spares a copy.
@@ -110,7 +114,7 @@ func (w *blockWriter) writeBlock(p []byte) (n int) {
 func (w *blockWriter) ReadFrom(r io.Reader) (int64, error) {
 	type onlyReader struct{ io.Reader }
 	type onlyWriter struct{ io.Writer }
-	buf := make([]byte, max(1, min(w.left+1, blockSize)))
+	buf := make([]byte, max(1, min(w.left+1, copySize)))
 	return io.CopyBuffer(onlyWriter{w}, onlyReader{r}, buf)
 }
 

@@ -41,7 +41,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	if r.left == 0 {
 		return 0, io.EOF
 	}
-	n, err := r.file.Read(p[:min(int64(len(p)), r.left, blockSize)])
+	n, err := r.file.Read(p[:min(int64(len(p)), r.left, copySize)])
 	r.left -= int64(n)
 	switch {
 	case err == nil:
