@@ -278,16 +278,3 @@ var otherHostKey = regexp.MustCompile(`host key mismatch|no common algorithm for
 var expired = regexp.MustCompile(`HTTP error (401|421|423) |invalid_grant|googleapi: Error 401|expired_access_token|invalid_access_token|unauthenticated|InvalidAuthenticationToken|trust token expired|missing icloud trust token|sign in failed|Invalid Session Token|expired and there's no refresh token`)
 
 func isExpired(err error) bool { return expired.MatchString(err.Error()) }
-
-// perhapsFull asks for the room left, of a server whose protocol has no word
-// for a full disk (OpenSSH's SFTP says no more than "failure").
-func (s *Store) perhapsFull(ctx context.Context, err error, size int64) error {
-	if s.config.Backend != "sftp" || !errors.Is(err, cloud.ErrUnreachable) {
-		return err
-	}
-	u, aboutErr := s.About(ctx)
-	if aboutErr != nil || u.Free < 0 || u.Free >= size+1<<20 {
-		return err
-	}
-	return &failure{kind: cloud.ErrFull, text: fmt.Sprintf("%d bytes are free", u.Free)}
-}

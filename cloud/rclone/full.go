@@ -1,12 +1,16 @@
 package rclone
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
 
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	webdav "github.com/rclone/rclone/backend/webdav/api"
+
+	"keepsake.example/cloud"
 )
 
 // fullWords are how servers pass on in their own words that there is no room, under
@@ -46,4 +50,23 @@ func (s *Store) fails(err error) bool {
 		return dav.StatusCode == http.StatusInternalServerError
 	}
 	return false
+}
+
+// perhapsFull asks for the room left, of a server whose answer for a full disk is that of
+// something else: "failure" of OpenSSH's SFTP, whose protocol has no other word, and 405
+// of WebDAV servers made with golang.org/x/net/webdav, rclone's among them.
+func (s *Store) perhapsFull(ctx context.Context, err error, size int64) error {
+	var dav *webdav.Error
+	refused := errors.As(err, &dav) && dav.StatusCode == http.StatusMethodNotAllowed
+	if !refused && (s.config.Backend != "sftp" || !errors.Is(err, cloud.ErrUnreachable)) {
+		return err
+	}
+	u, aboutErr := s.About(ctx)
+	switch {
+	case aboutErr == nil && u.Free >= 0 && u.Free < size+1<<20:
+		return &failure{kind: cloud.ErrFull, text: fmt.Sprintf("%d bytes are free", u.Free)}
+	case refused:
+		return &failure{kind: cloud.ErrDenied, text: "the server takes no files here, or its disk is full (" + spell(dav) + ")", cause: err}
+	}
+	return err
 }
