@@ -72,8 +72,12 @@ func (n *Node) rekey() error {
 // where no leader is heard for as long: whoever was met under that secret may have lost it, and is not heard under the one
 // before. If it is the group's all the same, this member will hear what it cannot read, and ask again.
 func (n *Node) doubt() error {
-	s, lead := n.sessions, n.raft.BasicStatus().Lead
-	if s.confirmed || n.ticks-n.turned < uint64(n.c.Overlap) || lead != 0 && n.shared(lead) {
+	s := n.sessions
+	if s.confirmed {
+		return nil
+	}
+	lead := n.raft.BasicStatus().Lead
+	if n.ticks-n.turned < uint64(n.c.Overlap) || lead != 0 && n.shared(lead) {
 		return nil
 	}
 	if err := s.lapse(); err != nil {

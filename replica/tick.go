@@ -126,8 +126,11 @@ func (n *Node) relax() error {
 // with more of the log, or else with the lower number. Two that were both told by all others that
 // they may stand would share the votes, and the term would have no leader.
 func (n *Node) yield(m *raftpb.Message, from uint64) {
+	if m.GetType() != raftpb.MsgPreVote {
+		return
+	}
 	s := n.raft.BasicStatus()
-	if m.GetType() != raftpb.MsgPreVote || s.RaftState != raft.StatePreCandidate || m.GetTerm() != s.HardState.GetTerm()+1 {
+	if s.RaftState != raft.StatePreCandidate || m.GetTerm() != s.HardState.GetTerm()+1 {
 		return
 	}
 	last := n.store.last()

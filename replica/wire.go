@@ -121,10 +121,8 @@ func (n *Node) meet() error {
 
 // messages works off the inbox.
 func (n *Node) messages() error {
-	for len(n.inbox) > 0 {
-		r := n.inbox[0]
-		n.inbox[0] = received{}
-		n.inbox = n.inbox[1:]
+	for i, r := range n.inbox {
+		n.inbox[i] = received{}
 		if err := n.take(r); err != nil {
 			return err
 		}
@@ -134,7 +132,7 @@ func (n *Node) messages() error {
 			}
 		}
 	}
-	n.inbox = nil
+	n.inbox = n.inbox[:0]
 	return nil
 }
 
@@ -179,7 +177,7 @@ func (n *Node) takeRaft(r received) error {
 	if n.yield(m, r.from); n.takenBack(r) || n.waived(m) {
 		return nil
 	}
-	for _, let := range n.gate.pass(m, n.term, n.raft.BasicStatus().HardState.GetCommit()) {
+	for _, let := range n.gate.pass(m, n.term, n.committedFor(m)) {
 		if err := n.raft.Step(let); err != nil {
 			n.dropped++ // raft takes nothing of it
 		}
@@ -201,6 +199,14 @@ func (n *Node) takeRaft(r received) error {
 		return n.heardOf(m)
 	}
 	return nil
+}
+
+// committedFor is the commit index, for the message that the gate looks at it for.
+func (n *Node) committedFor(m *raftpb.Message) uint64 {
+	if m.GetType() != raftpb.MsgAppResp {
+		return 0
+	}
+	return n.raft.BasicStatus().HardState.GetCommit()
 }
 
 // known refuses what only a member may say. A leader or a candidate may be one of whom this

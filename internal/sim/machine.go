@@ -17,6 +17,7 @@ type inner interface {
 	replica.Machine
 	State() *vault.State
 	Roster() *roster.Roster
+	Serial() uint64
 	Tolerate() int
 	replica.Rekeyed
 	RekeyDue() bool
@@ -52,13 +53,13 @@ func (m *wrapper) Apply(entry []byte, asked bool) (any, error) {
 
 // Change implements replica.Machine.
 func (m *wrapper) Change(signed []byte) (any, error) {
-	serial := m.Roster().Serial
+	serial := m.Serial()
 	e, err := m.inner.Change(signed)
 	if err != nil {
 		return nil, err
 	}
 	m.at++
-	m.run.history.changed(m, signed, m.Roster().Serial != serial)
+	m.run.history.changed(m, signed, m.Serial() != serial)
 	return &placed{e, m.at}, nil
 }
 

@@ -113,24 +113,30 @@ func (n *network) deliver(p *packet) {
 	if h == nil {
 		return
 	}
-	h.get(func() {
-		if !n.repeats { // nothing comes twice in this run, or edited
-			h.node.Receive(p.bytes)
-			h.touch()
-			return
-		}
-		before := h.node.Dropped()
-		h.node.Receive(slices.Clone(p.bytes))
-		again := p.edited || slices.Contains(p.taken, uint64(h.boot)) && !isHello(p.bytes)
-		took := h.node.Dropped() == before
-		if again && took {
-			n.fail(sealedOnce, "member %d took a message of %d that was edited or had been taken before", h.number, p.from)
-		}
-		if took {
-			p.taken = append(p.taken, uint64(h.boot))
-		}
-		h.touch()
-	})
+	if h.up && !h.frozen { // most of the time
+		n.hand(p, h)
+		return
+	}
+	h.get(func() { n.hand(p, h) })
+}
+
+// hand gives a message to a process that runs.
+func (n *network) hand(p *packet, h *host) {
+	defer h.touch()
+	if !n.repeats { // nothing comes twice in this run, or edited
+		h.node.Receive(p.bytes)
+		return
+	}
+	before := h.node.Dropped()
+	h.node.Receive(slices.Clone(p.bytes))
+	again := p.edited || slices.Contains(p.taken, uint64(h.boot)) && !isHello(p.bytes)
+	took := h.node.Dropped() == before
+	if again && took {
+		n.fail(sealedOnce, "member %d took a message of %d that was edited or had been taken before", h.number, p.from)
+	}
+	if took {
+		p.taken = append(p.taken, uint64(h.boot))
+	}
 }
 
 // isolate cuts a member off: from it, to it, or both.

@@ -73,6 +73,14 @@ func (m *Machine) Roster() *roster.Roster {
 	return m.roster.Clone()
 }
 
+// Serial returns the serial of the last change; 0 before the first, and before the first entry.
+func (m *Machine) Serial() uint64 {
+	if m.roster == nil {
+		return 0
+	}
+	return m.roster.Serial
+}
+
 // ChangesAfter returns the accepted changes with serials over a number, encoded,
 // oldest first. The oldest are not kept for ever: what begins at a later serial
 // than asked for has a gap. The caller must not change the bytes.

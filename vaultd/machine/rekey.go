@@ -57,7 +57,8 @@ type Rekeyed struct {
 
 // Info is what a box for a member is sealed under, besides the member's key.
 func (k *Rekey) Info(number uint64) []byte {
-	b := append([]byte(boxLabel), k.Fleet[:]...)
+	b := append(make([]byte, 0, len(boxLabel)+len(k.Fleet)+4+3*8+len(k.Check)), boxLabel...)
+	b = append(b, k.Fleet[:]...)
 	b = binary.BigEndian.AppendUint32(b, k.Group)
 	b = binary.BigEndian.AppendUint64(b, k.Generation)
 	b = binary.BigEndian.AppendUint64(b, k.Serial)
