@@ -16,6 +16,25 @@ import (
 	"keepsake.example/cloud/process"
 )
 
+// stop stops a child, and waits until it has: the last of its threads may answer meanwhile.
+func stop(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(pid, &status, syscall.WUNTRACED, nil)
+		if errors.Is(err, syscall.EINTR) {
+			continue
+		}
+		if err != nil || !status.Stopped() {
+			t.Fatalf("stopping the child: %v, status %v", err, status)
+		}
+		return
+	}
+}
+
 // A child that is stopped is noticed, in whatever a request does then, and is ended; the next
 // request has another.
 func TestFrozenChild(t *testing.T) {
@@ -54,9 +73,7 @@ func TestFrozenChild(t *testing.T) {
 		frozen := 0
 		err := request(func() {
 			frozen = s.Pid()
-			if err := syscall.Kill(frozen, syscall.SIGSTOP); err != nil {
-				t.Fatal(err)
-			}
+			stop(t, frozen)
 		})
 		if !errors.Is(err, cloud.ErrUnreachable) || !strings.Contains(err.Error(), "has not answered for 4s, and was ended") {
 			t.Errorf("%s of a frozen child = %v, want ErrUnreachable and why", what, err)
