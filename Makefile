@@ -55,7 +55,7 @@ go test -timeout 5m -tags nextversion -run '^(TestMark|TestMixedVersions)$$' ./v
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build cloud test check check-cloud unit once long race sim sim-planted fuzz stats demo bench-backup bench-cloud bench-vault bench-fleet bench-anchor clean
+.PHONY: help build cloud test check check-cloud unit once long race sim sim-profile sim-planted fuzz stats demo bench-backup bench-cloud bench-vault bench-fleet bench-anchor clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -103,8 +103,12 @@ race: ## go test -race on the packages where goroutines meet
 	$(RACE) -p $(AT_ONCE) $$(tools/concurrent)
 
 sim: ## the whole fleet in one thread: make sim SEEDS=n FIRST=seed (10,000 from 1)
-	@mkdir -p bin && go test -c -tags memo -o bin/sim.test ./internal/sim
+	@mkdir -p bin && go test -c -tags memo $(if $(wildcard bin/sim.pgo),-pgo $(CURDIR)/bin/sim.pgo) -o bin/sim.test ./internal/sim
 	bin/sim.test -test.run '^TestSeeds$$' -test.timeout 0 -jobs $$(nproc) -seeds $(SEEDS) -first $(FIRST)
+
+sim-profile: ## bin/sim.pgo, by which make sim builds the simulator from then on, if it is there: for long runs
+	@mkdir -p bin && go test -c -tags memo -o bin/sim.test ./internal/sim
+	bin/sim.test -test.run '^TestSeeds$$' -test.timeout 0 -seeds 500 -first 1 -test.cpuprofile $(CURDIR)/bin/sim.pgo
 
 sim-planted: ## bugs planted on purpose, each of which the simulator must find; writes the table in bench/sim.md
 	go test -tags planted,memo -run '^TestPlantedBugsAreFound$$' -timeout 20m ./internal/sim -args -table $(CURDIR)/bench/sim.md

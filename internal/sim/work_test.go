@@ -116,7 +116,7 @@ func inProcesses(t *testing.T, w *work) {
 	failed := make(chan string, *jobs)
 	for range *jobs {
 		c := exec.Command(os.Args[0], "-test.run=^TestSeeds$", "-test.timeout=0", "-trace="+*trace)
-		c.Env = append(os.Environ(), childEnv+"=1")
+		c.Env = append(os.Environ(), childEnv+"=1", "GOMAXPROCS=1") // it is one thread: the other processors are others'
 		in, err := c.StdinPipe()
 		if err != nil {
 			t.Fatal(err)
