@@ -9,24 +9,30 @@ import (
 	"keepsake.example/cloud/rclone/fakedrive"
 )
 
+// twoOfAName is a drive with two files called snap/aa. Of the deletions, which are counted, the nth fails.
+func twoOfAName(t *testing.T, nth int, with fakedrive.Fault) (d *drive, deletions *int) {
+	d, deletions = startDrive(t, fakedrive.Config{}), new(int)
+	put(t, d.open(true), "snap/aa", []byte("content"))
+	if err := d.PlantCopy(d.at("snap/aa"), 3); err != nil {
+		t.Fatal(err)
+	}
+	d.Inject(func(c fakedrive.Call) fakedrive.Fault {
+		if c.Op != fakedrive.OpDelete && c.Op != fakedrive.OpUpdate {
+			return fakedrive.Fault{}
+		}
+		if *deletions++; *deletions-1 == nth {
+			return with
+		}
+		return fakedrive.Fault{}
+	})
+	return d, deletions
+}
+
 // Of two files of one name each may be the one whose deletion fails: Delete must not say that the object is gone while one of them is there.
 func TestDeletingOneOfTwoFails(t *testing.T) {
 	for nth := range 2 {
-		d := startDrive(t, fakedrive.Config{})
-		put(t, d.open(true), "snap/aa", []byte("content"))
-		if err := d.PlantCopy(d.at("snap/aa"), 3); err != nil {
-			t.Fatal(err)
-		}
-		s, deletions := d.open(false), 0
-		d.Inject(func(c fakedrive.Call) fakedrive.Fault {
-			if c.Op != fakedrive.OpDelete && c.Op != fakedrive.OpUpdate {
-				return fakedrive.Fault{}
-			}
-			if deletions++; deletions-1 == nth {
-				return fakedrive.Fault{Status: 403, Reason: "insufficientFilePermissions", Message: "no"}
-			}
-			return fakedrive.Fault{}
-		})
+		d, _ := twoOfAName(t, nth, fakedrive.Fault{Status: 403, Reason: "insufficientFilePermissions", Message: "no"})
+		s := d.open(false)
 		err := s.Delete(t.Context(), "snap/aa")
 		d.Inject(nil)
 		if !errors.Is(err, cloud.ErrDenied) || len(d.Files(d.at("snap/aa"))) == 0 {
@@ -44,24 +50,11 @@ func TestDeletingOneOfTwoFails(t *testing.T) {
 // A file that somebody else deleted meanwhile does not keep the other of its name there.
 func TestDeletingOneOfTwoThatIsGone(t *testing.T) {
 	for nth := range 2 {
-		d := startDrive(t, fakedrive.Config{})
-		put(t, d.open(true), "snap/aa", []byte("content"))
-		if err := d.PlantCopy(d.at("snap/aa"), 3); err != nil {
-			t.Fatal(err)
-		}
-		s, deletions := d.open(false), 0
-		d.Inject(func(c fakedrive.Call) fakedrive.Fault {
-			if c.Op != fakedrive.OpDelete && c.Op != fakedrive.OpUpdate {
-				return fakedrive.Fault{}
-			}
-			if deletions++; deletions-1 == nth {
-				return fakedrive.Fault{Status: 404, Reason: "notFound", Message: "File not found"}
-			}
-			return fakedrive.Fault{}
-		})
+		d, deletions := twoOfAName(t, nth, fakedrive.Fault{Status: 404, Reason: "notFound", Message: "File not found"})
+		s := d.open(false)
 		err := s.Delete(t.Context(), "snap/aa")
-		if err != nil || deletions != 2 {
-			t.Errorf("file %d was gone: %v after %d deletions", nth+1, err, deletions)
+		if err != nil || *deletions != 2 {
+			t.Errorf("file %d was gone: %v after %d deletions", nth+1, err, *deletions)
 		}
 	}
 }
