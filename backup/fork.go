@@ -30,7 +30,8 @@ func headRefs(list []cloud.Info) (refs []headRef) {
 }
 
 // findHeads reads the newest heads, of those that a listing shows, and holds them to the mark. What looks like an older state, a listed head that is not
-// there, or branches whose common ancestor may be hidden, may only be a listing that is late: then it looks again, until that cannot be.
+// there, no head where one is expected, or branches whose common ancestor may be hidden, may only be a listing that is late: then it looks again, until that
+// cannot be.
 func (r *Repo) findHeads(ctx context.Context, shown []cloud.Info) error {
 	r.since = time.Now()
 	first := true
@@ -44,7 +45,7 @@ func (r *Repo) findHeads(ctx context.Context, shown []cloud.Info) error {
 		}
 		first = false
 		found = r.tryHeads(ctx, shown)
-		late := errors.Is(found, ErrRolledBack) || isMissing(found) || (found == nil && len(r.heads) > 1)
+		late := errors.Is(found, ErrRolledBack) || isMissing(found) || (found == nil && (len(r.heads) > 1 || len(r.heads) == 0 && r.opts.Expected))
 		return !late, nil
 	})
 	if err == nil && !(r.opts.OlderState && errors.Is(found, ErrRolledBack)) {

@@ -71,6 +71,37 @@ func TestLagBeforeNoRepository(t *testing.T) {
 	})
 }
 
+// A device that restores finds what another one backed up a moment ago, and says that there is nothing only when it cannot be lag.
+func TestLagBeforeNoSnapshot(t *testing.T) {
+	p, n := lateNetwork(t)
+	q := p.ally(2)
+	snapshots := func() (found int, took time.Duration) {
+		_, took = q.onNetwork(n, func() {
+			n.mu.Lock()
+			for name, o := range n.objects {
+				if name[:5] == "head/" {
+					o.by, o.put = nil, time.Now().Add(-lag/4)
+				}
+			}
+			n.mu.Unlock()
+			o := q.options()
+			o.Expected = true
+			r, err := backup.Open(q.t.Context(), q.store, q.key, o)
+			must(q.t, err)
+			found = len(r.Snapshots())
+			r.Close()
+		})
+		return found, took
+	}
+	if found, took := snapshots(); found != 0 || took < lag || took > 2*lag {
+		t.Errorf("%d snapshots before the first, after %v", found, took)
+	}
+	p.snap(n)
+	if found, took := snapshots(); found != 1 || took > 2*lag {
+		t.Errorf("%d snapshots after the first, after %v", found, took)
+	}
+}
+
 // A device that runs again before its last run is shown takes it for neither an older state, nor damaged, nor missing, and sends nothing again.
 func TestLagOfOwnLastRun(t *testing.T) {
 	for _, day := range []int{1, 2, 5} {

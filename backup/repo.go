@@ -28,6 +28,9 @@ type Options struct {
 	// Deferred says that the next call is Backup, Prune or Rotate, which read the repository's state anew once their lock is there: Open then does no more than
 	// it needs for that, which spares requests. Damage, Snapshots and Find know nothing before.
 	Deferred bool
+	// Expected says that another device may have written a snapshot just now, and that it is wanted: none shown then means, on a store that lags, to look
+	// again until that cannot be lag.
+	Expected bool
 	// OlderState goes on with the state before when the newest head is damaged. What was backed up since is not seen.
 	OlderState bool
 }

@@ -39,6 +39,9 @@ func (e *NotFoundError) Error() string { return "backup: " + e.What }
 // Is reports that every NotFoundError is ErrNotFound.
 func (e *NotFoundError) Is(target error) bool { return target == ErrNotFound }
 
+// ErrNoSnapshot is a NotFoundError: no backup has ever been finished here.
+var ErrNoSnapshot error = &NotFoundError{"there is no snapshot yet"}
+
 const maxString = 4096
 
 func (s *Snapshot) marshal(device ID) []byte {
@@ -102,7 +105,7 @@ func (r *Repo) Find(ref string, at time.Time) (Snapshot, error) {
 	}
 	switch {
 	case len(found) == 0 && len(r.snapshots) == 0:
-		return Snapshot{}, &NotFoundError{"there is no snapshot yet"}
+		return Snapshot{}, ErrNoSnapshot
 	case len(found) == 0 && !at.IsZero():
 		return Snapshot{}, &NotFoundError{fmt.Sprintf("no snapshot %.40q at or before %s", ref, at.Format(time.RFC3339))}
 	case len(found) == 0:

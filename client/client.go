@@ -103,6 +103,7 @@ func (c *Client) visit(ctx context.Context, at *Place, f func(*visit) error) err
 type manner struct {
 	older    bool // with an older state of the cloud, if need be
 	deferred bool // to do nothing but backup.Options.Deferred allows
+	expected bool // for what another device may have backed up just now
 }
 
 // visitIn is visit in a manner.
@@ -156,7 +157,7 @@ func (c *Client) openPlace(ctx context.Context, at *Place, m manner) (*visit, er
 		return nil, err
 	}
 	defer c.patiently(store)()
-	repo, err := backup.Open(ctx, store, at.Key, backup.Options{Progress: c.s.Progress, Now: c.s.Now, OlderState: m.older})
+	repo, err := backup.Open(ctx, store, at.Key, backup.Options{Progress: c.s.Progress, Now: c.s.Now, OlderState: m.older, Expected: true})
 	if err != nil {
 		release(store)
 		return nil, err
@@ -197,6 +198,7 @@ func (c *Client) options(cfg *Config, known backup.Mark, m manner) backup.Option
 	return backup.Options{
 		OlderState: m.older,
 		Deferred:   m.deferred,
+		Expected:   m.expected,
 		Repository: cfg.Repository, // "" while enable makes it
 		CacheDir:   c.path("cache"),
 		Device:     cfg.Device,

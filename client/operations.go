@@ -85,7 +85,7 @@ type RestoreOptions struct {
 // Restore writes a snapshot into a folder. Interrupted, the next one with the same
 // target continues.
 func (c *Client) Restore(ctx context.Context, o RestoreOptions) (result *backup.RestoreResult, err error) {
-	err = c.visitIn(ctx, o.At, manner{older: o.OlderState}, func(v *visit) error {
+	err = c.visitIn(ctx, o.At, manner{older: o.OlderState, expected: true}, func(v *visit) error {
 		if err := c.checkTarget(v, o); err != nil {
 			return err
 		}

@@ -52,6 +52,7 @@ func TestExplain(t *testing.T) {
 		{&backup.LockedError{}, 7, "wait"},
 		{backup.ErrNoRepository, 4, "--cloud"},
 		{backup.ErrRepositoryExists, 1, "--join"},
+		{backup.ErrNoSnapshot, 4, "run keepsake backup"},
 		{&backup.NotFoundError{}, 4, "keepsake snapshots"},
 		{backup.ErrTargetNotEmpty, 1, "--into-non-empty"},
 		{backup.ErrSourceEmpty, 1, "--allow-empty"},
