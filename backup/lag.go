@@ -164,16 +164,34 @@ func (r *Repo) alone(ctx context.Context) error {
 
 // noOtherHead fails with a LockedError if a head is listed that neither counts already nor comes before those that do.
 func (r *Repo) noOtherHead(ctx context.Context, list []cloud.Info) error {
-	for _, f := range headRefs(list) {
-		same := func(h *head) bool { return h.id == f.id }
-		if slices.ContainsFunc(r.heads, same) || precedes(f, r.heads) || slices.Contains(r.older, f.name) || slices.Contains(r.givenUp, f.name) {
-			continue
-		}
-		held := &LockedError{Device: "unknown", Since: r.held.since, What: "a state that was not shown when this run began"}
-		if h, err := r.readHead(ctx, f.name); err == nil {
-			held.Device, held.Since = h.device.String(), time.Unix(0, h.time)
-		}
-		return held
+	others := r.otherHeads(list)
+	if len(others) == 0 {
+		return nil
 	}
-	return nil
+	held := &LockedError{Device: "unknown", Since: r.held.since, What: "a state that was not shown when this run began"}
+	if h, err := r.readHead(ctx, others[0].name); err == nil {
+		held.Device, held.Since = h.device.String(), time.Unix(0, h.time)
+	}
+	return held
+}
+
+// otherHeads are those of a listing that neither count already nor come before those that do.
+func (r *Repo) otherHeads(list []cloud.Info) []headRef {
+	return slices.DeleteFunc(headRefs(list), func(f headRef) bool {
+		same := func(h *head) bool { return h.id == f.id }
+		return slices.ContainsFunc(r.heads, same) || precedes(f, r.heads) || slices.Contains(r.older, f.name) || slices.Contains(r.givenUp, f.name)
+	})
+}
+
+// Overtaken reports whether by now a state is shown that this Repo, opened to read, has not seen: that of another device which has just ended its backup. It asks
+// only a store that lags. A new phone that is restored meanwhile would miss the last of the old one's chats and nobody would know.
+func (r *Repo) Overtaken(ctx context.Context) (bool, error) {
+	if r.lag == 0 {
+		return false, nil
+	}
+	list, err := listFolder(ctx, r.store, kinds[kindHead].folder)
+	if err != nil {
+		return false, fmt.Errorf("looking again: %w", err)
+	}
+	return len(r.otherHeads(list)) > 0, nil
 }

@@ -102,6 +102,33 @@ func TestLagBeforeNoSnapshot(t *testing.T) {
 	}
 }
 
+// Who has opened a repository is told when another device's backup shows, and not of what was there or is its own.
+func TestOvertaken(t *testing.T) {
+	p, n := lateNetwork(t)
+	p.snap(n)
+	p.onNetwork(n, func() {
+		time.Sleep(lag)
+		q := p.ally(2)
+		q.store = n.handle()
+		reader := q.open()
+		want := func(when string, want bool) {
+			p.t.Helper()
+			if got, err := reader.Overtaken(p.t.Context()); err != nil || got != want {
+				p.t.Errorf("%s: %v, %v, want %v", when, got, err, want)
+			}
+		}
+		want("before", false)
+		p.write("last", []byte("last"))
+		p.snapNow()
+		want("not shown yet", false)
+		time.Sleep(lag)
+		want("shown", true)
+		p.store = n.handle()
+		reader = p.open()
+		want("its own", false)
+	})
+}
+
 // A device that runs again before its last run is shown takes it for neither an older state, nor damaged, nor missing, and sends nothing again.
 func TestLagOfOwnLastRun(t *testing.T) {
 	for _, day := range []int{1, 2, 5} {

@@ -2,14 +2,17 @@ package client_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"keepsake.example/backup"
 	"keepsake.example/client"
 	"keepsake.example/cloud"
 	"keepsake.example/cloud/dir"
@@ -53,11 +56,12 @@ type farWorld struct {
 	names []string
 	open  int
 	far   far
+	warn  func(string)
 }
 
 func (w *farWorld) client(waiting func(string)) *client.Client {
 	return client.New(client.Settings{
-		Profile: w.profile, Keyring: w, Waiting: waiting,
+		Profile: w.profile, Keyring: w, Waiting: waiting, Warn: w.warn,
 		OpenCloud: func(_ context.Context, destination string, create bool) (cloud.Store, error) {
 			open := dir.Open
 			if create {
@@ -118,6 +122,42 @@ func TestNetworkDestination(t *testing.T) {
 	}
 	if _, err := c.Move(t.Context(), "s3+https://key:secret@host/bucket"); !errors.As(err, new(*cloud.DestinationError)) {
 		t.Errorf("Move to a destination with a secret = %v", err)
+	}
+}
+
+// Who restores the newest snapshot while another device ends a backup is told, and nobody else is.
+func TestBackupDuringARestore(t *testing.T) {
+	var warned []string
+	w := &farWorld{world: newWorld(t), warn: func(text string) { warned = append(warned, text) }}
+	w.far.traits.Lag = time.Millisecond
+	c, k := w.client(nil), new(keeper)
+	w.enable(t, c, k, "gdrive:x")
+	none := backup.Snapshot{}
+	backUp := func(backup.Snapshot) error {
+		if err := os.WriteFile(filepath.Join(w.chats, rand.Text()), nil, 0o600); err != nil {
+			return err
+		}
+		_, err := c.Backup(t.Context(), client.BackupOptions{})
+		return err
+	}
+	restore := func(o client.RestoreOptions) {
+		t.Helper()
+		o.At, o.Target = &client.Place{Cloud: "gdrive:x", Key: k.last()}, filepath.Join(t.TempDir(), "out")
+		if _, err := c.Restore(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := backUp(none); err != nil {
+		t.Fatal(err)
+	}
+	restore(client.RestoreOptions{})
+	restore(client.RestoreOptions{Time: time.Now(), Chosen: backUp})
+	if warned != nil {
+		t.Errorf("warned of nothing: %q", warned)
+	}
+	restore(client.RestoreOptions{Chosen: backUp})
+	if len(warned) != 1 || !strings.Contains(warned[0], "restore once more") {
+		t.Errorf("warned: %q", warned)
 	}
 }
 

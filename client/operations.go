@@ -105,9 +105,20 @@ func (c *Client) Restore(ctx context.Context, o RestoreOptions) (result *backup.
 			Exclude:      o.Exclude,
 			IntoNonEmpty: o.IntoNonEmpty,
 		})
+		if err == nil && o.Snapshot == "" && o.Time.IsZero() {
+			c.lookBack(ctx, v.repo)
+		}
 		return err
 	})
 	return result, err
+}
+
+// lookBack says so if a newer snapshot has come while the newest one was restored.
+// It is a courtesy: that it cannot look is no failure of a restore that is done.
+func (c *Client) lookBack(ctx context.Context, repo *backup.Repo) {
+	if newer, err := repo.Overtaken(ctx); err == nil && newer {
+		c.warn("another device has finished a backup meanwhile, or just before: restore once more, into another folder or with --into-non-empty, for what is new in it")
+	}
 }
 
 func (c *Client) checkTarget(v *visit, o RestoreOptions) error {
