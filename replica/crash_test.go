@@ -251,13 +251,22 @@ var errFull = errors.New("no space left on device")
 type fullDisk struct {
 	*world
 	full bool
+	late bool // it shows with the name, which is there then
 }
 
+type lateDraft struct{ replica.Draft }
+
+func (d lateDraft) Publish(name string) error { return errors.Join(d.Draft.Publish(name), errFull) }
+
 func (d *fullDisk) Create() (replica.Draft, error) {
-	if d.full {
+	if !d.full {
+		return d.world.Create()
+	}
+	if !d.late {
 		return nil, errFull
 	}
-	return d.world.Create()
+	draft, err := d.world.Create()
+	return lateDraft{draft}, err
 }
 
 // The log cannot grow without bound while no checkpoint succeeds.

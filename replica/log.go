@@ -41,34 +41,25 @@ type logWriter struct {
 	at     int64
 	end    int64  // of the file
 	size   int64  // of all records of this epoch
-	tried  uint64 // the batch that the last file begins with
+	tried  uint64 // the batch with whose number a file was named, or may have been
 	buf    []byte
 }
 
 // reserve makes room for one record with a batch of n bytes. After an error
-// nothing is lost and nothing written that counts.
-//
-// Once a file that begins with a batch was tried, that batch goes into no other
-// file: the start takes the name of a file for where the one before ends.
+// nothing is lost and nothing written that counts, and the room that was made
+// before is still there: what raft was given since is not written yet.
 func (w *logWriter) reserve(n int) error {
 	need := int64(n + recordOver)
 	if w.file != nil && w.end-w.at >= need {
 		return nil
 	}
+	name := logName(w.chain.number + 1)
+	size := max(w.length, int64(segmentHeader)+need)
+	if err := w.begin(name, size); err != nil {
+		return fmt.Errorf("making %s: %w", name, err)
+	}
 	if err := w.closeFile(); err != nil {
 		return err
-	}
-	first := w.chain.number + 1
-	name := logName(first)
-	if w.tried == first {
-		if err := w.disk.Remove(name); err != nil {
-			return err
-		}
-	}
-	w.tried = first
-	size := max(w.length, int64(segmentHeader)+need)
-	if err := w.allocate(name, size); err != nil {
-		return fmt.Errorf("making %s: %w", name, err)
 	}
 	file, err := w.disk.Open(name)
 	if err != nil {
@@ -80,23 +71,49 @@ func (w *logWriter) reserve(n int) error {
 
 var zeros [256 << 10]byte // nobody writes here
 
-// allocate makes a log file. A try that fails can leave the name.
-func (w *logWriter) allocate(name string, size int64) error {
-	d, err := w.disk.Create()
+// begin makes a log file for the next batch, and then only leaves the one before.
+//
+// A batch goes into no file before one whose name is its number: the start takes that name for
+// where the one before ends. So a name that may be there is removed for good, or
+// nothing is written until it is.
+func (w *logWriter) begin(name string, size int64) error {
+	d, err := w.draft(size)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	head := segmentHead{w.epoch.id, w.chain}.append(nil)
-	if _, err := d.Write(head); err != nil {
-		return err
-	}
-	for left := size - int64(len(head)); left > 0; left -= int64(len(zeros)) {
-		if _, err := d.Write(zeros[:min(left, int64(len(zeros)))]); err != nil {
+	first := w.chain.number + 1
+	if w.tried == first {
+		if err := errors.Join(w.closeFile(), w.disk.Remove(name)); err != nil {
 			return err
 		}
 	}
-	return d.Publish(name)
+	w.tried = first
+	if err := d.Publish(name); err != nil {
+		if w.disk.Remove(name) == nil {
+			w.tried = 0
+			return err
+		}
+		return errors.Join(err, w.closeFile())
+	}
+	return nil
+}
+
+// draft is a log file without a name.
+func (w *logWriter) draft(size int64) (Draft, error) {
+	d, err := w.disk.Create()
+	if err != nil {
+		return nil, err
+	}
+	head := segmentHead{w.epoch.id, w.chain}.append(nil)
+	_, err = d.Write(head)
+	for left := size - int64(len(head)); err == nil && left > 0; left -= int64(len(zeros)) {
+		_, err = d.Write(zeros[:min(left, int64(len(zeros)))])
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
 }
 
 // append makes one batch durable, in the room that was reserved for it. After an
