@@ -95,7 +95,7 @@ func ParseDestination(text string) (Destination, error) {
 		return wrong("", "holds a control character, or is not UTF-8")
 	}
 	scheme, account, hasAccount := strings.Cut(strings.ToLower(head), "@")
-	if hasAccount && !accountName.MatchString(account) {
+	if hasAccount && !accountName.matches(account) {
 		return wrong("gdrive@work:Folder for the account work, say", "the name of an account is 1 to 32 of a-z, 0-9, - and _")
 	}
 	if where, ok := strings.CutPrefix(rest, "//"); ok {
@@ -111,7 +111,7 @@ func ParseDestination(text string) (Destination, error) {
 	return parseRemote(scheme, head, rest)
 }
 
-var accountName = regexp.MustCompile(`\A[a-z0-9_-]{1,32}\z`)
+var accountName = form{regexp.MustCompile(`\A[a-z0-9_-]+\z`), 32}
 
 // servers are the schemes with // behind the colon.
 var servers = map[string]Destination{
@@ -139,7 +139,7 @@ func (d Destination) parseServer(where string) (Destination, error) {
 		return wrong(hintLogin, "an access key must not be part of it")
 	case d.Account != "" && d.Kind != KindS3:
 		return wrong("put the user before the host: "+d.Kind+"… ://user@host/path", "accounts of one server are told apart by the user")
-	case !userName.MatchString(d.User):
+	case !userName.matches(d.User):
 		return wrong("", "the user is not made of letters, digits and . _ - + @")
 	}
 	var err error
@@ -150,14 +150,35 @@ func (d Destination) parseServer(where string) (Destination, error) {
 }
 
 var (
-	userName   = regexp.MustCompile(`\A[\p{L}\p{N}._+@-]{0,128}\z`)
-	remoteName = regexp.MustCompile(`\A[\p{L}\p{N}_.+@-][\p{L}\p{N}_.+@ -]{0,63}\z`)
-	hostName   = regexp.MustCompile(`\A(?:[a-z0-9]|[a-z0-9][a-z0-9.-]{0,251}[a-z0-9]|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?\z`)
+	userName   = form{regexp.MustCompile(`\A[\p{L}\p{N}._+@-]*\z`), 128}
+	remoteName = form{regexp.MustCompile(`\A[\p{L}\p{N}_.+@-][\p{L}\p{N}_.+@ -]*\z`), 64}
+	hostName   = form{regexp.MustCompile(`\A(?:[a-z0-9]|[a-z0-9][a-z0-9.-]*[a-z0-9]|\[[0-9a-f:.]+\])\z`), 253}
+	portNumber = form{regexp.MustCompile(`\A[1-9][0-9]*\z`), 5}
 )
+
+// A form is what a text looks like, of at most so many characters: a regular expression
+// that counts to 128 by itself is 128 copies of what it counts, made at every start.
+type form struct {
+	*regexp.Regexp
+	most int
+}
+
+func (f form) matches(text string) bool {
+	return utf8.RuneCountInString(text) <= f.most && f.MatchString(text)
+}
+
+// isHost reports whether a text is a name or an address, with or without a port.
+func isHost(text string) bool {
+	colon := strings.LastIndexByte(text, ':')
+	if colon <= strings.LastIndexByte(text, ']') {
+		return hostName.matches(text)
+	}
+	return hostName.matches(text[:colon]) && portNumber.matches(text[colon+1:])
+}
 
 // parseHost leaves out the usual port.
 func (d Destination) parseHost(host string) (string, error) {
-	if !hostName.MatchString(host) {
+	if !isHost(host) {
 		_, err := wrong(hintForms, "the host is missing or is not a name or an address, with the port behind a colon")
 		return "", err
 	}
@@ -195,7 +216,7 @@ func parseRemote(scheme, head, rest string) (Destination, error) {
 			return wrong("rclone:remote:path", "the colon behind the name of rclone's remote is missing")
 		}
 	}
-	if !remoteName.MatchString(head) {
+	if !remoteName.matches(head) {
 		return wrong("a folder with a colon in its name is ./NAME", "is no known kind, and no name that a remote of rclone has; rclone's options are not taken here")
 	}
 	return Destination{Kind: KindRclone, Remote: head}.below(rest)
