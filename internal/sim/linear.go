@@ -73,7 +73,7 @@ func (h *history) told(s lineState, a answer) (bool, lineState) {
 	if a.time < s.time {
 		return false, s
 	}
-	next, told := h.rules.decide(s.account, a.request, a.time)
+	next, told := h.rules.decide(h.swept(s.account, a.time), a.request, a.time)
 	if told != a.told {
 		return false, s
 	}
@@ -81,6 +81,21 @@ func (h *history) told(s lineState, a answer) (bool, lineState) {
 		return true, s
 	}
 	return true, lineState{next, a.time}
+}
+
+// swept is an account whose grace is over as the vault made it when it noticed, which is with the first
+// command of anybody, not of this account's own: until when the ids of the record are remembered counts from
+// there. The rest of what time alone does is the same whenever it is done.
+func (h *history) swept(a plain, now uint64) plain {
+	if a.phase != grace {
+		return a
+	}
+	for i := range h.places {
+		if t := h.places[i].time; t >= a.until && t <= now {
+			return h.rules.ripen(a, t)
+		}
+	}
+	return a
 }
 
 // witness says whether the order of the history is one of those that porcupine looks for:

@@ -66,6 +66,22 @@ func TestWitnessKeepsTheOrderOfTime(t *testing.T) {
 	t.Fatal("no account with two operations")
 }
 
+// Seed 107659: the vault noticed the end of a grace with another account's command, a day before this one's next, and
+// had forgotten the record's attempts by then.
+func TestGraceEndsForAllAtOnce(t *testing.T) {
+	h := &history{places: []place{{time: 5}, {}, {time: 20}, {time: 90}}}
+	a := plain{phase: grace, until: 10, record: proposal{limit: 1}, spent: 1, tried: []tried{{}}}
+	for now, from := range map[uint64]uint64{9: 0, 10: 0, 19: 0, 20: 20, 90: 20, 200: 20} {
+		got := h.swept(a, now)
+		if from == 0 && got.phase != grace {
+			t.Errorf("at %d: noticed by nobody, and gone", now)
+		}
+		if from != 0 && (got.phase != tombstone || got.tried[0].until != from+remembers) {
+			t.Errorf("at %d: %+v, want gone from %d on", now, got, from)
+		}
+	}
+}
+
 // runFor runs a seed and returns its history.
 func runFor(t *testing.T, seed uint64) *history {
 	var h *history
