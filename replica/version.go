@@ -83,15 +83,37 @@ func (n *Node) readable(taken []*proposal) (passed []*proposal) {
 // forgot finds out that this member's leader saw it further than it is: its disk and
 // its anchor were both put back. A heartbeat speaks of no entry that this member
 // did not acknowledge in the same term; and whoever acknowledged anything in a term has that
-// term on its disk.
+// term on its disk, and the entries that it acknowledged in its log.
 func (n *Node) forgot(m *raftpb.Message) error {
 	switch {
-	case m.GetType() != raftpb.MsgHeartbeat || m.GetTerm() < n.term:
+	case m.GetTerm() < n.term:
+		return nil
+	case m.GetType() == raftpb.MsgApp:
+		return n.differs(m)
+	case m.GetType() != raftpb.MsgHeartbeat:
 		return nil
 	case m.GetCommit() > n.store.last():
 		return fmt.Errorf("%w (it has %d entries, and acknowledged %d or more)", ErrForgot, n.store.last(), m.GetCommit())
 	case m.GetTerm() > n.term && m.GetCommit() > 0:
 		return fmt.Errorf("%w (it knows of term %d, and acknowledged entries in term %d)", ErrForgot, n.term, m.GetTerm())
+	}
+	if n.claim.term != m.GetTerm() {
+		n.claim = claim{term: m.GetTerm()}
+	}
+	n.claim.index = max(n.claim.index, m.GetCommit())
+	return nil
+}
+
+// A claim is what the leader of a term says that this member acknowledged: all up to an index.
+type claim struct{ term, index uint64 }
+
+// differs finds out that an entry of which this member's leader says that it acknowledged it is another one here than there.
+func (n *Node) differs(m *raftpb.Message) error {
+	if n.claim.term != m.GetTerm() || m.GetIndex() > n.claim.index {
+		return nil
+	}
+	if term, err := n.store.Term(m.GetIndex()); err == nil && term != m.GetLogTerm() {
+		return fmt.Errorf("%w (its entry %d is of term %d, and it acknowledged one of term %d)", ErrForgot, m.GetIndex(), term, m.GetLogTerm())
 	}
 	return nil
 }
@@ -129,7 +151,8 @@ func (n *Node) takenBack(r received) bool {
 			acknowledged = max(acknowledged, p.Match)
 		}
 	})
-	if m.GetRejectHint() >= acknowledged {
+	// It refuses the entries behind one that it acknowledged: it has fewer now, or another one there.
+	if m.GetRejectHint() >= acknowledged && m.GetIndex() > acknowledged {
 		return false
 	}
 	n.forgetful[r.from]++

@@ -242,19 +242,7 @@ func TestLeaderNoticesWhoForgot(t *testing.T) {
 // already of the new one. (The simulator's seed 44251.)
 func TestForgottenAppliesNothingElse(t *testing.T) {
 	g := grown(t, 11, 5)
-	old := g.leader().number
-	victim := old%5 + 1
-	minority := func(n uint64) bool { return n == old || n == victim }
-	g.cut = func(from, to uint64) bool { return minority(from) != minority(to) }
-	const replaced = "in no majority's log"
-	g.seats[old].node.Propose([]byte(replaced), func(any, error) {})
-	g.step()
-	g.crash(old)
-	g.away(victim)
-	leader := g.leader().number
-	g.cut = nil
-	images := g.images(victim, 12)
-	g.tick(30)
+	leader, victim, images := g.replacing()
 	halted, went := 0, 0
 	g.may = replica.ErrForgot
 	for i, image := range images {
@@ -275,6 +263,59 @@ func TestForgottenAppliesNothingElse(t *testing.T) {
 	g.must(leader, 10)
 	if halted == 0 || went == 0 {
 		t.Errorf("%d halted, %d went on: want both", halted, went)
+	}
+}
+
+const replaced = "in no majority's log"
+
+// replacing has an entry in the log of one member replaced by that of another leader, and takes images of that member meanwhile.
+func (g *group) replacing() (leader, victim uint64, images []*world) {
+	old := g.leader().number
+	victim = old%5 + 1
+	minority := func(n uint64) bool { return n == old || n == victim }
+	g.cut = func(from, to uint64) bool { return minority(from) != minority(to) }
+	g.seats[old].node.Propose([]byte(replaced), func(any, error) {})
+	g.step()
+	g.crash(old)
+	g.away(victim)
+	leader = g.leader().number
+	g.cut = nil
+	images = g.images(victim, 12)
+	g.tick(30)
+	return leader, victim, images
+}
+
+// The same, with entries that the leader wants it to have: it refuses them, and is not sent them again and again, as fast as the network goes. In the end it
+// has everything, or has halted. (The simulator's seed 110875.)
+func TestForgottenIsNotSentTheSameForEver(t *testing.T) {
+	g := grown(t, 11, 5)
+	leader, victim, images := g.replacing()
+	g.may = replica.ErrForgot
+	sent, went, other := 0, 0, 0
+	g.listen = func(p packet) {
+		if sent++; sent > 5_000 {
+			t.Fatal("they go on without end")
+		}
+	}
+	for i, image := range images {
+		g.crash(victim)
+		g.must(leader, 10)
+		g.putBack(victim, image)
+		sent = 0
+		g.must(leader, 10)
+		g.tick(20)
+		g.must(leader, 10)
+		g.tick(20)
+		if s := g.seats[victim]; s.err == nil && g.lost(victim) {
+			t.Fatalf("image %d: it neither halts nor catches up", i)
+		} else if s.err == nil {
+			went++
+		} else if strings.Contains(s.err.Error(), "it acknowledged one of term") {
+			other++
+		}
+	}
+	if went == 0 || other == 0 {
+		t.Errorf("%d went on, %d had another entry: want both", went, other)
 	}
 }
 

@@ -24,6 +24,7 @@ type wires struct {
 	// forgetful are the members that took back what they had acknowledged: how many
 	// refusals said so.
 	forgetful map[uint64]uint64
+	claim     claim
 	inbox     []received
 	taken     int // bytes of entries that raft was given since they were last made durable
 	dropped   uint64
