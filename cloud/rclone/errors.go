@@ -18,6 +18,7 @@ import (
 
 	rfs "github.com/rclone/rclone/fs"
 	"github.com/rclone/rclone/fs/fserrors"
+	"github.com/rclone/rclone/lib/file"
 
 	"keepsake.example/cloud"
 )
@@ -211,7 +212,7 @@ func judgeSystem(err error) (verdict, bool) {
 		return verdict{kind: cloud.ErrNotExist}, true
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return verdict{kind: cloud.ErrDenied}, true
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG), errors.Is(err, file.ErrDiskFull):
 		return verdict{kind: cloud.ErrFull}, true
 	case errors.As(err, new(syscall.Errno)):
 		return verdict{kind: cloud.ErrUnreachable}, true

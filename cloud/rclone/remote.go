@@ -12,8 +12,17 @@ import (
 	"keepsake.example/cloud"
 )
 
+// ConfigFile says where rclone's own configuration file is, in place of where rclone looks. It
+// is for the start of a program.
+func ConfigFile(path string) error {
+	if err := config.SetConfigPath(path); err != nil {
+		return fmt.Errorf("cloud/rclone: choosing rclone's configuration: %w", err)
+	}
+	return nil
+}
+
 // FromRemote is the Config of a remote by its name in rclone's own
-// configuration file (RCLONE_CONFIG, or where rclone looks): what "name:path"
+// configuration file (ConfigFile, or where rclone looks): what "name:path"
 // means to rclone. A token that is refreshed is written back there, as rclone
 // does. It is cloud.ErrNotExist when there is no remote of this name, and
 // asks for no password: an encrypted file needs RCLONE_CONFIG_PASS.

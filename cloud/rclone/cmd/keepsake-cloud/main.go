@@ -18,6 +18,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"keepsake.example/cloud/rclone"
 	"keepsake.example/cloud/rclone/account"
 	"keepsake.example/internal/cli"
 	"keepsake.example/internal/command"
@@ -63,6 +64,9 @@ func main() {
 
 func run(ctx context.Context, a *app, args []string) int {
 	dir, err := accountsDir()
+	if path, ok := os.LookupEnv("RCLONE_CONFIG"); ok && err == nil {
+		err = rclone.ConfigFile(path)
+	}
 	if err != nil {
 		fmt.Fprintln(a.Err, "keepsake-cloud: error:", err)
 		return cli.Failed.Code

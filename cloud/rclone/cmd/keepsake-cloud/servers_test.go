@@ -130,6 +130,11 @@ func TestRemoteOfRclone(t *testing.T) {
 	if now, err := os.ReadFile(conf); err != nil || string(now) != text {
 		t.Errorf("rclone.conf is now %q, %v", now, err)
 	}
+	elsewhere := filepath.Join(w.home, "elsewhere.conf")
+	write(t, elsewhere, strings.ReplaceAll(text, "[mine]", "[other]"))
+	w.env = append(w.env, "RCLONE_CONFIG="+elsewhere)
+	w.check("other:a/b")
+	w.want(w.run("check", "mine:a/b"), 2, `rclone has no remote "mine"`)
 }
 
 // A folder is checked too, and nothing is left in it.
