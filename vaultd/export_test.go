@@ -97,3 +97,8 @@ func (s *Server) AskAs(ctx context.Context, to uint64, group uint32, c *vault.Co
 	request := append(binary.BigEndian.AppendUint32(nil, group), c.Encode()...)
 	return s.askCommand(ctx, to, request, c.Body.Type())
 }
+
+// NotJoined is a try to join a group that failed.
+func (s *Server) NotJoined(ctx context.Context, number uint32, err error) {
+	s.notJoined(ctx, number, err)
+}

@@ -43,7 +43,7 @@ func (s *Server) follow(g *group) {
 			s.followRoot(ctx, g)
 		} else if err := s.level(ctx, g); err != nil && ctx.Err() == nil {
 			s.log.Warn("bringing the roster of a group up", "group", g.number, "error", err)
-			s.later(ctx, g)
+			s.later(ctx, g, time.Second)
 		}
 	}
 }
@@ -164,7 +164,8 @@ func (s *Server) belongs(r *roster.Roster, number uint32) bool {
 	return slices.ContainsFunc(r.In(number), func(m roster.Member) bool { return m.Number == s.self })
 }
 
-// hostOthers opens the replicas of the groups besides the root that are here.
+// hostOthers opens the replicas of the groups besides the root that are here. One whose
+// joining was cut off is joined later, when the others run.
 func (s *Server) hostOthers(ctx context.Context, r *roster.Roster) error {
 	for number := uint32(machine.Root + 1); number < r.Groups; number++ {
 		if _, err := os.Stat(folder(s.config.Dir, number)); err != nil || !s.belongs(r, number) {
@@ -174,8 +175,13 @@ func (s *Server) hostOthers(ctx context.Context, r *roster.Roster) error {
 		if err != nil {
 			return err
 		}
-		if _, err := s.host(ctx, number, a); err != nil {
-			return errors.Join(err, a.Close())
+		_, err = s.host(ctx, number, a)
+		if err == nil {
+			continue
+		}
+		err = errors.Join(err, a.Close())
+		if left, e := s.unmade(number); e != nil || !left || !errors.Is(err, replica.ErrMissing) {
+			return errors.Join(err, e)
 		}
 	}
 	return nil
@@ -189,9 +195,8 @@ func (s *Server) settle(ctx context.Context) {
 		g, here := s.groups.get(number), s.belongs(r, number)
 		switch {
 		case here && g == nil:
-			if err := s.joinGroup(ctx, number); err != nil && ctx.Err() == nil {
-				s.log.Warn("joining a group", "group", number, "error", err)
-				s.later(ctx, s.root())
+			if err := s.joinGroup(ctx, number); err == nil || ctx.Err() == nil {
+				s.notJoined(ctx, number, err)
 			}
 		case !here && g != nil && errors.Is(g.replica.Err(), replica.ErrRemoved):
 			s.groups.drop(number)
@@ -203,11 +208,11 @@ func (s *Server) settle(ctx context.Context) {
 }
 
 // later has a group looked at again, after a while.
-func (s *Server) later(ctx context.Context, g *group) {
+func (s *Server) later(ctx context.Context, g *group, after time.Duration) {
 	g.ended.Go(func() {
 		select {
 		case <-ctx.Done():
-		case <-time.After(time.Second):
+		case <-time.After(after):
 			notify(g.changed)
 		}
 	})

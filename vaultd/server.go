@@ -40,6 +40,7 @@ type Server struct {
 	asked  asked                         // groups that are elsewhere
 	// questions are for welcomes, by group: of the goroutine that follows the root.
 	questions map[uint32]*question
+	unjoined  unjoined
 	keys      keyring
 	door      *door.Door
 	device    *device // nil in a fleet without a key in its devices

@@ -190,6 +190,7 @@ func (s *Server) problems() (list []string) {
 	if s.disbelieved != nil {
 		say("clock: the host's date is not believed: %v", s.disbelieved)
 	}
+	list = append(list, s.unjoinedProblems(s.known.Load())...)
 	for _, g := range s.groups.list() {
 		st := g.replica.Status()
 		if st.Halted == nil && st.Leader == 0 {
