@@ -201,6 +201,7 @@ func (n *Node) step() error {
 			return err
 		}
 	}
+	n.look()
 	n.offerPicture()
 	n.install()
 	if err := n.rekey(); err != nil {

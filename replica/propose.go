@@ -243,17 +243,6 @@ func (n *Node) takeRefused(sequence uint64, why error) {
 	}
 }
 
-func (n *Node) room(size int) error {
-	if n.log.size >= logFactor*n.c.CheckpointBytes {
-		n.tried = 0 // nothing grows any more that consider could wait for
-		return fmt.Errorf("%w: the log is %d bytes long and waits for a checkpoint", ErrFull, n.log.size)
-	}
-	if err := n.log.reserve(size); err != nil {
-		return fmt.Errorf("%w: %w", ErrNoSpace, err)
-	}
-	return nil
-}
-
 // abandonProposals answers everything that waits.
 func (n *Node) abandonProposals(unknown error) {
 	for _, p := range n.queue {

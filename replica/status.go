@@ -26,13 +26,17 @@ type Status struct {
 	Checkpoint uint64 // index at which the picture of the last checkpoint was taken
 	// CheckpointError is why the last checkpoint failed; nil when it did not.
 	CheckpointError error
-	Members         []MemberStatus // by rising numbers, this one among them
-	QuorumTime      uint64         // see Time
-	Dropped         uint64         // messages that were not taken: not for this member, replayed, edited, or no room for them
-	Queued          int            // proposals and reads that wait
-	Anchor          anchor.Description
-	Secret          SecretStatus
-	Halted          error // why the replica halted; nil otherwise
+	// RoomError is why there was no room in the log for the last that others sent or that was
+	// proposed: ErrNoSpace, or ErrFull where the log waits for a checkpoint. Nil again when there is room for as much. Until then this
+	// member may fall behind, and acknowledges nothing new.
+	RoomError  error
+	Members    []MemberStatus // by rising numbers, this one among them
+	QuorumTime uint64         // see Time
+	Dropped    uint64         // messages that were not taken: not for this member, replayed, edited, or no room for them
+	Queued     int            // proposals and reads that wait
+	Anchor     anchor.Description
+	Secret     SecretStatus
+	Halted     error // why the replica halted; nil otherwise
 }
 
 // MemberStatus is one member of the group, as this one sees it.
@@ -59,7 +63,7 @@ func (n *Node) Status() Status {
 		Member: n.base.member, Role: n.role(s.RaftState), Leader: s.Lead, Term: s.HardState.GetTerm(),
 		Last: n.store.last(), Committed: s.HardState.GetCommit(), Applied: n.applied,
 		Batch: n.log.chain.number, LogBytes: n.log.size,
-		Checkpoint: n.base.index, CheckpointError: n.lastErr,
+		Checkpoint: n.base.index, CheckpointError: n.lastErr, RoomError: n.cramped.err,
 		Members: n.members(), QuorumTime: n.Time(), Dropped: n.dropped, Queued: len(n.queue) + len(n.readers),
 		Anchor: n.c.Anchor.Describe(), Halted: n.halted, Secret: n.secretStatus(),
 	}

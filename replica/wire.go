@@ -28,6 +28,7 @@ type wires struct {
 	inbox     []received
 	taken     int // bytes of entries that raft was given since they were last made durable
 	dropped   uint64
+	cramped   cramped
 
 	// timeMu guards what Time needs: Replica's callers ask from their own goroutines.
 	timeMu sync.Mutex
@@ -229,16 +230,6 @@ func (n *Node) fits(m *raftpb.Message) bool {
 		entries = nil
 	}
 	return n.roomFor(entriesSize(entries)) == nil
-}
-
-// roomFor makes room for so many bytes of entries, besides those that raft was given
-// already, for a vote, and for the empty entry of whoever is elected by it.
-func (n *Node) roomFor(entries int) error {
-	size := batchHead + entryHead + n.taken + entries
-	if entries > 0 {
-		return n.room(size)
-	}
-	return n.log.reserve(size)
 }
 
 // reported takes a member's reading of its clock.
