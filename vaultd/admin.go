@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -23,7 +22,7 @@ import (
 //	GET  /status      Status as JSON
 //	GET  /bundle      as Handler has it
 //	GET  /roster      who belongs to the fleet, signed, for OpenRoster
-//	GET  /changes     the texts of the changes that were accepted, oldest first
+//	GET  /changes     the newest 256 changes that were accepted, oldest first, a list of SignedChange as JSON
 //	POST /change      a roster.Signed, encoded: 200 and its text when it is accepted, 409 and the refusal, 503 without a leader
 //	POST /checkpoint  204 when the states are written and the logs begun anew, 507 when the disk is full
 //	POST /transfer    204 when this member leads nothing any more; ?to=NUMBER says who is to lead
@@ -105,8 +104,8 @@ func (s *Server) serveRoster(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) serveChanges(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	io.WriteString(w, strings.Join(s.Changes(), "\n"))
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(s.Changes())
 }
 
 func (s *Server) serveChange(w http.ResponseWriter, r *http.Request) {

@@ -103,9 +103,9 @@ func (s *Server) accepted(signed []byte) *roster.Change {
 	if err != nil {
 		return nil
 	}
-	for _, text := range s.Changes() {
-		if text == wanted.Text {
-			c, err := roster.ParseChange(text)
+	for _, change := range s.changes() {
+		if change.Text == wanted.Text {
+			c, err := roster.ParseChange(change.Text)
 			if err != nil {
 				return nil
 			}
@@ -113,17 +113,4 @@ func (s *Server) accepted(signed []byte) *roster.Change {
 		}
 	}
 	return nil
-}
-
-// Changes returns the texts of the changes that were accepted, as this member has
-// them, oldest first; the newest 256.
-func (s *Server) Changes() (texts []string) {
-	s.root().replica.Peek(func(m replica.Machine) {
-		for _, signed := range m.(*machine.Machine).ChangesAfter(0) {
-			if c, err := roster.DecodeSigned(signed); err == nil {
-				texts = append(texts, c.Text)
-			}
-		}
-	})
-	return texts
 }

@@ -102,3 +102,6 @@ func (s *Server) AskAs(ctx context.Context, to uint64, group uint32, c *vault.Co
 func (s *Server) NotJoined(ctx context.Context, number uint32, err error) {
 	s.notJoined(ctx, number, err)
 }
+
+// ChangesFrom are the changes that a group lacks.
+var ChangesFrom = changesFrom

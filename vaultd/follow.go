@@ -132,11 +132,11 @@ func (s *Server) fits(r *roster.Roster) error {
 
 // lastAction is what the last change did, in a line.
 func (s *Server) lastAction() string {
-	changes := s.Changes()
+	changes := s.changes()
 	if len(changes) == 0 {
 		return ""
 	}
-	lines := strings.SplitN(changes[len(changes)-1], "\n", 5) // title, fleet, serial, what is done
+	lines := strings.SplitN(changes[len(changes)-1].Text, "\n", 5) // title, fleet, serial, what is done
 	return lines[min(3, len(lines)-1)]
 }
 
@@ -252,7 +252,11 @@ func (s *Server) level(ctx context.Context, g *group) error {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Commit)
 	defer cancel()
 	var missing [][]byte
-	s.root().replica.Peek(func(m replica.Machine) { missing = m.(*machine.Machine).ChangesAfter(r.Serial) })
+	var gap error
+	s.root().replica.Peek(func(m replica.Machine) { missing, gap = changesFrom(m.(*machine.Machine), g.number, r.Serial) })
+	if gap != nil {
+		return gap
+	}
 	for _, signed := range missing {
 		if _, err := g.replica.Change(ctx, signed); err != nil {
 			return fmt.Errorf("proposing a change to group %d: %w", g.number, err)

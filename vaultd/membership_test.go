@@ -3,6 +3,7 @@ package vaultd_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -41,8 +42,14 @@ func TestMembership(t *testing.T) {
 		t.Errorf("the same again, after an answer that was lost: HTTP %d %s", r.Code, r.Body)
 	}
 	gone := f.machine(3)
-	if text := f.admin(f.asked, "GET", "/changes", nil).Body.String(); !strings.Contains(text, must(leave.Text())) || strings.Count(text, "keepsake fleet change") != 5 {
-		t.Errorf("the changes are told as %q", text)
+	var told []vaultd.SignedChange
+	if err := json.Unmarshal(f.admin(f.asked, "GET", "/changes", nil).Body.Bytes(), &told); err != nil || len(told) != 5 || told[4].Text != must(leave.Text()) {
+		t.Errorf("the changes are told as %+v, %v", told, err)
+	}
+	for _, change := range told { // and each says who signed it
+		if g := change.Signatures; len(g) != 2 || g[0].Operator == g[1].Operator || !strings.HasPrefix(g[0].Operator, "operator-") || len(g[0].Key) != 64 {
+			t.Errorf("signed by %+v", g)
+		}
 	}
 	eventually(t, "the others let it go", func() error {
 		if st := f.machine(1).server.Status(t.Context()); len(st.Members) != 2 {

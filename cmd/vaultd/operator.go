@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -39,7 +41,8 @@ var showCommand = command.Command[app, options]{
 	Long: `Shows the fleet as its members have it: operators and how many of them must sign,
 members, policy, serial. What is shown is signed by the fleet whose id you give, and
 by no relay or host. It can be a while old: a member that lags signs what it has.
-With --changes, all changes that were ever accepted, as they were signed.
+With --changes, the newest 256 changes that were accepted, and who signed each: the
+fleet keeps no more, so export them now and then (--json) if they must be known later.
 
 --out keeps the signed roster: with it (--roster FILE) propose and init --join work on
 machines that reach no member.`,
@@ -48,7 +51,7 @@ machines that reach no member.`,
 	Flags: func(f *flag.FlagSet, o *options) {
 		rosterFlags(f, o)
 		f.StringVar(&o.out, "out", "", "`FILE` to write the signed roster to")
-		f.BoolVar(&o.changes, "changes", false, "print the changes that were accepted, oldest first")
+		f.BoolVar(&o.changes, "changes", false, "print the newest 256 changes that were accepted, oldest first, and who signed them")
 	},
 	Run: (*app).operatorShow,
 }
@@ -143,11 +146,46 @@ func (a *app) showChanges(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	return a.Emit(map[string]string{"changes": string(text)}, func(w io.Writer) {
-		for line := range strings.Lines(string(text)) {
-			fmt.Fprintln(w, command.OneLine(strings.TrimSuffix(line, "\n")))
+	changes := []vaultd.SignedChange{}
+	if err := json.Unmarshal(text, &changes); err != nil {
+		return fmt.Errorf("reading vaultd's answer: %w", err)
+	}
+	for _, c := range changes {
+		if err := checkChange(c); err != nil {
+			return err
+		}
+	}
+	return a.Emit(map[string]any{"changes": changes}, func(w io.Writer) {
+		for _, c := range changes {
+			writeChange(w, c)
 		}
 	})
+}
+
+// checkChange says whether the signatures hold: the one who answers may be in other hands.
+func checkChange(c vaultd.SignedChange) error {
+	s := &roster.Signed{Text: c.Text}
+	for _, told := range c.Signatures {
+		var g roster.Signature
+		if !decodeHex(g.Key[:], told.Key) || !decodeHex(g.Signature[:], told.Signature) {
+			return errors.New("vaultd answers with what is no signature of a change")
+		}
+		if err := s.Add(g); err != nil {
+			return fmt.Errorf("vaultd answers with a change that was edited: %w", err)
+		}
+	}
+	return nil
+}
+
+// writeChange prints a change and who signed it.
+func writeChange(w io.Writer, c vaultd.SignedChange) {
+	for line := range strings.Lines(c.Text) {
+		fmt.Fprintln(w, command.OneLine(strings.TrimSuffix(line, "\n")))
+	}
+	for _, g := range c.Signatures {
+		fmt.Fprintln(w, command.OneLine(fmt.Sprintf("signed by %s, %s", cmp.Or(g.Operator, "an operator of before"), g.Key)))
+	}
+	fmt.Fprintln(w)
 }
 
 type rosterJSON struct {
