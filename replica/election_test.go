@@ -2,9 +2,12 @@ package replica_test
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
+
+	"keepsake.example/replica"
 )
 
 // far is a group whose messages take time: virtual milliseconds, of which a tick has 50, and
@@ -241,4 +244,27 @@ func (g *group) stands(alone uint64, times int) (after []int) {
 		}
 	}
 	return after
+}
+
+// While a transfer is under way raft takes no proposals. One to a member that is down must not go on
+// when nobody waits for it any more.
+func TestTransferIsEnded(t *testing.T) {
+	g := grown(t, 3, 3)
+	leader := g.leader()
+	dead := g.other(leader.number)
+	g.crash(dead)
+	try := func() (got error) {
+		got = errors.New("no answer")
+		leader.node.Propose([]byte(fmt.Sprint("try ", g.count)), func(_ any, err error) { got = err })
+		g.count++
+		g.step()
+		return got
+	}
+	check(t, try())
+	leader.node.TransferLeadership(dead)
+	if err := try(); !errors.Is(err, replica.ErrNotLeader) {
+		t.Fatalf("during a transfer: %v", err)
+	}
+	replica.KeepLeadership(leader.node)
+	check(t, try())
 }

@@ -17,6 +17,8 @@ var (
 	ErrPending   = errors.New("replica: another change of the members is under way: not applied")
 	ErrEmpty     = errors.New("replica: this member has not been given the state yet: not applied")
 	ErrUnknown   = errors.New("replica: leader lost or replica halted before the outcome was known: ask again")
+	// ErrTransfer is why Transfer gave up. The other member may lead all the same a little later.
+	ErrTransfer = errors.New("replica: the leadership was not handed over: nobody took it in time")
 	// ErrRemoved is why a member halts that no longer belongs to its group; one that
 	// is started again does so after a few seconds. Its disk stays, and may be erased.
 	ErrRemoved = errors.New("replica: this member was removed from its group")

@@ -140,3 +140,6 @@ func Vote(n *Node) (term, vote uint64) {
 
 // LogRoom is how many bytes are left of a node's log file.
 func LogRoom(n *Node) int64 { return n.log.end - n.log.at }
+
+// KeepLeadership is what Replica.Transfer does when it gives up.
+var KeepLeadership = (*Node).keepLeadership

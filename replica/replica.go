@@ -337,16 +337,28 @@ func (r *Replica) Status() Status {
 func (r *Replica) Time() uint64 { return r.node.Time() }
 
 // Transfer hands the leadership to a voter, 0: to the one that has the most of the
-// log; where this member does not lead, 0 does nothing. It returns when another leads.
+// log; where this member does not lead, 0 does nothing. It returns when another leads. While it
+// tries, most proposals are refused; so it gives up after 24 ticks, with ErrTransfer.
 func (r *Replica) Transfer(ctx context.Context, to uint64) error {
 	self := r.Status().Member
 	done := func() bool {
 		lead := r.Status().Leader
 		return lead != 0 && (lead == to || to == 0 && lead != self)
 	}
+	err := r.transfer(ctx, to, done)
+	if err != nil {
+		_ = send(context.WithoutCancel(ctx), r, r.wanted, (*Node).keepLeadership) // raft ends it soon in any case
+	}
+	return err
+}
+
+func (r *Replica) transfer(ctx context.Context, to uint64, done func() bool) error {
 	every := time.NewTicker(r.c.Tick)
 	defer every.Stop()
 	for n := 0; !done(); n++ {
+		if n == transferTicks {
+			return ErrTransfer
+		}
 		if n%electionTicks == 0 {
 			if err := send(ctx, r, r.wanted, func(n *Node) { n.TransferLeadership(to) }); err != nil {
 				return err

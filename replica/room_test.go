@@ -30,6 +30,8 @@ func TestRoomError(t *testing.T) {
 	leave(g, leader, follower, 300)
 	disks[follower.w].full = true
 	g.must(leader.number, 1000)
+	g.tick(4)
+	g.cut = func(from, _ uint64) bool { return from == follower.number } // so that only heartbeats come
 	for range 60 {
 		g.tick(1)
 		err := follower.node.Status().RoomError
@@ -40,7 +42,7 @@ func TestRoomError(t *testing.T) {
 	if err := leader.node.Status().RoomError; err != nil {
 		t.Errorf("the leader, which has room: %v", err)
 	}
-	disks[follower.w].full = false
+	g.cut, disks[follower.w].full = nil, false
 	g.tick(4) // the leader tries again
 	if err := follower.node.Status().RoomError; err != nil {
 		t.Errorf("there is room again: %v", err)

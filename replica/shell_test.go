@@ -71,24 +71,30 @@ func TestReplicas(t *testing.T) {
 	}
 	check(t, replica.Create(t.Context(), f.config(worlds[1], 1), 1, [][]byte{[]byte(genesis)}))
 	f.open(t, worlds[1], 1)
-	change := func(text string) {
-		insist(t, func(ctx context.Context) error { _, err := f.get(1).Change(ctx, []byte(text)); return err })
-	}
 	for n := uint64(2); n <= 3; n++ {
-		var secret [32]byte
-		check(t, f.get(1).Secret(func(b []byte) { copy(secret[:], b) }))
-		change(fmt.Sprint("add ", n))
-		check(t, replica.Join(t.Context(), f.config(worlds[n], n), n, &secret))
-		f.open(t, worlds[n], n)
-		insist(t, func(context.Context) error {
-			return f.get(n).Peek(func(replica.Machine) {})
-		})
-		change(fmt.Sprint("promote ", n))
+		f.add(t, worlds[n], n)
 	}
 	f.load(t, worlds)
 	for n := uint64(1); n <= 3; n++ {
 		check(t, f.get(n).Close())
 	}
+}
+
+func (f *fleet) change(t testing.TB, text string) {
+	insist(t, func(ctx context.Context) error { _, err := f.get(1).Change(ctx, []byte(text)); return err })
+}
+
+// add makes another voter.
+func (f *fleet) add(t testing.TB, w *world, n uint64) {
+	var secret [32]byte
+	check(t, f.get(1).Secret(func(b []byte) { copy(secret[:], b) }))
+	f.change(t, fmt.Sprint("add ", n))
+	check(t, replica.Join(t.Context(), f.config(w, n), n, &secret))
+	f.open(t, w, n)
+	insist(t, func(context.Context) error {
+		return f.get(n).Peek(func(replica.Machine) {})
+	})
+	f.change(t, fmt.Sprint("promote ", n))
 }
 
 // load lets everybody propose while the leadership goes round and a member is away.
@@ -149,6 +155,30 @@ func (f *fleet) compare(t *testing.T, acknowledged map[string]bool) {
 		if s := f.get(n).Status(); len(s.Members) != 3 || s.Halted != nil || s.QuorumTime == 0 {
 			t.Errorf("status %+v", s)
 		}
+	}
+}
+
+// Handing over to a member that is not there ends by itself, and proposals go on.
+func TestTransferToNobody(t *testing.T) {
+	f := &fleet{alive: map[uint64]*replica.Replica{}}
+	w := newWorld()
+	check(t, replica.Create(t.Context(), f.config(w, 1), 1, [][]byte{[]byte(genesis)}))
+	f.open(t, w, 1)
+	f.add(t, newWorld(), 2)
+	f.change(t, "add 3")
+	for _, text := range []string{"", "promote 3"} {
+		if text != "" {
+			f.change(t, text)
+		}
+		for _, to := range []uint64{3, 9} {
+			if err := f.get(1).Transfer(t.Context(), to); !errors.Is(err, replica.ErrTransfer) {
+				t.Errorf("after %q to member %d: %v", text, to, err)
+			}
+		}
+		insist(t, func(ctx context.Context) error { _, err := f.get(2).Propose(ctx, []byte("after "+text)); return err })
+	}
+	for n := uint64(1); n <= 2; n++ {
+		check(t, f.get(n).Close())
 	}
 }
 

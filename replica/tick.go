@@ -21,6 +21,7 @@ const (
 	readPatience   = 40 // until a reading is given up
 	meetTicks      = 4  // between hellos to members that did not answer yet
 	forwardTicks   = 40 // until nobody knows what became of a forwarded proposal
+	transferTicks  = 24 // until a transfer of the leadership is given up: three that raft gives up by itself
 )
 
 // clockwork is what ticks drive.
@@ -204,7 +205,8 @@ func (n *Node) forget(p *proposal, err error) {
 }
 
 // TransferLeadership hands the leadership to a voter, 0: to the one that has the
-// most of the log. A member that does not lead asks the leader for it, and 0 does nothing.
+// most of the log. A member that does not lead asks the leader for it, and 0 does nothing. Until
+// the other one leads, for 8 ticks at most, proposals are refused; a leader's own number ends that.
 // Whether it succeeds shows in Status.
 func (n *Node) TransferLeadership(to uint64) {
 	if n.closed || n.halted != nil {
@@ -215,6 +217,13 @@ func (n *Node) TransferLeadership(to uint64) {
 	}
 	if to != 0 && n.lead != 0 {
 		n.raft.TransferLeader(to)
+	}
+}
+
+// keepLeadership ends a transfer that is under way: while there is one, raft takes no proposals.
+func (n *Node) keepLeadership() {
+	if n.lead == n.base.member {
+		n.TransferLeadership(n.base.member)
 	}
 }
 
