@@ -201,6 +201,9 @@ func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *Backup
 	}
 	// Only now: an upload may have written an index of its own to the end.
 	h.indexes = slices.Concat(h.indexes, p.up.indexes)
+	if err := r.held.held(ctx); err != nil {
+		return nil, err
+	}
 	return present, r.commit(ctx, h)
 }
 
@@ -340,13 +343,19 @@ func (r *Repo) sweep(ctx context.Context, now time.Time, present map[uint32]clou
 			old = append(old, info.Name)
 		}
 	}
-	return deleteAll(ctx, r.store, old)
+	if len(old) == 0 {
+		return nil
+	}
+	if err := r.held.held(ctx); err != nil {
+		return err
+	}
+	return deleteAll(ctx, r.store, old, r.held.awake)
 }
 
 // dropOldHeads deletes the heads that are not kept, spec §5. Unreadable ones that this device was told to go past must not
 // stop whoever comes after the head it wrote.
 func (r *Repo) dropOldHeads(ctx context.Context) error {
-	return deleteAll(ctx, r.store, slices.Concat(r.givenUp, r.older[min(len(r.older), keepHeads-1):]))
+	return deleteAll(ctx, r.store, slices.Concat(r.givenUp, r.older[min(len(r.older), keepHeads-1):]), nil)
 }
 
 // wanted is the set of names that the newest heads lead to.

@@ -175,7 +175,7 @@ func Destroy(ctx context.Context, store cloud.Store) (objects int, bytes int64, 
 		})
 		for _, names := range [][]string{rings, rest} {
 			if err == nil {
-				err = deleteAll(ctx, store, names)
+				err = deleteAll(ctx, store, names, nil)
 			}
 		}
 		return lag == 0, err

@@ -14,6 +14,7 @@ import (
 const (
 	lockLife    = 30 * time.Minute // a lock of another device that old is taken for left over
 	lockRenewal = 10 * time.Minute
+	lockDoubt   = lockLife / 2 // a lock of our own that old may be gone: the device slept, or the renewals fail
 )
 
 // A lock keeps other devices from writing, spec §9.
@@ -23,6 +24,11 @@ type lock struct {
 	mu    sync.Mutex
 	name  string
 	since time.Time // by the store's clock
+
+	// renewed is just before the newest lock was put, by the wall clock: the one that measures spans, and the timers with it, stand still
+	// while the device sleeps, and another may take the lock over meanwhile.
+	renewed time.Time
+	lost    error // that is what happened
 
 	placed    time.Time // when the first lock of this run was there, by our clock
 	before    []string  // where listings lag: the lock that name has replaced, which stays until everybody must see name
@@ -50,18 +56,21 @@ func (r *Repo) lock(ctx context.Context, what string) (*lock, error) {
 }
 
 func (l *lock) put(ctx context.Context) error {
-	id := newID()
+	id, now := newID(), l.r.wall()
 	var w wireWriter
 	w.id(l.r.device)
-	w.i64(l.r.opts.Now().UnixNano())
+	w.i64(now.UnixNano())
 	w.str(l.what)
 	name := objectName(kindLock, id)
 	if err := l.r.writeSmall(ctx, kindLock, id, name, w.b); err != nil {
 		return err
 	}
-	l.name = name
+	l.name, l.renewed = name, now
 	return nil
 }
+
+// wall is the time of day, without what Go keeps beside it for measuring spans.
+func (r *Repo) wall() time.Time { return r.opts.Now().Round(0) }
 
 // first looks at the locks once ours is there. The listing says when that was, by the store's clock.
 func (l *lock) first(ctx context.Context) error {
@@ -85,6 +94,10 @@ func (l *lock) checkOthers(ctx context.Context, list []cloud.Info) error {
 	l.mu.Lock()
 	ours := l.name
 	l.mu.Unlock()
+	return l.clear(ctx, list, ours)
+}
+
+func (l *lock) clear(ctx context.Context, list []cloud.Info, ours string) error {
 	for _, info := range list {
 		if info.Name == ours {
 			continue
@@ -144,6 +157,10 @@ func (l *lock) renew(ctx context.Context) {
 func (l *lock) replace(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.lost != nil || l.doubtful() {
+		l.regain(ctx)
+		return
+	}
 	old := []string{l.name}
 	if l.put(ctx) != nil {
 		return
@@ -154,6 +171,78 @@ func (l *lock) replace(ctx context.Context) {
 	for _, name := range old {
 		l.r.store.Delete(ctx, name)
 	}
+}
+
+// doubtful reports whether more time has passed since the lock was put than a renewal takes.
+func (l *lock) doubtful() bool {
+	age := l.r.wall().Sub(l.renewed)
+	return age < 0 || age > lockDoubt
+}
+
+// regain makes a lock sure that was not renewed in time. It fails with a LockedError, from then on, if another device has taken it over: ours is not
+// listed any more, or another's is. The new one is there before that look, so who comes later sees it.
+func (l *lock) regain(ctx context.Context) error {
+	if l.lost != nil {
+		return l.lost
+	}
+	old, renewed := l.name, l.renewed
+	if err := l.put(ctx); err != nil {
+		return fmt.Errorf("renewing the lock: %w", err)
+	}
+	err := sleep(ctx, 2*l.r.lag) // whoever could not see it yet has put his own by the first, which is shown by the second
+	var list []cloud.Info
+	if err == nil {
+		list, err = listFolder(ctx, l.r.store, kinds[kindLock].folder)
+	}
+	there := slices.ContainsFunc(list, func(info cloud.Info) bool { return info.Name == old })
+	if err == nil {
+		err = l.clear(ctx, list, l.name)
+	}
+	if err == nil && !there {
+		err = takenOver(renewed)
+	}
+	if err == nil {
+		return nil
+	}
+	l.before = append(l.before, l.name) // to be removed
+	l.name, l.renewed = old, renewed
+	if errors.Is(err, ErrLocked) {
+		l.lost = err
+	}
+	return fmt.Errorf("renewing the lock: %w", err)
+}
+
+func takenOver(renewed time.Time) error {
+	return &LockedError{Device: "unknown", Since: renewed, What: "it took this run's lock over, not renewed"}
+}
+
+// awake fails with a LockedError if this device slept and another has taken its lock over. It asks nothing of the cloud unless the lock was not
+// renewed in time.
+func (l *lock) awake(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lost != nil || l.doubtful() {
+		return l.regain(ctx)
+	}
+	return nil
+}
+
+// held is awake before what cannot be taken back, and looks each time where that is no request.
+func (l *lock) held(ctx context.Context) error {
+	if err := l.awake(ctx); err != nil || l.r.remote {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, err := l.r.store.Stat(ctx, l.name)
+	if errors.Is(err, cloud.ErrNotExist) {
+		l.lost = takenOver(l.renewed)
+		return l.lost
+	}
+	if err != nil {
+		return fmt.Errorf("looking at our lock: %w", err)
+	}
+	return nil
 }
 
 // unlock removes the lock, once. It works after the run was interrupted, for ten seconds; what stays then is cleared by this device's next run.

@@ -93,7 +93,11 @@ func (p *pruner) carryOut(kept []*Snapshot, since time.Time) error {
 	if err := p.commit(kept); err != nil {
 		return err
 	}
-	if err := p.r.alone(p.ctx); err != nil {
+	err := p.r.alone(p.ctx)
+	if err == nil {
+		err = p.r.held.held(p.ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("the snapshots are removed, but what nothing needs is not deleted yet: %w", err)
 	}
 	if err := p.deleteUnnamed(before); err != nil {
@@ -230,6 +234,9 @@ func (p *pruner) commit(kept []*Snapshot) error {
 		h.indexes = append(staying, copied...)
 	}
 	if err := p.r.settle(p.ctx); err != nil {
+		return err
+	}
+	if err := p.r.held.held(p.ctx); err != nil {
 		return err
 	}
 	if err := p.ctx.Err(); err != nil {

@@ -23,6 +23,9 @@ func (r *Repo) Rotate(ctx context.Context, newKey *key.Key) error {
 	if err := r.settle(ctx); err != nil {
 		return err
 	}
+	if err := r.held.held(ctx); err != nil {
+		return err
+	}
 	if len(r.ring.keys) >= maxDataKeys {
 		return fmt.Errorf("backup: the key was rotated %d times; no more fit", len(r.ring.keys))
 	}

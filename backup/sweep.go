@@ -26,18 +26,24 @@ func (p *pruner) deleteUnnamed(before map[string]bool) error {
 		return err // else the next run does it
 	}
 	p.r.cache.keep(after)
-	if err := deleteAll(p.ctx, p.r.store, names); err != nil {
+	if err := deleteAll(p.ctx, p.r.store, names, p.r.held.awake); err != nil {
 		return fmt.Errorf("the snapshots are removed, but deleting what nothing needs failed: %w", err)
 	}
 	return nil
 }
 
 // deleteAll deletes objects, several at a time: each deletion waits for the cloud. It goes on after an error and returns the first.
-func deleteAll(ctx context.Context, store cloud.Store, names []string) error {
+// may, if not nil, is asked before each: the device may sleep between two.
+func deleteAll(ctx context.Context, store cloud.Store, names []string, may func(context.Context) error) error {
 	var group errgroup.Group
 	group.SetLimit(cmp.Or(cloud.TraitsOf(store).Parallel, 8))
 	for _, name := range names {
 		group.Go(guarded(func() error {
+			if may != nil {
+				if err := may(ctx); err != nil {
+					return err
+				}
+			}
 			if err := store.Delete(ctx, name); err != nil && !errors.Is(err, cloud.ErrNotExist) {
 				return fmt.Errorf("deleting %s: %w", name, err)
 			}
@@ -69,7 +75,7 @@ func (p *pruner) deleteOrphans(since time.Time) error {
 		}
 	}
 	if !p.o.DryRun {
-		if err := deleteAll(p.ctx, p.r.store, old); err != nil {
+		if err := deleteAll(p.ctx, p.r.store, old, p.r.held.awake); err != nil {
 			return err
 		}
 	}
