@@ -62,13 +62,13 @@ func (n *Node) hasty(appended, committed []*raftpb.Entry) (entries []*raftpb.Ent
 
 // persist makes raft's decisions durable and anchored. A commit index alone can
 // wait for the next batch: raft finds it again. But not that of a change of members:
-// who goes helps nobody to find it.
+// who goes helps nobody to find it. At a start the disk has it already, as a rule, and may be full.
 func (n *Node) persist(ready *raft.Ready) error {
 	b := batch{hard: n.store.hard, entries: ready.Entries}
 	if !raft.IsEmptyHardState(ready.HardState) {
 		b.hard = hardStateOf(ready.HardState)
 	}
-	if ready.MustSync || hasChange(ready.CommittedEntries) {
+	if ready.MustSync || hasChange(ready.CommittedEntries, n.durable) {
 		if err := n.log.reserve(b.size()); err != nil {
 			return err
 		}
@@ -78,6 +78,7 @@ func (n *Node) persist(ready *raft.Ready) error {
 		if err := n.count(); err != nil {
 			return err
 		}
+		n.durable = b.hard.commit
 	}
 	if err := n.store.append(&b); err != nil {
 		return fmt.Errorf("replica: internal error: %w", err)

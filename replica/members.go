@@ -199,6 +199,9 @@ func (n *Node) orphan() error {
 	return nil
 }
 
-func hasChange(entries []*raftpb.Entry) bool {
-	return slices.ContainsFunc(entries, func(e *raftpb.Entry) bool { return e.GetType() != raftpb.EntryNormal })
+// hasChange says whether there is a change of members after index.
+func hasChange(entries []*raftpb.Entry, index uint64) bool {
+	return slices.ContainsFunc(entries, func(e *raftpb.Entry) bool {
+		return e.GetType() != raftpb.EntryNormal && e.GetIndex() > index
+	})
 }

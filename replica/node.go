@@ -32,6 +32,7 @@ type Node struct {
 	closed bool
 
 	applied uint64
+	durable uint64 // a commit index that is on the disk and anchored, at most the highest
 	lead    uint64 // whom raft follows, 0 for nobody
 	term    uint64
 
@@ -88,7 +89,7 @@ func openNode(ctx context.Context, c Config, disk Disk) (*Node, error) {
 	}
 	n := &Node{
 		c: c, disk: disk, machine: machine, secret: was.base.secret,
-		self: was.base.member, store: was.store, base: was.base, applied: was.base.index, vacant: was.store.empty(),
+		self: was.base.member, store: was.store, base: was.base, applied: was.base.index, durable: was.store.hard.commit, vacant: was.store.empty(),
 		log:   &logWriter{disk: disk, random: c.Rand, length: c.LogFileBytes, epoch: was.epoch, chain: was.chain, size: was.logged},
 		parts: make(chan func() error, maxParts),
 	}
