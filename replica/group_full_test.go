@@ -1,6 +1,7 @@
 package replica_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -12,14 +13,7 @@ import (
 // stand. (Seed 21035 of the simulator: there was room for the vote and not for the entry.)
 func TestElectedOnAFullDisk(t *testing.T) {
 	g := newGroup(t, 3)
-	disks := map[*world]*fullDisk{}
-	g.c = func(c *replica.Config) {
-		w := c.Disk.(*world)
-		if disks[w] == nil {
-			disks[w] = &fullDisk{world: w}
-		}
-		c.Disk = disks[w]
-	}
+	disks := fullDisks(g)
 	grow(g, 3)
 	elected := 0
 	for room := int64(200); room < 500; room += 5 {
@@ -110,5 +104,65 @@ func fullBetween(t *testing.T, late bool) {
 	}
 	if one == 0 {
 		t.Error("the second of two messages never found the disk full: the test shows nothing")
+	}
+}
+
+// A change is two batches at an only voter: itself, and that it is committed. On a disk that is full both have
+// room, or it is refused.
+func TestChangeAloneOnAFullDisk(t *testing.T) {
+	done := 0
+	for room := int64(200); room < 800; room += 20 {
+		g := newGroup(t, 7)
+		disks := fullDisks(g)
+		g.found()
+		g.tick(2)
+		s := g.seats[1]
+		leave(g, s, s, room)
+		disks[s.w].full = true
+		got := errors.New("no answer")
+		s.node.Change([]byte("add 2"), func(_ any, err error) { got = err })
+		g.work(s)
+		if t.Failed() || got != nil && !errors.Is(got, replica.ErrNoSpace) {
+			t.Fatalf("with %d bytes left: %v", room, got)
+		}
+		if got == nil {
+			done++
+		}
+	}
+	if done == 0 || done == 30 {
+		t.Errorf("%d of 30 were done: the test shows nothing", done)
+	}
+}
+
+// A member starts on a full disk: what it applies there needs no room. So with changes of the members in
+// the log, too, since their commit was durable before they were applied.
+func TestStartOnAFullDisk(t *testing.T) {
+	for _, folded := range []bool{false, true} {
+		g := newGroup(t, 3)
+		full := false
+		g.c = func(c *replica.Config) { c.Disk = &fullDisk{world: c.Disk.(*world), full: full} }
+		grow(g, 3)
+		g.must(1, 10)
+		g.tick(5)
+		n := g.other(g.leader().number)
+		if folded {
+			g.seats[n].node.Checkpoint(func(err error) { check(t, err) })
+			g.tick(3)
+		}
+		was := g.seats[n].node.Status()
+		g.crash(n)
+		full = true
+		if err := g.tryStart(n); err != nil {
+			t.Fatalf("with a checkpoint: %v: %v", folded, err)
+		}
+		if s := g.seats[n].node.Status(); s.Batch != was.Batch || len(s.Members) != 3 {
+			t.Errorf("after %d batches: %d; members %v", was.Batch, s.Batch, s.Members)
+		}
+		g.tick(5)
+		full = false
+		g.crash(n)
+		g.start(n)
+		g.tick(5)
+		g.agree()
 	}
 }

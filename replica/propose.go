@@ -159,8 +159,13 @@ func (n *Node) propose(taken []*proposal) error {
 			entries[i] = &raftpb.Entry{Type: raftpb.EntryConfChangeV2.Enum(), Data: encodeChange(p.data)}
 		}
 	}
-	// The room comes first: once raft knows an entry there is no way back.
-	if err := n.roomFor(entriesSize(entries)); err != nil {
+	// The room comes first: once raft knows an entry there is no way back. An only voter
+	// writes the commit of a change as a batch of its own, before anything can be asked again.
+	size := entriesSize(entries)
+	if taken[0].change {
+		size += batchHead + recordOver
+	}
+	if err := n.roomFor(size); err != nil {
 		return err
 	}
 	if err := n.raft.Step(&raftpb.Message{Type: raftpb.MsgProp.Enum(), From: new(n.base.member), Entries: entries}); err != nil {
