@@ -90,11 +90,11 @@ func (a *app) inspect(data []byte, pinned string) error {
 		id, err = fleet.ParseID(pinned)
 	}
 	if err != nil {
-		return command.Fail(exitDamaged, err.Error(), "")
+		return command.Fail(exitFile, err.Error(), "")
 	}
 	b, err := fleet.Open(data, id)
 	if err != nil {
-		return command.Fail(exitDamaged, err.Error(), "get another copy: vaultd bundle, or chatd's /v1/bundle")
+		return command.Fail(exitFile, err.Error(), "get another copy: vaultd bundle, or chatd's /v1/bundle")
 	}
 	j := describeBundle(b, id)
 	return a.Emit(j, func(w io.Writer) { writeBundle(w, j, pinned != "") })

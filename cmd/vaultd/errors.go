@@ -16,7 +16,7 @@ import (
 
 // The exits that are vaultd's own.
 var (
-	exitDamaged     = command.Exit{Code: 5, Name: "damaged", Meaning: "the replica's files are damaged"}
+	exitDamaged     = command.Exit{Code: 5, Name: "damaged", Meaning: "the replica's own files are damaged"}
 	exitRolledBack  = command.Exit{Code: 6, Name: "rolled-back", Meaning: "disk and anchor are of different times; this replica must not run"}
 	exitBusy        = command.Exit{Code: 7, Name: "busy", Meaning: "another vaultd runs here"}
 	exitUnreachable = command.Exit{Code: 8, Name: "unreachable", Meaning: "vaultd does not answer at its admin address"}
@@ -31,12 +31,13 @@ var (
 	exitForeign     = command.Exit{Code: 19, Name: "device-foreign", Meaning: "the TPM or token is not the one that this machine was made on, or was cleared"}
 	exitCustodian   = command.Exit{Code: 20, Name: "custodian", Meaning: "wrong secret of the device's custodian"}
 	exitFleetKey    = command.Exit{Code: 21, Name: "fleet-key", Meaning: "the device does not hold the fleet's key"}
+	exitFile        = command.Exit{Code: 22, Name: "file", Meaning: "a file or an answer is not what it should be: edited, of another kind, or another fleet's"}
 	exitInterrupted = command.Exit{Code: 130, Name: "interrupted", Meaning: "stopped at once, by a second signal"}
 )
 
 var exits = []command.Exit{
 	command.Done, command.Failed, command.Misused, command.Config, command.NotFound, exitDamaged, exitRolledBack, exitBusy, exitUnreachable,
-	exitNewer, command.NoRoom, exitHalted, exitClock, command.Exists, exitRefused, exitNoQuorum, exitRemoved, exitAbsent, exitLocked, exitForeign, exitCustodian, exitFleetKey, exitInterrupted,
+	exitNewer, command.NoRoom, exitHalted, exitClock, command.Exists, exitRefused, exitNoQuorum, exitRemoved, exitAbsent, exitLocked, exitForeign, exitCustodian, exitFleetKey, exitFile, exitInterrupted,
 }
 
 var errInterrupted = errors.New("interrupted")

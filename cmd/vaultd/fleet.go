@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -81,8 +82,8 @@ stolen, or has been rolled back. It changes nothing itself: each step is a chang
 operators sign.
 
 The old member goes first. It may be in somebody's hands; and as long as it counts for
-the quorum, one more loss can stop the fleet. When so few voters are left that the
-fleet could stop by taking it out, the new machine comes first. A member that was
+the quorum, one more loss can stop the fleet. When the fleet refuses that, because too
+few voters would be left in a group, the new machine comes first. A member that was
 rolled back is replaced like one that is dead: under a new number, from empty disks.`,
 	Example: `  vaultd replace 2 --config /var/lib/vaultd/vaultd.toml`,
 	Flags:   rosterFlags,
@@ -102,7 +103,16 @@ func (a *app) replace(ctx context.Context, o *options) error {
 	if n == 0 || n > r.Highest {
 		return command.Fail(command.NotFound, fmt.Sprintf("there is no member %d, and never was", n), "see: vaultd operator show")
 	}
-	steps := append(removal(r, n, ok), succession(r, old.DataCenter)...)
+	steps := removal(r, n, ok)
+	refused, err := removalRefused(r, n)
+	switch {
+	case err != nil:
+		return err
+	case refused != nil:
+		steps = append(succession(r, n, old.DataCenter), steps...)
+	default:
+		steps = append(steps, succession(r, n, old.DataCenter)...)
+	}
 	result := map[string]any{"member": n, "name": old.Name, "successor": r.Highest + 1, "steps": steps}
 	return a.Emit(result, func(w io.Writer) {
 		if ok {
@@ -110,21 +120,53 @@ func (a *app) replace(ctx context.Context, o *options) error {
 		} else {
 			fmt.Fprintf(w, "member %d is removed already; to put another in its place:\n", n)
 		}
+		if refused != nil {
+			fmt.Fprintf(w, "the fleet refuses to let it go first: %s\n", refused.Reason)
+		}
 		for i, step := range steps {
 			fmt.Fprintf(w, "  %d. %s\n", i+1, step)
 		}
 	})
 }
 
+// placesOf are the groups of their own members that a member is one of.
+func placesOf(r *roster.Roster, n uint64) (groups []uint32) {
+	for _, p := range r.Placement {
+		if slices.ContainsFunc(p.Members, func(m roster.Placed) bool { return m.Number == n }) {
+			groups = append(groups, p.Group)
+		}
+	}
+	return groups
+}
+
+// removalRefused tries the removal in a copy of the roster: too few voters may be left.
+func removalRefused(r *roster.Roster, n uint64) (*roster.Refusal, error) {
+	for _, group := range append(placesOf(r, n), 0) {
+		c := r.Next(roster.Remove)
+		c.Member.Number, c.Group = n, group
+		text, err := c.Text()
+		if err != nil {
+			return nil, err
+		}
+		next, err := tryOut(r, text)
+		if refused, ok := errors.AsType[*roster.Refusal](err); ok && refused.Code == roster.Voters {
+			return refused, nil
+		} else if ok && refused.Code == roster.Absent {
+			return nil, nil // it is out
+		}
+		if err != nil {
+			return nil, refusal(err)
+		}
+		r = next
+	}
+	return nil, nil
+}
+
 // removal are the steps that take a member out, and end what it knows.
 func removal(r *roster.Roster, n uint64, member bool) (steps []string) {
 	first := "remove " + strconv.FormatUint(n, 10)
-	for _, p := range r.Placement {
-		for _, m := range p.Members {
-			if m.Number == n {
-				steps = append(steps, fmt.Sprintf("vaultd operator propose %s --group %d", first, p.Group))
-			}
-		}
+	for _, group := range placesOf(r, n) {
+		steps = append(steps, fmt.Sprintf("vaultd operator propose %s --group %d     (sign, submit)", first, group))
 	}
 	if member {
 		steps = append(steps, "vaultd operator propose "+first+" --because '...'     (sign, submit)")
@@ -132,8 +174,8 @@ func removal(r *roster.Roster, n uint64, member bool) (steps []string) {
 	return append(steps, "vaultd status     until the secret of every group is one higher: what the old machine knew of it is worth nothing then")
 }
 
-// succession are the steps that put a new machine in its place.
-func succession(r *roster.Roster, dataCenter string) []string {
+// succession are the steps that put a new machine in the place of a member, in each of its groups.
+func succession(r *roster.Roster, n uint64, dataCenter string) []string {
 	newcomer := r.Highest + 1
 	steps := []string{
 		fmt.Sprintf("on the new machine: vaultd init DIR --join %x --name NAME --data-center %s --advertise HOST:PORT ...", r.Fleet, cmp.Or(dataCenter, "NAME")),
@@ -142,8 +184,14 @@ func succession(r *roster.Roster, dataCenter string) []string {
 	if r.Hardened() {
 		steps = append(steps, "the fleet's key: vaultd device request on the new machine, vaultd device wrap on a member that is stopped for it (with two voters left, service stands meanwhile), vaultd device install on the new one")
 	}
-	return append(steps,
+	steps = append(steps,
 		"on the new machine: vaultd join --config DIR/vaultd.toml --roster FILE, then vaultd serve",
 		fmt.Sprintf("when vaultd status shows no lag: vaultd operator propose promote %d     (sign, submit)", newcomer),
 	)
+	for _, group := range placesOf(r, n) {
+		steps = append(steps,
+			fmt.Sprintf("vaultd operator propose place %d --group %d     (sign, submit)", newcomer, group),
+			fmt.Sprintf("when it has no lag there (vaultd status --json): vaultd operator propose promote %d --group %d     (sign, submit)", newcomer, group))
+	}
+	return steps
 }

@@ -184,7 +184,7 @@ func TestFoundServeAndAsk(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "bundle")
 	vault(t, "bundle", config, "--out", file, "--fleet", made.Fleet).wants(t, command.Done, "serial", "INSECURE")
 	vault(t, "bundle", "--inspect", file).wants(t, command.Done, "compare it")
-	vault(t, "bundle", "--inspect", file, "--fleet", strings.Repeat("0", 64)).wants(t, exitDamaged, "another fleet")
+	vault(t, "bundle", "--inspect", file, "--fleet", strings.Repeat("0", 64)).wants(t, exitFile, "another fleet")
 	vault(t, "checkpoint", config).wants(t, command.Done, "checkpoint made")
 	vault(t, "serve", config).wants(t, exitBusy)
 	r := stop().wants(t, command.Done)
@@ -300,7 +300,7 @@ func TestRefusals(t *testing.T) {
 	vault(t, "join", "--config", filepath.Join(dir, "vaultd.toml"), "--from", "127.0.0.1:1").wants(t, command.Config, "peers is empty")
 	vault(t, "serve", "--config", filepath.Join(dir, "no.toml")).wants(t, command.NotFound)
 	vault(t, "status", "--admin", "127.0.0.1:1").wants(t, exitUnreachable, "hint")
-	vault(t, "bundle", "--inspect", keys).wants(t, exitDamaged)
+	vault(t, "bundle", "--inspect", keys).wants(t, exitFile)
 	var e struct {
 		Error struct {
 			Code string

@@ -102,7 +102,7 @@ const maxRoster = 1 << 20
 func openRoster(signed []byte, id sealed.FleetID) (*roster.Roster, error) {
 	r, err := vaultd.OpenRoster(signed, id)
 	if err != nil {
-		return nil, command.Fail(exitDamaged, err.Error(), "compare the fleet id with the one you pinned: another fleet answers there, or somebody in between")
+		return nil, command.Fail(exitFile, err.Error(), "compare the fleet id with the one you pinned: another fleet answers there, or somebody in between")
 	}
 	return r, nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -115,6 +116,10 @@ func TestPropose(t *testing.T) {
 	b.refused(exitRefused, "could not tolerate", "tolerate", "1")
 	b.refused(exitRefused, "a wait is shorter", "policy", "--waits", strings.TrimSuffix(strings.Repeat("0s,", 9), ","))
 	b.refused(exitRefused, "cool-down is shorter", "policy", "--cool-down", "1h")
+	b.refused(command.Misused, "--waits has 1, and a record of 10 attempts wants 9", "policy", "--waits", "1s")
+	b.refused(command.Misused, "--waits has 9, and a record of 8 attempts wants 7", "policy", "--attempts", "8", "--waits", strings.TrimSuffix(strings.Repeat("1h,", 9), ","))
+	b.refused(command.Misused, "1 to 10 attempts", "policy", "--attempts", "0")
+	b.refused(command.Misused, "1 to 10 attempts", "policy", "--attempts", "11")
 	b.refused(exitRefused, "no member 3", "remove", "3")
 	b.refused(exitRefused, "so already", "promote", "4")
 	b.refused(command.Misused, "no period", "policy", "--grace", "10")
@@ -122,22 +127,102 @@ func TestPropose(t *testing.T) {
 	b.refused(command.Misused, "--quorum", "operators", "dave="+strings.Repeat("ab", 32))
 	b.refused(command.Misused, "NAME=KEY", "operators", "dave", "--quorum", "1")
 	b.refused(command.Misused, "no number", "remove", "two")
-	b.refused(exitDamaged, "card", "add", b.path("alice.key"))
+	b.refused(exitFile, "card", "add", b.path("alice.key"))
 	b.refused(command.Misused, "", "min-version", "2", "--because", "not\nASCII")
+}
+
+// Who asks for weaker limits is told that they are weaker, and not that the text is none.
+func TestWeakerPolicy(t *testing.T) {
+	b := newBench(t)
+	p := &b.roster.Policy
+	for _, attempts := range []uint8{5, 1} {
+		p.MaxAttempts, p.Waits = attempts, p.Waits[:attempts-1]
+		b.publish()
+		b.refused(exitRefused, "it allows more attempts", "policy", "--attempts", "10")
+		b.refused(exitRefused, "so already", "policy", "--attempts", string('0'+attempts))
+	}
+}
+
+// follow takes the steps of replace in their order. Each must be one that the fleet takes.
+func (b *bench) follow(steps []string) {
+	b.t.Helper()
+	for _, step := range steps {
+		_, proposal, ok := strings.Cut(step, "vaultd operator propose ")
+		if !ok {
+			continue
+		}
+		proposal, _, _ = strings.Cut(proposal, "   ")
+		if proposal == "add member.card" {
+			proposal = "add " + b.card()
+		}
+		b.proposed(strings.Fields(proposal)...)
+		next, err := tryOut(b.roster, string(must(os.ReadFile(b.path("change")))))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		next.Operators, next.Quorum = b.roster.Operators, b.roster.Quorum
+		b.roster = next
+		b.publish()
+	}
+}
+
+// The steps of replace are taken by the fleet in the order in which they are shown: where too
+// few voters would be left, the successor comes first.
+func TestReplaceInOrder(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		prepare func(*roster.Roster)
+		first   string
+	}{
+		{"three", func(*roster.Roster) {}, "propose remove 2"},
+		{"four, of whom three must take part", func(r *roster.Roster) { r.Tolerate = 1 }, "init DIR --join"},
+		{"the only voter", func(r *roster.Roster) {
+			for i := range r.Members {
+				r.Members[i].Learner = r.Members[i].Number != 2
+			}
+		}, "init DIR --join"},
+		{"in a group of its own", func(r *roster.Roster) {
+			r.Placement = []roster.Place{{Group: 3, Members: []roster.Placed{{Number: 1}, {Number: 2}}}}
+		}, "propose remove 2 --group 3"},
+		{"the only voter of a group", func(r *roster.Roster) {
+			r.Placement = []roster.Place{{Group: 3, Members: []roster.Placed{{Number: 2}}}}
+		}, "init DIR --join"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			b.roster.Members = slices.Insert(b.roster.Members, 2, b.member(3))
+			c.prepare(b.roster)
+			b.publish()
+			before := len(b.roster.In(3))
+			var plan struct{ Steps []string }
+			out := vault(t, "replace", "2", "--roster", b.path("roster"), "--fleet", fleet.FormatID(b.roster.Fleet), "--json").wants(t, command.Done).out
+			if err := json.Unmarshal([]byte(out), &plan); err != nil || !strings.Contains(plan.Steps[0], c.first) {
+				t.Fatalf("first of %q, want %q, %v", plan.Steps, c.first, err)
+			}
+			text := vault(t, "replace", "2", "--roster", b.path("roster"), "--fleet", fleet.FormatID(b.roster.Fleet)).wants(t, command.Done).out
+			if strings.Contains(text, "refuses to let it go first") != strings.Contains(c.first, "init") {
+				t.Errorf("said:\n%s", text)
+			}
+			b.follow(plan.Steps)
+			if _, ok := b.roster.Member(2); ok || b.roster.Highest != 5 || len(b.roster.In(3)) != before {
+				t.Errorf("at the end: %+v", b.roster)
+			}
+		})
+	}
 }
 
 // What another fleet signed, or nobody, is not believed.
 func TestRosterOfAnotherFleet(t *testing.T) {
 	b := newBench(t)
 	other := strings.Repeat("ab", 32)
-	vault(t, "operator", "show", "--roster", b.path("roster"), "--fleet", other).wants(t, exitDamaged, "compare the fleet id")
+	vault(t, "operator", "show", "--roster", b.path("roster"), "--fleet", other).wants(t, exitFile, "compare the fleet id")
 	data := must(os.ReadFile(b.path("roster")))
 	for _, at := range []int{0, 40, 100, len(data) - 1} {
 		data[at] ^= 1
 		if err := os.WriteFile(b.path("edited"), data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		vault(t, "operator", "show", "--roster", b.path("edited"), "--fleet", fleet.FormatID(b.roster.Fleet)).wants(t, exitDamaged)
+		vault(t, "operator", "show", "--roster", b.path("edited"), "--fleet", fleet.FormatID(b.roster.Fleet)).wants(t, exitFile)
 		data[at] ^= 1
 	}
 	var j rosterJSON
@@ -221,7 +306,7 @@ func TestOperatorKeys(t *testing.T) {
 	vault(t, "operator", "keygen", "Alice", "--out", b.path("x")).wants(t, command.Misused, "no name")
 	b.proposed("demote", "4")
 	vault(t, "operator", "sign", b.path("change"), "--yes").wants(t, command.Misused, "--key is missing")
-	vault(t, "operator", "sign", b.path("change"), "--key", b.path("change"), "--yes").wants(t, exitDamaged, "keygen")
+	vault(t, "operator", "sign", b.path("change"), "--key", b.path("change"), "--yes").wants(t, exitFile, "keygen")
 	if err := os.Chmod(file, 0o640); err != nil {
 		t.Fatal(err)
 	}

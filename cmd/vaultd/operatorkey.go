@@ -127,7 +127,7 @@ func readOperatorKey(file string) (*operatorKey, error) {
 	defer clear(text)
 	k, err := decodeOperatorKey(text)
 	if err != nil {
-		return nil, command.Fail(exitDamaged, file+": "+err.Error(), "vaultd operator keygen makes such files")
+		return nil, command.Fail(exitFile, file+": "+err.Error(), "vaultd operator keygen makes such files")
 	}
 	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o077 != 0 {
 		return nil, command.Fail(command.Config, file+" can be read by others", "chmod 600 "+file+"; if somebody has read it, replace the key: vaultd operator propose operators")

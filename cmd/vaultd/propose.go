@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -24,7 +25,7 @@ type proposal struct {
 	because  string
 	group    uint
 	quorum   uint
-	attempts uint
+	attempts uint8 // 0: as they are
 	waits    string
 	coolDown string
 	grace    string
@@ -99,7 +100,14 @@ keys: with a list that nobody can sign for, the fleet could never be changed aga
 }
 
 func policyFlags(f *flag.FlagSet, p *proposal) {
-	f.UintVar(&p.attempts, "attempts", 0, "largest `NUMBER` of attempts of a record")
+	f.Func("attempts", "largest `NUMBER` of attempts of a record", func(s string) error {
+		n, err := strconv.ParseUint(s, 10, 32)
+		if err != nil || n < 1 || n > maxAttempts {
+			return fmt.Errorf("1 to %d attempts", maxAttempts)
+		}
+		p.attempts = uint8(n)
+		return nil
+	})
 	f.StringVar(&p.waits, "waits", "", "`PERIODS` to wait after the first, second … attempt: 0s,0s,1m,5m")
 	f.StringVar(&p.coolDown, "cool-down", "", "`PERIOD` until a change without the device's authority takes effect")
 	f.StringVar(&p.grace, "grace", "", "`PERIOD` for which a last attempt may be proved")
@@ -120,7 +128,7 @@ func (a *app) propose(ctx context.Context, o *options, kind roster.Kind, fill ch
 	if err != nil {
 		return command.Usage(err.Error(), "see: vaultd help operator propose")
 	}
-	if err := tryOut(r, text); err != nil {
+	if _, err := tryOut(r, text); err != nil {
 		return refusal(err)
 	}
 	file := o.out
@@ -137,24 +145,24 @@ func (a *app) propose(ctx context.Context, o *options, kind roster.Kind, fill ch
 	})
 }
 
-// tryOut says what the fleet would say, signatures aside: it is asked in a copy of the
-// roster whose only operator has just been drawn.
-func tryOut(r *roster.Roster, text string) error {
+// tryOut says what the fleet would say, signatures aside, and how it would be then: it
+// is asked in a copy of the roster whose only operator has just been drawn.
+func tryOut(r *roster.Roster, text string) (*roster.Roster, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	signature, err := roster.Sign(text, key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	trial := r.Clone()
 	trial.Operators, trial.Quorum = []roster.Operator{{Name: "trial", Key: signature.Key}}, 1
 	_, err = trial.Apply(&roster.Signed{Text: text, Signatures: []roster.Signature{signature}})
 	if refused, ok := errors.AsType[*roster.Refusal](err); ok && refused.Code == roster.TooFew {
-		return nil // of the new operators: they sign later
+		return trial, nil // of the new operators: they sign later
 	}
-	return err
+	return trial, err
 }
 
 func fillAdd(o *options, r *roster.Roster, c *roster.Change) error {
@@ -173,7 +181,7 @@ func readCard(file string) (vaultd.Card, error) {
 	}
 	card, err := vaultd.ParseCard(string(text))
 	if err != nil {
-		return card, command.Fail(exitDamaged, file+": "+err.Error(), "vaultd init --join makes such a file, member.card")
+		return card, command.Fail(exitFile, file+": "+err.Error(), "vaultd init --join makes such a file, member.card")
 	}
 	return card, nil
 }
@@ -228,27 +236,40 @@ func fillOperators(o *options, _ *roster.Roster, c *roster.Change) error {
 	return nil
 }
 
+// maxAttempts is how many attempts any policy allows at most (spec/replication.md §15.1).
+const maxAttempts = 10
+
 // fillPolicy begins with the policy as it is.
 func fillPolicy(o *options, r *roster.Roster, c *roster.Change) error {
 	p, n := &c.Policy, &o.proposal
 	*p = r.Clone().Policy
-	if n.attempts > 10 {
-		return command.Usage(fmt.Sprintf("%d attempts are too many", n.attempts), "at most 10")
-	}
-	if n.attempts != 0 {
-		p.MaxAttempts = uint8(n.attempts)
-		p.Waits = p.Waits[:min(len(p.Waits), int(n.attempts)-1)]
-	}
+	p.MaxAttempts = cmp.Or(n.attempts, p.MaxAttempts)
 	if n.waits != "" {
-		p.Waits = nil
-		for _, text := range strings.Split(n.waits, ",") {
-			p.Waits = append(p.Waits, 0)
-			if err := setPeriod(&p.Waits[len(p.Waits)-1], text); err != nil {
-				return err
-			}
+		if err := setWaits(p, strings.Split(n.waits, ",")); err != nil {
+			return err
 		}
 	}
+	// Fewer attempts have fewer waits. More are refused by the fleet's rules, which read a
+	// policy only when its waits are as many as they should be.
+	for len(p.Waits) < int(p.MaxAttempts)-1 {
+		p.Waits = append(p.Waits, slices.Max(append(p.Waits, 0)))
+	}
+	p.Waits = p.Waits[:p.MaxAttempts-1]
 	return errors.Join(setPeriod(&p.CoolDown, n.coolDown), setPeriod(&p.Grace, n.grace))
+}
+
+// setWaits reads the waits, one after each attempt but the last.
+func setWaits(p *roster.Policy, texts []string) error {
+	if want := int(p.MaxAttempts) - 1; len(texts) != want {
+		return command.Usage(fmt.Sprintf("--waits has %d, and a record of %d attempts wants %d: one after each but the last", len(texts), p.MaxAttempts, want), "see: vaultd operator show")
+	}
+	p.Waits = make([]uint64, len(texts))
+	for i, text := range texts {
+		if err := setPeriod(&p.Waits[i], text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // setPeriod reads a period; "" leaves what is there.

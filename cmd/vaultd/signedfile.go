@@ -69,7 +69,7 @@ func readSigned(files ...string) (all *roster.Signed, err error) {
 		}
 		s, err := parseSigned(data)
 		if err != nil {
-			return nil, command.Fail(exitDamaged, file+": "+err.Error(), "the text must be as vaultd operator propose wrote it, to the letter: signatures are of that text. Propose it anew, and let it be signed anew")
+			return nil, command.Fail(exitFile, file+": "+err.Error(), "the text must be as vaultd operator propose wrote it, to the letter: signatures are of that text. Propose it anew, and let it be signed anew")
 		}
 		if all == nil {
 			all = &roster.Signed{Text: s.Text}

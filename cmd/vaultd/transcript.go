@@ -84,7 +84,7 @@ func readTranscripts(files ...string) (all *ceremony.Signed, t *ceremony.Transcr
 		}
 		s, read, err := ceremony.ParseSigned(data)
 		if err != nil {
-			return nil, nil, command.Fail(exitDamaged, file+": "+err.Error(), "take the file as vaultd ceremony wrote it, from somebody else who was there")
+			return nil, nil, command.Fail(exitFile, file+": "+err.Error(), "take the file as vaultd ceremony wrote it, from somebody else who was there")
 		}
 		if all == nil {
 			all, t = &ceremony.Signed{Text: s.Text}, read
@@ -163,7 +163,7 @@ func judge(s *ceremony.Signed, t *ceremony.Transcript) (*verdict, error) {
 	v := &verdict{Digest: hex.EncodeToString(digestOf(t)), Rehearsal: t.Rehearsal, Signed: []string{}, Missing: []string{}}
 	quorum, _ := t.Fact("quorum")
 	if _, err := fmt.Sscanf(quorum, "%d of ", &v.Quorum); err != nil || v.Quorum < 1 {
-		return nil, command.Fail(exitDamaged, "the transcript does not say how many operators must sign", "was the ceremony ended before its first step was done?")
+		return nil, command.Fail(exitFile, "the transcript does not say how many operators must sign", "was the ceremony ended before its first step was done?")
 	}
 	v.Fleet, _ = t.Fact("fleet")
 	if v.Fleet == "" {
@@ -172,7 +172,7 @@ func judge(s *ceremony.Signed, t *ceremony.Transcript) (*verdict, error) {
 	for _, text := range t.Facts("operator") {
 		op, err := parseOperator(strings.Replace(text, " ", "=", 1))
 		if err != nil {
-			return nil, command.Fail(exitDamaged, "the transcript's operator: "+err.Error(), "")
+			return nil, command.Fail(exitFile, "the transcript's operator: "+err.Error(), "")
 		}
 		if s.By(op.Key) {
 			v.Signed = append(v.Signed, op.Name)
