@@ -134,16 +134,25 @@ func (n *finisher) name(f *part) error {
 	if err := n.x.root.Chtimes(f.name, t, t); err != nil {
 		return err
 	}
-	if f.kind == recordDB && n.x.o.IntoNonEmpty {
-		// The log of a database that is replaced would be applied to the new one.
-		for _, suffix := range []string{"-wal", "-shm", "-journal"} {
-			n.x.root.Remove(f.path + suffix)
+	if f.kind == recordDB && n.x.into {
+		if err := removeLogs(n.x.root, f.path); err != nil {
+			return err
 		}
 	}
 	if err := n.x.root.Rename(f.name, f.path); err != nil {
 		return err
 	}
 	n.x.written.Add(1)
+	return nil
+}
+
+// removeLogs removes what would be applied to a database that was restored: the log of the one that was in its place.
+func removeLogs(root *os.Root, path string) error {
+	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
+		if err := root.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -17,18 +17,21 @@ import (
 
 // RestoreOptions says what to restore, and where.
 type RestoreOptions struct {
-	Snapshot     string   // id
-	Target       string   // folder, made if absent
-	Include      []string // patterns; none means everything
-	Exclude      []string
-	IntoNonEmpty bool // write into a folder that has something in it; files of the same name are replaced, others left
+	Snapshot string   // id
+	Target   string   // folder, made if absent
+	Include  []string // patterns; none means everything
+	Exclude  []string
+	// IntoNonEmpty writes into a folder that has something in it. Files of the same name are replaced unless they are the same byte for byte,
+	// others are left. A restore that is continued need not be told again.
+	IntoNonEmpty bool
 }
 
 // A RestoreResult says what a restore did.
 type RestoreResult struct {
 	Snapshot     Snapshot      `json:"snapshot"`
 	Files        int           `json:"files"`
-	Skipped      int           `json:"skipped"` // files that were there already, with the same size and time
+	Skipped      int           `json:"skipped"` // files that this restore had put there before it was interrupted: same size and time
+	Same         int           `json:"same"`    // files that were there already, and were compared byte for byte
 	Unknown      int           `json:"unknown"` // files that the damaged part of the snapshot's list named
 	Links        int           `json:"links"`
 	Bytes        int64         `json:"bytes"`         // written
@@ -47,6 +50,7 @@ const markerName = workFolder + "/restore.json"
 type marker struct {
 	Repository string `json:"repository"`
 	Snapshot   string `json:"snapshot"`
+	Into       bool   `json:"into_non_empty,omitempty"` // what lies in the target may be of others
 }
 
 // planRuns bounds the chunks' places that are planned at a time, and so the memory: about 32 MiB.
@@ -64,6 +68,8 @@ type restorer struct {
 	include *matcher
 	exclude *matcher
 	plan    *plan
+	into    bool            // as in the marker
+	compare *existing       // what is there is read with it
 	dirs    map[string]bool // made or found in this run
 	written atomic.Int64    // files
 	gaps    []gap           // of the list of files
@@ -121,11 +127,15 @@ func (x *restorer) open() error {
 
 // begin finds out whether the target is new, or a restore that was interrupted, and marks it.
 func (x *restorer) begin() error {
-	want := marker{x.r.ID(), x.s.ID}
+	want := marker{x.r.ID(), x.s.ID, x.o.IntoNonEmpty}
 	found := x.findMarker()
-	if found != nil && *found == want {
+	x.into = want.Into
+	if found != nil && found.Repository == want.Repository && found.Snapshot == want.Snapshot {
 		x.res.Continued = true
-		return nil
+		if x.into = x.into || found.Into; x.into == found.Into {
+			return nil
+		}
+		return x.rewriteMarker(want)
 	}
 	names, err := readNames(x.o.Target)
 	if err != nil {
@@ -142,6 +152,18 @@ func (x *restorer) begin() error {
 		return ErrTargetNotEmpty
 	}
 	if err := x.mark(want); err != nil {
+		return fmt.Errorf("%w: marking the restore: %w", ErrLocal, err)
+	}
+	return nil
+}
+
+// rewriteMarker changes what the marker of a restore says that is continued.
+func (x *restorer) rewriteMarker(m marker) error {
+	err := x.root.RemoveAll(markerName + ".new")
+	if err == nil {
+		err = x.writeMarker(m)
+	}
+	if err != nil {
 		return fmt.Errorf("%w: marking the restore: %w", ErrLocal, err)
 	}
 	return nil
@@ -165,6 +187,10 @@ func (x *restorer) mark(m marker) error {
 	if err := x.root.Mkdir(workFolder, 0o700); err != nil {
 		return err
 	}
+	return x.writeMarker(m)
+}
+
+func (x *restorer) writeMarker(m marker) error {
 	b, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -296,7 +322,7 @@ func (x *restorer) dir(path string) error {
 		return nil
 	}
 	err := x.root.MkdirAll(path, 0o700)
-	if err == nil && (x.res.Continued || x.o.IntoNonEmpty) {
+	if err == nil && (x.res.Continued || x.into) {
 		err = x.root.Chmod(path, 0o700) // it may have its final mode already
 	}
 	if err != nil {
@@ -322,7 +348,7 @@ func (x *restorer) link(e *entry) error {
 		return err
 	}
 	if target, err := x.root.Readlink(e.path); err != nil || target != e.target {
-		if x.o.IntoNonEmpty {
+		if x.into {
 			x.root.Remove(e.path)
 		}
 		if err := x.root.Symlink(e.target, e.path); err != nil {
@@ -338,20 +364,52 @@ func (x *restorer) link(e *entry) error {
 
 // file plans a file's chunks, unless it is there.
 func (x *restorer) file(e *entry) error {
-	// A database's file keeps its size and time while its contents wait in the log beside it: those say nothing.
-	trusted := e.kind != recordDB || !x.o.IntoNonEmpty
-	if info, err := x.root.Lstat(e.path); err == nil && trusted {
-		if info.Mode().IsRegular() && info.Size() == e.size && info.ModTime().UnixNano() == e.mtime {
-			x.res.Skipped++
-			x.c.files.Add(1)
-			x.c.bytes.Add(e.size)
-			return nil
-		}
+	there, err := x.there(e)
+	if err != nil {
+		return err
+	}
+	if there {
+		x.c.files.Add(1)
+		x.c.bytes.Add(e.size)
+		return nil
 	}
 	if err := x.dir(parent(e.path)); err != nil {
 		return err
 	}
 	return x.plan.add(e)
+}
+
+// there reports whether the target has the file. Its size and time say so only of what this restore has put there itself before it was
+// interrupted: anything else may be damaged, or a database whose contents wait in the log beside it.
+func (x *restorer) there(e *entry) (bool, error) {
+	info, err := x.root.Lstat(e.path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() != e.size {
+		return false, nil
+	}
+	if !x.into {
+		if info.ModTime().UnixNano() != e.mtime {
+			return false, nil
+		}
+		x.res.Skipped++
+		return true, nil
+	}
+	if same, err := x.same(e); err != nil || !same {
+		return false, err
+	}
+	t := time.Unix(0, e.mtime)
+	if x.root.Chmod(e.path, fs.FileMode(e.mode)) != nil || x.root.Chtimes(e.path, t, t) != nil {
+		return false, nil // another's file, which can be replaced all the same
+	}
+	if e.kind == recordDB {
+		if err := x.dir(parent(e.path)); err != nil { // it may be one that nothing can be removed from
+			return false, err
+		}
+		if err := removeLogs(x.root, e.path); err != nil {
+			return false, fmt.Errorf("%w: finishing %s: %w", ErrLocal, e.path, err)
+		}
+	}
+	x.res.Same++
+	return true, nil
 }
 
 // partName is the name of a file while it is not complete: the same in every run.
