@@ -46,7 +46,8 @@ type Problem struct {
 	Err  error  `json:"-"`
 }
 
-// Backup takes a snapshot of a folder. Files that cannot be read are listed in the result's Problems, and are in the snapshot as they were in the one before.
+// Backup takes a snapshot of a folder. Files that cannot be read are listed in the result's Problems, and are in the snapshot as they were in
+// the one before of this device and folder, if they were.
 //
 // Errors: ErrLocked, ErrSourceEmpty, ErrLocal, ErrRolledBack, what the store returns, ctx's. After any error the repository is as it was,
 // but for packs that the next backup uses.
@@ -174,13 +175,13 @@ func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *Backup
 	if err != nil {
 		return nil, err
 	}
-	var prev *Snapshot
-	if n := len(r.snapshots); n > 0 {
-		prev = r.snapshots[n-1]
+	prev, own := r.parentOf(&res.Snapshot)
+	if prev != nil {
 		res.Snapshot.parent = prev.id
 	}
 	p := r.newPipeline(ctx, c, ids, o.DryRun) // its goroutines end with run
 	s := newScanner(p, prev, o, exclude, res)
+	s.own = own
 	h := r.nextHead()
 	err = p.run(ctx, s.run, func() error {
 		res.Snapshot.New, res.Snapshot.Changed, res.Unchanged = p.fresh, p.changed, res.Unchanged+p.same
@@ -205,6 +206,20 @@ func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *Backup
 		return nil, err
 	}
 	return present, r.commit(ctx, h)
+}
+
+// parentOf picks the snapshot that a new one is compared with: the newest of the same device and folder, or, where there is none, the newest of all, which
+// on a new phone has most of the contents. own says which.
+func (r *Repo) parentOf(s *Snapshot) (prev *Snapshot, own bool) {
+	for _, prev = range slices.Backward(r.snapshots) {
+		if prev.sameFolder(s) {
+			return prev, true
+		}
+	}
+	if n := len(r.snapshots); n > 0 {
+		return r.snapshots[n-1], false
+	}
+	return nil, false
 }
 
 // forgetMissing takes packs out of the index that are not in the cloud any more, or not whole: what they held is stored again.

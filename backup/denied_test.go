@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"keepsake.example/backup"
@@ -147,4 +148,64 @@ func TestContinuedReadOnlyFile(t *testing.T) {
 		t.Fatalf("%+v", o)
 	}
 	same(t, tree(t, p.chats), tree(t, j.Target))
+}
+
+// What cannot be read is not given out in the version that another device, or another folder of this one, has under the same name. Its own is kept, whoever
+// has backed up since.
+func TestUnreadableOfAnother(t *testing.T) {
+	p, program := ordinary(t)
+	paths := []string{"note.txt", "closed/file", "a.db"}
+	for what, strange := range map[string]func(){
+		"device": func() {
+			p.device, p.chats = strings.Repeat("ab", 16), filepath.Join(filepath.Dir(p.chats), "other", filepath.Base(p.chats))
+		},
+		"folder": func() { p.chats += "-other" },
+	} {
+		deny := func(mode fs.FileMode) {
+			for _, path := range []string{"note.txt", "closed", "a.db"} {
+				must(t, os.Chmod(filepath.Join(p.chats, path), mode))
+			}
+		}
+		fill := func() {
+			p.write("note.txt", []byte(p.device+p.chats))
+			p.write("closed/file", []byte(p.device+p.chats))
+			p.sql("a.db", "CREATE TABLE IF NOT EXISTS t(x)")
+			deny(0o755)
+		}
+		backs := func() *outcome {
+			o := p.as(program, p.job("backup"))
+			if o.Error != "" {
+				t.Fatal(o.Error)
+			}
+			p.mark = o.Mark
+			return o
+		}
+		fill()
+		backs()
+		first := *p
+		strange()
+		fill()
+		deny(0)
+		o := backs()
+		if s := o.Backup.Snapshot; s.Files != 0 || s.Unread != 3 || len(o.Backup.Problems) != 3 {
+			t.Errorf("another %s: %+v, told %v", what, s, problems(o.Backup))
+		}
+		deny(0o755)
+		backs() // that has it now
+		mark := p.mark
+		*p = first
+		p.mark = mark
+		deny(0)
+		o = backs()
+		deny(0o755)
+		want, got := tree(t, p.chats), tree(t, p.restore("latest"))
+		for _, path := range paths {
+			if got[path] != want[path] {
+				t.Errorf("after another %s: %s is %q, want %q", what, path, got[path], want[path])
+			}
+		}
+		if s := o.Backup.Snapshot; s.Files != 3 || s.Unread != 3 {
+			t.Errorf("after another %s: %+v", what, s)
+		}
+	}
 }

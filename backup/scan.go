@@ -34,6 +34,7 @@ type scanner struct {
 	prev     func() (*entry, error, bool) // the entries of the snapshot before
 	stopPrev func()
 	ahead    *entry // the next of them
+	own      bool   // it is of the same device and folder: only then may what it has stand in for what cannot be read
 
 	databases map[string]bool // paths: their logs and journals are in what is captured of them
 }
@@ -168,8 +169,12 @@ func (s *scanner) unreadableDir(path string, err error) error {
 	if path == "" {
 		return fmt.Errorf("%w: reading the chat folder: %w", ErrLocal, err)
 	}
-	s.problem(path, "folder cannot be read; what the last snapshot had in it is kept", err)
 	s.res.Snapshot.Unread++
+	if !s.own {
+		s.problem(path, "folder cannot be read; what is in it is not in this snapshot", err)
+		return nil
+	}
+	s.problem(path, "folder cannot be read; what the last snapshot had in it is kept", err)
 	return s.keepBelow(path)
 }
 
@@ -258,7 +263,7 @@ func (s *scanner) unreadable(path string, cause error) error {
 		return err
 	}
 	s.res.Snapshot.Unread++
-	if prev == nil {
+	if prev == nil || !s.own {
 		s.problem(path, "cannot be read; not in this snapshot", cause)
 		return nil
 	}
@@ -356,7 +361,7 @@ func (s *scanner) finish(e, prev *entry, err error) (done bool, _ error) {
 		return false, nil
 	}
 	s.res.Snapshot.Unread++
-	if prev == nil {
+	if prev == nil || !s.own {
 		s.problem(e.path, "cannot be read; not in this snapshot", err)
 		return false, nil
 	}

@@ -19,7 +19,7 @@ type Snapshot struct {
 	Dirs     int       `json:"dirs"`
 	Links    int       `json:"links"`
 	Bytes    int64     `json:"bytes"` // of all files
-	New      int       `json:"new"`   // files, against the snapshot before
+	New      int       `json:"new"`   // files, against the snapshot before: of this device and folder, or, when it is the first, the newest of any
 	Changed  int       `json:"changed"`
 	Removed  int       `json:"removed"`
 	Unread   int       `json:"unread"`   // files that could not be read as they were
@@ -29,6 +29,11 @@ type Snapshot struct {
 	parent   ID
 	packs    []ID // what runs count in
 	segments []run
+}
+
+// sameFolder reports whether two snapshots are of one device's folder: of one history, that is.
+func (s *Snapshot) sameFolder(other *Snapshot) bool {
+	return s.Device == other.Device && s.Source == other.Source
 }
 
 // A NotFoundError says which snapshot was asked for. It is ErrNotFound.
