@@ -2,7 +2,9 @@ package backup_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"keepsake.example/backup"
+	"keepsake.example/cloud"
 )
 
 // size adds up the packs of a cloud.
@@ -229,6 +232,26 @@ func TestPruneNeverForgetsEverything(t *testing.T) {
 	}
 }
 
+// packsOnly stores a lock and one pack, and from then on nothing: what is put beside the pack waits for it.
+type packsOnly struct {
+	cloud.Store
+	stored chan struct{} // closed when the pack is there
+}
+
+func (s *packsOnly) Put(ctx context.Context, name string, body io.ReadSeeker, size int64) error {
+	switch folder, _, _ := strings.Cut(name, "/"); folder {
+	case "lock":
+		return s.Store.Put(ctx, name, body, size)
+	case "data":
+		defer close(s.stored)
+		return s.Store.Put(context.WithoutCancel(ctx), name, body, size)
+	}
+	<-s.stored
+	return errHalted
+}
+
+func (s *packsOnly) Delete(context.Context, string) error { return errHalted }
+
 // What an interrupted run left: another device's objects may be on their way, so they go a day later and not sooner, and a backup uses what it can.
 func TestOrphans(t *testing.T) {
 	p := newPhone(t)
@@ -239,7 +262,7 @@ func TestOrphans(t *testing.T) {
 	clean := p.contents()
 
 	// All packs stored, the index and all that follows not.
-	halting := &haltingStore{Store: p.store, left: 3}
+	halting := &packsOnly{Store: p.store, stored: make(chan struct{})}
 	r, err := backup.Open(t.Context(), halting, p.key, p.options())
 	must(t, err)
 	if _, err := r.Backup(t.Context(), backup.BackupOptions{Source: p.chats}); err == nil {

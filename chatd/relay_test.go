@@ -293,7 +293,7 @@ func TestTooManyAtOnceAreTurnedAway(t *testing.T) {
 }
 
 func TestSlowVaultIsGivenUp(t *testing.T) {
-	k := newKit(t, 2, func(k *kit) { k.c.Limits.TryTimeout = 200 * time.Millisecond })
+	k := newKit(t, 2, func(k *kit) { k.c.Limits.TryTimeout = 2 * time.Second }) // a busy machine answers within that
 	stop := make(chan bool)
 	k.vaults[0].serve(func(w http.ResponseWriter, r *http.Request) {
 		select {

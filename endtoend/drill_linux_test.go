@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"keepsake.example/internal/mounttest"
 )
 
 // The drill of doc/disaster.md, "Try it", with three members in place of five: where the
@@ -151,9 +153,7 @@ func (d *drill) machine(t *testing.T, f *vaults, home string, besides ...string)
 func addresses(t *testing.T, n int) (free []string) {
 	t.Helper()
 	for range n {
-		l := newTap(t).listener // keeps its port until all have one
-		defer l.Close()
-		free = append(free, l.Addr().String())
+		free = append(free, fmt.Sprint("127.0.0.1:", mounttest.Port(t, 0)))
 	}
 	return free
 }

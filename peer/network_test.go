@@ -73,7 +73,8 @@ func TestBlackhole(t *testing.T) {
 
 // One direction only: who cannot be heard is told to be gone, who hears goes on.
 func TestOneWayBlackhole(t *testing.T) {
-	a, b, _, toB := apart(t, quick)
+	// Who hears must not find a busy machine silent.
+	a, b, _, toB := apart(t, quick, func(c *peer.Config) { c.Limits.Silence = 3 * time.Second })
 	a.awaitConnected(2)
 	b.awaitConnected(1)
 	toB.blackhole(true)

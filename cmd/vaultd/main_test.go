@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -23,6 +24,7 @@ import (
 
 	"keepsake.example/fleet"
 	"keepsake.example/internal/command"
+	"keepsake.example/internal/mounttest"
 	"keepsake.example/token"
 	"keepsake.example/vaultd"
 )
@@ -82,19 +84,16 @@ func jwks(t *testing.T) string {
 func freePorts(t *testing.T) string {
 	t.Helper()
 	for range 50 {
-		a, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		next, err := nextPort(a.Addr().String())
+		port := mounttest.Port(t, 0)
+		a := fmt.Sprint("127.0.0.1:", port)
+		next, err := nextPort(a)
 		if err != nil {
 			continue
 		}
-		b, err := net.Listen("tcp", next)
-		a.Close()
-		if err == nil {
+		if b, err := net.Listen("tcp", next); err == nil {
 			b.Close()
-			return a.Addr().String()
+			mounttest.Port(t, port+1)
+			return a
 		}
 	}
 	t.Fatal("no two free ports in a row")

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"keepsake.example/anchor/tpm/swtpm"
+	"keepsake.example/internal/mounttest"
 	"keepsake.example/roster"
 )
 
@@ -54,12 +54,7 @@ func TestScripts(t *testing.T) {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprint("127.0.0.1:", mounttest.Port(t, 0))
 }
 
 // cmdExit runs a command that has to end with the code given: "exit 14 vaultd ...".

@@ -99,10 +99,7 @@ func secretFile(t *testing.T) string {
 
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprint("127.0.0.1:", mounttest.Port(t, 0))
 }
 
 // serve runs a server until the test ends, or the process of the tests does, and

@@ -94,6 +94,23 @@ func First(n int, op string, f Fault) Rule {
 	}
 }
 
+// After is a rule for all requests of an operation but the next n of them.
+func After(n int, op string, f Fault) Rule {
+	var mu sync.Mutex
+	return func(c Call) Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		if op != c.Op {
+			return Fault{}
+		}
+		if n > 0 {
+			n--
+			return Fault{}
+		}
+		return f
+	}
+}
+
 // Always is a rule for every request of an operation, all if op is empty.
 func Always(op string, f Fault) Rule { return First(-1, op, f) }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -66,20 +67,11 @@ func write(t testing.TB, path, text string, mode os.FileMode) {
 	}
 }
 
-// freePort gives a port that was free a moment ago: these servers cannot be
+// freePort gives a port that nobody else is given: these servers cannot be
 // told to choose one.
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("looking for a port: %v", err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatalf("looking for a port: %v", err)
-	}
-	return port
+	return strconv.Itoa(mounttest.Port(t, 0))
 }
 
 // start runs a server until the test ends, and waits for it to listen.
@@ -104,7 +96,7 @@ func start(t testing.TB, addr string, c *exec.Cmd) {
 }
 
 func listening(ctx context.Context, addr string, ended chan error) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute) // the machine may be busy
 	defer cancel()
 	for {
 		c, err := net.Dial("tcp", addr)

@@ -12,10 +12,12 @@ import (
 	"testing"
 
 	"keepsake.example/cloud/rclone/fakedrive"
+	"keepsake.example/internal/mounttest"
 )
 
 func newGoogle(t *testing.T) (*fakedrive.Server, *world) {
 	t.Helper()
+	mounttest.Port(t, 53682) // rclone's, at which the browser ends: no other's connection is to come from it
 	g, err := fakedrive.Start(fakedrive.Config{Dir: t.TempDir(), Quota: 15e9})
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,8 @@
 //	quota BYTES         the room; 0 is unlimited
 //	storm N             403 userRateLimitExceeded for the next N requests
 //	unwell SEED SHARE   a share of requests (0 to 1) fails in all the ways there are
-//	well                ends storm and unwell
+//	stall N             of the parts of uploads all but the next N wait until who sends them is gone
+//	well                ends storm, unwell and stall
 //	lose-sessions       uploads that are under way are forgotten
 //	copy PATH [BYTES]   a second file of the same name beside it, cut to BYTES
 //	trash PATH, remove PATH
@@ -108,6 +109,7 @@ var asking = map[string]func(*fakedrive.Server, []string) (string, error){
 	"quota":    func(s *fakedrive.Server, args []string) (string, error) { return withNumber(args, s.SetQuota) },
 	"storm":    storm,
 	"unwell":   unwell,
+	"stall":    stall,
 	"copy":     plantCopy,
 	"trash":    func(s *fakedrive.Server, args []string) (string, error) { return withPath(args, s.Trash) },
 	"remove":   func(s *fakedrive.Server, args []string) (string, error) { return withPath(args, s.Remove) },
@@ -165,6 +167,12 @@ func withPath(args []string, do func(string)) (string, error) {
 
 func storm(s *fakedrive.Server, args []string) (string, error) {
 	return withNumber(args, func(n int64) { s.Inject(fakedrive.First(int(n), "", fakedrive.UserRate)) })
+}
+
+func stall(s *fakedrive.Server, args []string) (string, error) {
+	return withNumber(args, func(n int64) {
+		s.Inject(fakedrive.After(int(n), fakedrive.OpUploadChunk, fakedrive.Fault{Delay: time.Hour}))
+	})
 }
 
 func unwell(s *fakedrive.Server, args []string) (string, error) {
