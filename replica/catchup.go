@@ -221,9 +221,7 @@ func (n *Node) rotate(m *making, after chain) error {
 	if err := n.c.Anchor.Rotate(context.Background(), after.state(), m.epoch.key); err != nil {
 		return fmt.Errorf("rotating the anchor to checkpoint %d: %w", after.number, err)
 	}
-	if err := n.log.turn(m.epoch, after); err != nil {
-		return err
-	}
+	n.log.turn(m.epoch, after)
 	m.turned = true
 	n.base, n.tried = m.base, 0
 	disk := n.disk

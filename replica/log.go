@@ -47,7 +47,8 @@ type logWriter struct {
 
 // reserve makes room for one record with a batch of n bytes. After an error
 // nothing is lost and nothing written that counts, and the room that was made
-// before is still there: what raft was given since is not written yet.
+// before is still there: what raft was given since is not written yet. Two exceptions: a
+// fresh file can be gone (Node.unload), and any, where a name that was tried cannot be removed.
 func (w *logWriter) reserve(n int) error {
 	need := int64(n + recordOver)
 	if w.file != nil && w.end-w.at >= need {
@@ -55,48 +56,62 @@ func (w *logWriter) reserve(n int) error {
 	}
 	name := logName(w.chain.number + 1)
 	size := max(w.length, int64(segmentHeader)+need)
-	if err := w.begin(name, size); err != nil {
+	file, err := w.begin(name, size)
+	if err != nil {
 		return fmt.Errorf("making %s: %w", name, err)
 	}
-	if err := w.closeFile(); err != nil {
-		return err
-	}
-	file, err := w.disk.Open(name)
-	if err != nil {
-		return err
-	}
+	w.closeFile()
 	w.file, w.at, w.end = file, int64(segmentHeader), size
 	return nil
 }
 
+// fresh says whether nothing was written yet to the file that is open: then a larger one can
+// only take its place.
+func (w *logWriter) fresh() bool { return w.file != nil && w.tried == w.chain.number+1 }
+
 var zeros [256 << 10]byte // nobody writes here
 
-// begin makes a log file for the next batch, and then only leaves the one before.
+// begin makes and opens a log file for the next batch. Whoever calls it then leaves the one
+// before, which stays as it is after an error.
 //
 // A batch goes into no file before one whose name is its number: the start takes that name for
 // where the one before ends. So a name that may be there is removed for good, or
 // nothing is written until it is.
-func (w *logWriter) begin(name string, size int64) error {
+func (w *logWriter) begin(name string, size int64) (File, error) {
 	d, err := w.draft(size)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer d.Close()
 	first := w.chain.number + 1
 	if w.tried == first {
-		if err := errors.Join(w.closeFile(), w.disk.Remove(name)); err != nil {
-			return err
+		// A full disk had better show while the smaller file of this name is there.
+		if err := d.Sync(); err != nil {
+			return nil, err
+		}
+		w.closeFile()
+		if err := w.disk.Remove(name); err != nil {
+			return nil, err
 		}
 	}
 	w.tried = first
-	if err := d.Publish(name); err != nil {
-		if w.disk.Remove(name) == nil {
-			w.tried = 0
-			return err
-		}
-		return errors.Join(err, w.closeFile())
+	file, err := w.publish(d, name)
+	if err == nil {
+		return file, nil
 	}
-	return nil
+	if w.disk.Remove(name) == nil {
+		w.tried = 0
+		return nil, err
+	}
+	w.closeFile()
+	return nil, err
+}
+
+func (w *logWriter) publish(d Draft, name string) (File, error) {
+	if err := d.Publish(name); err != nil {
+		return nil, err
+	}
+	return w.disk.Open(name)
 }
 
 // draft is a log file without a name.
@@ -140,25 +155,24 @@ func (w *logWriter) append(b *batch) error {
 }
 
 // turn begins the log of another epoch, after its checkpoint.
-func (w *logWriter) turn(e *epoch, c chain) error {
+func (w *logWriter) turn(e *epoch, c chain) {
 	w.epoch.wipe()
 	w.epoch, w.chain, w.size = e, c, 0
-	return w.closeFile()
+	w.closeFile()
 }
 
 // close ends the writing and wipes the key.
-func (w *logWriter) close() error {
+func (w *logWriter) close() {
 	w.epoch.wipe()
-	return w.closeFile()
+	w.closeFile()
 }
 
-func (w *logWriter) closeFile() error {
-	if w.file == nil {
-		return nil
+// closeFile leaves the file. What counts in it was synced: an error could say nothing about that.
+func (w *logWriter) closeFile() {
+	if w.file != nil {
+		_ = w.file.Close()
 	}
-	f := w.file
 	w.file, w.at, w.end = nil, 0, 0
-	return f.Close()
 }
 
 // files sorts the names in a folder.

@@ -95,7 +95,8 @@ func openNode(ctx context.Context, c Config, disk Disk) (*Node, error) {
 	}
 	if err := n.guard(n.begin); err != nil {
 		n.secret.Wipe()
-		return nil, errors.Join(err, n.log.close())
+		n.log.close()
+		return nil, err
 	}
 	return n, nil
 }
@@ -257,7 +258,8 @@ func (n *Node) Close() error {
 	wipeEntries(n.store.entries)
 	n.sessions.wipe()
 	n.secret.Wipe()
-	n.halted = errors.Join(n.log.close(), n.disk.Close())
+	n.log.close()
+	n.halted = n.disk.Close()
 	return errors.Join(halted, n.halted)
 }
 

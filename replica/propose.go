@@ -100,7 +100,10 @@ func (n *Node) answer(p *proposal, effect any, err error) {
 // commit makes batches of the proposals that wait, or hands them to the leader.
 func (n *Node) commit() error {
 	for len(n.queue) > 0 {
-		var err error
+		err := n.unload()
+		if err != nil {
+			return err
+		}
 		if taken := n.gather(); n.lead == n.base.member {
 			if taken = n.readable(taken); len(taken) == 0 {
 				continue

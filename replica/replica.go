@@ -64,13 +64,14 @@ func Open(ctx context.Context, c Config) (*Replica, error) {
 func (r *Replica) run() {
 	ticker := time.NewTicker(r.c.Tick)
 	defer ticker.Stop()
-	err := r.serve(ticker.C)
+	r.serve(ticker.C)
 	r.once.Do(func() { close(r.closing) }) // a machine that broke closes the door, too
-	r.err = errors.Join(err, r.node.Close())
+	r.err = r.node.Close()
 	close(r.done)
 }
 
-func (r *Replica) serve(ticks <-chan time.Time) error {
+// serve ends when the replica is closed, or halts: Close says why.
+func (r *Replica) serve(ticks <-chan time.Time) {
 	for {
 		select {
 		case p := <-r.queue:
@@ -86,19 +87,20 @@ func (r *Replica) serve(ticks <-chan time.Time) error {
 		case <-ticks:
 			r.node.Tick()
 		case <-r.closing:
-			return r.drain()
+			r.drain()
+			return
 		}
 		err := r.node.Step()
 		r.report()
 		if err != nil {
-			return err
+			return
 		}
 	}
 }
 
 // drain finishes what was taken before closing. Nothing new comes: only
 // proposers that looked just before.
-func (r *Replica) drain() error {
+func (r *Replica) drain() {
 	for {
 		select {
 		case p := <-r.queue:
@@ -107,10 +109,10 @@ func (r *Replica) drain() error {
 			r.read(ready)
 		default:
 			r.report()
-			return nil
+			return
 		}
-		if err := r.node.Step(); err != nil {
-			return err
+		if r.node.Step() != nil {
+			return
 		}
 	}
 }

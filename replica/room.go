@@ -31,6 +31,15 @@ func (n *Node) roomed(size int, err error) error {
 	return err
 }
 
+// unload writes what raft was given, where that is the first of a log file: if what comes next
+// needs a larger one, that takes the place of the file, and may fail when the file is gone.
+func (n *Node) unload() error {
+	if n.log.fresh() && n.raft.HasReady() {
+		return n.process()
+	}
+	return nil
+}
+
 // look finds out whether there is room again: what found none may never come again. Nothing is
 // under way then for which room was made.
 func (n *Node) look() {

@@ -164,6 +164,9 @@ func (n *Node) take(r received) error {
 // takeRaft gives raft what another member's says.
 func (n *Node) takeRaft(r received) error {
 	m := r.m.raft
+	if err := n.unload(); err != nil {
+		return err
+	}
 	if !n.known(m, r.from) || !n.fits(m) {
 		n.dropped++
 		return nil
