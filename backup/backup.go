@@ -212,7 +212,7 @@ func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *Backup
 // on a new phone has most of the contents. own says which.
 func (r *Repo) parentOf(s *Snapshot) (prev *Snapshot, own bool) {
 	for _, prev = range slices.Backward(r.snapshots) {
-		if prev.sameFolder(s) {
+		if prev.history() == s.history() {
 			return prev, true
 		}
 	}

@@ -13,12 +13,31 @@ const DefaultMaxUnused = 0.5
 
 // PruneOptions says what to keep.
 type PruneOptions struct {
-	Keep      Policy
+	Keep Policy
+	// Only, when it is not nil, holds the ids of the snapshots that may go: those a person has agreed to. What Keep would give up besides stays: another
+	// device may have backed up since she was asked.
+	Only      []string
 	MaxUnused float64 // share of a pack's contents that may be unused before the rest is copied to a new pack, 0 to 1
 	DryRun    bool    // work out the same numbers, which takes reading what would be copied, and change nothing
 	// ForgetDamaged gives up snapshots that cannot be read. Without it, Prune fails with ErrDamaged while there are any, because it
-	// cannot know what they need.
+	// cannot know what they need. One that Only does not name is not given up for that.
 	ForgetDamaged bool
+}
+
+// may reports whether a snapshot may go.
+func (o *PruneOptions) may(s *Snapshot) bool { return o.Only == nil || slices.Contains(o.Only, s.ID) }
+
+// split is the policy's split without what may not go.
+func (o *PruneOptions) split(snapshots []*Snapshot) (kept, removed []*Snapshot) {
+	_, going := o.Keep.apply(snapshots)
+	for _, s := range snapshots {
+		if slices.Contains(going, s) && o.may(s) {
+			removed = append(removed, s)
+		} else {
+			kept = append(kept, s)
+		}
+	}
+	return kept, removed
 }
 
 // A PruneResult says what prune did, or with DryRun would do.
@@ -73,7 +92,7 @@ func (r *Repo) Prune(ctx context.Context, o PruneOptions) (*PruneResult, error) 
 	}
 	stop := p.c.report(r.opts.Progress, "pruning")
 	defer stop()
-	kept, removed := o.Keep.apply(r.snapshots)
+	kept, removed := o.split(r.snapshots)
 	kept, err := p.markAll(kept, removed)
 	if err == nil {
 		err = p.weigh()
@@ -122,7 +141,7 @@ func (p *pruner) markAll(kept, removed []*Snapshot) (still []*Snapshot, err erro
 		if err = p.mark(s); err == nil {
 			still = append(still, s)
 			p.res.Kept = append(p.res.Kept, *s)
-		} else if errors.Is(err, ErrDamaged) && p.o.ForgetDamaged {
+		} else if errors.Is(err, ErrDamaged) && p.o.ForgetDamaged && p.o.may(s) {
 			removed = append(removed, s)
 		} else {
 			return nil, err

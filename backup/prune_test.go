@@ -3,6 +3,7 @@ package backup_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -113,6 +114,47 @@ func (p *phone) keeps(ids []string, trees map[string]map[string]string) {
 	if snaps := in(p.contents(), "snap"); len(snaps) != len(ids) {
 		p.t.Errorf("%d snapshot objects, want %d", len(snaps), len(ids))
 	}
+}
+
+// What was not agreed to stays, whatever the policy says by now; also where it cannot be read.
+func TestPruneOnly(t *testing.T) {
+	p := newPhone(t)
+	ids, trees := p.days(4)
+	for _, c := range []struct{ only, kept []string }{{[]string{}, ids}, {[]string{ids[1], ids[3], "no such"}, []string{ids[0], ids[2], ids[3]}}, {nil, ids[3:]}} {
+		o := backup.PruneOptions{Keep: backup.Policy{Last: 1}, MaxUnused: 0.5, Only: c.only}
+		if c.only == nil { // before the rest goes
+			for _, name := range in(p.contents(), "meta") {
+				start := p.contents()[name]
+				p.put(name, flipped(start, 600))
+				must(t, os.RemoveAll(p.cache))
+				damaged := backup.PruneOptions{Keep: backup.Policy{Last: 9}, ForgetDamaged: true, Only: []string{}}
+				if _, err := p.open().Prune(t.Context(), damaged); !errors.Is(err, backup.ErrDamaged) {
+					t.Errorf("%s: %v, want it damaged", name, err)
+				}
+				p.put(name, start)
+			}
+		}
+		p.prune(o)
+		p.keeps(c.kept, trees)
+	}
+}
+
+// A device or a folder that is pruned beside another keeps its own.
+func TestPruneOfTwoFolders(t *testing.T) {
+	p := newPhone(t)
+	p.write("a", []byte("a"))
+	p.backup(backup.BackupOptions{})
+	q := p.another(2, true)
+	q.mark = p.mark
+	q.write("a", []byte("other"))
+	other := q.backup(backup.BackupOptions{})
+	p.mark = q.mark
+	p.write("b", []byte("b"))
+	p.backup(backup.BackupOptions{})
+	p.write("c", []byte("c"))
+	newest := p.backup(backup.BackupOptions{})
+	p.prune(backup.PruneOptions{Keep: backup.Policy{Last: 1}})
+	p.keeps([]string{other.Snapshot.ID, newest.Snapshot.ID}, map[string]map[string]string{other.Snapshot.ID: tree(t, q.chats), newest.Snapshot.ID: tree(t, p.chats)})
 }
 
 // With nothing to remove and nothing unused, prune leaves every pack where it is.

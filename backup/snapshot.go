@@ -31,11 +31,6 @@ type Snapshot struct {
 	segments []run
 }
 
-// sameFolder reports whether two snapshots are of one device's folder: of one history, that is.
-func (s *Snapshot) sameFolder(other *Snapshot) bool {
-	return s.Device == other.Device && s.Source == other.Source
-}
-
 // A NotFoundError says which snapshot was asked for. It is ErrNotFound.
 type NotFoundError struct{ What string }
 

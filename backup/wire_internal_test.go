@@ -232,8 +232,53 @@ func TestPolicy(t *testing.T) {
 			t.Errorf("%+v keeps %v, want %v", c.policy, got, c.want)
 		}
 	}
+	checkHistories(t, newest)
 	if !(Policy{}).Empty() || (Policy{Within: 1}).Empty() {
 		t.Error("Empty")
+	}
+}
+
+// checkHistories has a phone of 40 days that another replaced ten days ago, which has two folders; the second has one snapshot, of its first day.
+func checkHistories(t *testing.T, newest time.Time) {
+	t.Helper()
+	var snapshots []*Snapshot
+	for age := 40; age >= 0; age-- {
+		add := func(device, source string) {
+			snapshots = append(snapshots, &Snapshot{ID: fmt.Sprint(device, source, age), Device: device, Source: source, Time: newest.AddDate(0, 0, -age)})
+		}
+		if age > 10 {
+			add("old", "Chats")
+			continue
+		}
+		if add("new", "Chats"); age == 10 {
+			add("new", "Other")
+		}
+	}
+	for _, c := range []struct {
+		policy   Policy
+		old, new int // how many of Chats are kept
+	}{
+		{Policy{}, 1, 1},
+		{Policy{Last: 3}, 3, 3},
+		{Policy{Last: 99}, 30, 11},
+		{Policy{Daily: 7}, 1, 7},
+		{Policy{Daily: 13}, 2, 11},
+		{Policy{Weekly: 2}, 1, 2},
+		{Policy{Weekly: 3}, 1, 3},
+		{Policy{Weekly: 4}, 2, 3},
+		{Policy{Monthly: 1}, 1, 1},
+		{Policy{Monthly: 2}, 2, 1},
+		{Policy{Within: 240 * time.Hour}, 1, 11},
+		{Policy{Within: 300 * time.Hour}, 2, 11},
+	} {
+		kept, removed := c.policy.apply(snapshots)
+		n := make(map[history]int)
+		for _, s := range kept {
+			n[s.history()]++
+		}
+		if n[history{"old", "Chats"}] != c.old || n[history{"new", "Chats"}] != c.new || n[history{"new", "Other"}] != 1 || len(kept)+len(removed) != len(snapshots) {
+			t.Errorf("%+v keeps %v, want %d and %d and the one", c.policy, n, c.old, c.new)
+		}
 	}
 }
 
