@@ -29,6 +29,10 @@ type Settings struct {
 	// LimitUpload is how fast a cloud may be written to, as in process.Options; "" is
 	// no limit. A folder has none.
 	LimitUpload string
+	// OlderState goes on with the newest state of the cloud that can be read, also where it was
+	// rolled back or its newest state is damaged. What was backed up since is not seen. Once
+	// something was written so, this device takes that for the newest.
+	OlderState bool
 	// Patience is how long a request to a cloud is tried again while it does not
 	// answer, as in retry.Options: 0 means some minutes, and one until it has answered for the first
 	// time; a negative one not at all.
@@ -92,6 +96,8 @@ type visit struct {
 	store cloud.Store
 	cfg   *Config // nil without a profile
 	key   slot    // the key of the profile that opened it
+	how   manner
+	began backup.Mark // of the state it was opened with
 }
 
 // visit opens the repository of the profile, or of at when that is not nil, for f.
@@ -101,9 +107,10 @@ func (c *Client) visit(ctx context.Context, at *Place, f func(*visit) error) err
 
 // manner is how a repository is opened.
 type manner struct {
-	older    bool // with an older state of the cloud, if need be
-	deferred bool // to do nothing but backup.Options.Deferred allows
-	expected bool // for what another device may have backed up just now
+	deferred bool   // to do nothing but backup.Options.Deferred allows
+	expected bool   // for what another device may have backed up just now
+	reads    bool   // for a result that does not need the profile to be written
+	state    *State // of the profile, where it was read already
 }
 
 // visitIn is visit in a manner.
@@ -114,16 +121,36 @@ func (c *Client) visitIn(ctx context.Context, at *Place, m manner, f func(*visit
 	}
 	defer release(v.store)
 	defer v.repo.Close()
-	return errors.Join(f(v), c.leave(v))
+	v.how, v.began = m, v.repo.Mark()
+	err = f(v)
+	return errors.Join(err, c.leave(v, err))
 }
 
 // leave keeps what the visit has seen, also of one that failed: the mark only
-// ever names a state that was read or written whole.
-func (c *Client) leave(v *visit) error {
-	if v.cfg == nil {
+// ever names a state that was read or written whole. An older state is not newer for
+// having been looked at; by writing upon it the person gives up what came after.
+func (c *Client) leave(v *visit, failed error) error {
+	now := v.repo.Mark()
+	switch {
+	case v.cfg == nil:
+		return nil
+	case !c.s.OlderState:
+		return c.noting(v.how.reads, func(s *State) { s.see(now) })
+	case failed != nil || v.how.reads || now == v.began:
 		return nil
 	}
-	return c.remember(v.repo.Mark())
+	return c.updateState(func(s *State) { s.Mark = now })
+}
+
+// noting is updateState. A command that only reads has its result whether or not this device
+// can keep what it has seen: its disk may be full, or read-only.
+func (c *Client) noting(reads bool, change func(*State)) error {
+	err := c.updateState(change)
+	if err != nil && reads {
+		c.warn("this device cannot note what it has seen; its disk may be full, or read-only: %v", err)
+		return nil
+	}
+	return err
 }
 
 func (c *Client) open(ctx context.Context, at *Place, m manner) (*visit, error) {
@@ -134,9 +161,11 @@ func (c *Client) open(ctx context.Context, at *Place, m manner) (*visit, error) 
 	if err != nil {
 		return nil, err
 	}
-	state, err := c.readState()
-	if err != nil {
-		return nil, err
+	state := m.state
+	if state == nil {
+		if state, err = c.readState(); err != nil {
+			return nil, err
+		}
 	}
 	store, err := c.reach(ctx, cfg.Cloud, false)
 	if err != nil {
@@ -148,7 +177,7 @@ func (c *Client) open(ctx context.Context, at *Place, m manner) (*visit, error) 
 		release(store)
 		return nil, err
 	}
-	return &visit{repo, store, cfg, opener}, nil
+	return &visit{repo: repo, store: store, cfg: cfg, key: opener}, nil
 }
 
 func (c *Client) openPlace(ctx context.Context, at *Place, m manner) (*visit, error) {
@@ -157,10 +186,10 @@ func (c *Client) openPlace(ctx context.Context, at *Place, m manner) (*visit, er
 		return nil, err
 	}
 	defer c.patiently(store)()
-	repo, err := backup.Open(ctx, store, at.Key, backup.Options{Progress: c.s.Progress, Now: c.s.Now, OlderState: m.older, Expected: true})
+	repo, err := backup.Open(ctx, store, at.Key, backup.Options{Progress: c.s.Progress, Now: c.s.Now, OlderState: c.s.OlderState, Expected: true})
 	if err != nil {
 		release(store)
-		return nil, err
+		return nil, newestState(err)
 	}
 	return &visit{repo: repo, store: store}, nil
 }
@@ -191,16 +220,30 @@ func (c *Client) openWith(ctx context.Context, cfg *Config, s slot, store cloud.
 		return nil, err
 	}
 	defer k.Wipe()
-	return backup.Open(ctx, store, k, o)
+	repo, err := backup.Open(ctx, store, k, o)
+	return repo, newestState(err)
+}
+
+// newestState says of damage that an operation met when it looked at the heads what it is: to
+// Verify nothing else is so.
+func newestState(err error) error {
+	if d, ok := errors.AsType[*backup.DamageError](err); ok && strings.HasPrefix(d.Object, "head/") {
+		return fmt.Errorf("%w: %w", ErrNewestState, err)
+	}
+	return err
 }
 
 func (c *Client) options(cfg *Config, known backup.Mark, m manner) backup.Options {
+	cache := c.path("cache")
+	if m.reads && os.MkdirAll(cache, 0o700) != nil {
+		cache = "" // the command does without
+	}
 	return backup.Options{
-		OlderState: m.older,
+		OlderState: c.s.OlderState,
 		Deferred:   m.deferred,
 		Expected:   m.expected,
 		Repository: cfg.Repository, // "" while enable makes it
-		CacheDir:   c.path("cache"),
+		CacheDir:   cache,
 		Device:     cfg.Device,
 		Known:      known,
 		Progress:   c.s.Progress,

@@ -54,8 +54,17 @@ func (w *world) write(name, text string) {
 	}
 }
 
-func (w *world) client() *client.Client {
-	return client.New(client.Settings{
+func (w *world) client() *client.Client { return client.New(w.settings()) }
+
+// older is the client of a person who goes on with an older state of the cloud.
+func (w *world) older() *client.Client {
+	s := w.settings()
+	s.OlderState = true
+	return client.New(s)
+}
+
+func (w *world) settings() client.Settings {
+	return client.Settings{
 		Profile: w.profile,
 		Keyring: w,
 		OpenCloud: func(_ context.Context, destination string, create bool) (cloud.Store, error) {
@@ -67,7 +76,7 @@ func (w *world) client() *client.Client {
 			return crashing{s, w}, err
 		},
 		Warn: func(text string) { w.warnings = append(w.warnings, text) },
-	})
+	}
 }
 
 // step runs one step, unless the process dies before or after it. Once dead, it
@@ -382,8 +391,8 @@ func TestRolledBackCloudIsRecognised(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 2 { // it must not be forgotten by being seen, nor by being used
-		if _, err := w.client().Restore(context.Background(), client.RestoreOptions{
-			Target: filepath.Join(t.TempDir(), "out"), OlderState: true,
+		if _, err := w.older().Restore(context.Background(), client.RestoreOptions{
+			Target: filepath.Join(t.TempDir(), "out"),
 		}); err != nil {
 			t.Fatal(i, err)
 		}

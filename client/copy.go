@@ -30,6 +30,9 @@ func (c *Client) Copy(ctx context.Context, o CopyOptions) (*backup.CopyResult, e
 	if err := apart(cloudFolder("new cloud folder", o.To), folder{name: "chat folder", path: cfg.Source}); err != nil {
 		return nil, err
 	}
+	if err := c.sound(ctx); err != nil {
+		return nil, err
+	}
 	result, err := c.clone(ctx, cfg.Cloud, o.To, cfg.Repository, true)
 	if err != nil {
 		return result, err
@@ -40,6 +43,16 @@ func (c *Client) Copy(ctx context.Context, o CopyOptions) (*backup.CopyResult, e
 		err = nil
 	}
 	return result, err
+}
+
+// sound is ErrNewestState when the newest state of the profile's backup does not open. A head that somebody planted there would
+// never go from the copy, where nothing is deleted. All else is the copy's to find out.
+func (c *Client) sound(ctx context.Context) error {
+	err := c.visitIn(ctx, nil, manner{reads: true}, func(*visit) error { return nil })
+	if errors.Is(err, ErrNewestState) {
+		return err
+	}
+	return ctx.Err()
 }
 
 // clone copies objects; create says that the new place may be one that is made now. Where it may not, the old one is about to be
@@ -115,6 +128,9 @@ func (c *Client) Move(ctx context.Context, to string) (result *backup.CopyResult
 			return &LeftError{cfg.Left}
 		}
 		if err := c.checkFolders(cfg.Source, to); err != nil {
+			return err
+		}
+		if err := c.sound(ctx); err != nil {
 			return err
 		}
 		if result, err = c.clone(ctx, cfg.Cloud, to, cfg.Repository, true); err != nil {

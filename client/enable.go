@@ -19,6 +19,10 @@ type EnableOptions struct {
 	// Join opens the repository that is at the destination already, as after a
 	// restore on a new phone. nil makes a new repository with a new key.
 	Join *key.Key
+	// Joining is told the newest snapshot of the repository to join, if there is one,
+	// before anything is kept, and may stop by an error; may be nil. It may be of
+	// another folder than Source.
+	Joining func(newest backup.Snapshot) error
 	// Checked says that the person has shown to have the digits: typed them, or
 	// gave them in a file of hers.
 	Checked bool
@@ -185,7 +189,7 @@ func (c *Client) createRepository(ctx context.Context, cfg *Config, store cloud.
 func (c *Client) settle(ctx context.Context, cfg *Config, store cloud.Store, k *key.Key, checked bool) (*EnableResult, error) {
 	repo, err := backup.Open(ctx, store, k, c.options(cfg, backup.Mark{}, manner{}))
 	if err != nil {
-		return nil, err
+		return nil, newestState(err)
 	}
 	defer repo.Close()
 	// The state first: an enabled profile without one is reported as damaged.
@@ -234,11 +238,17 @@ func (c *Client) resumeEnable(ctx context.Context, cfg *Config) (*EnableResult, 
 // anything is kept.
 func (c *Client) join(ctx context.Context, o EnableOptions, store cloud.Store) (*EnableResult, error) {
 	defer c.patiently(store)()
-	repo, err := backup.Open(ctx, store, o.Join, backup.Options{Now: c.s.Now})
+	repo, err := backup.Open(ctx, store, o.Join, backup.Options{Now: c.s.Now, OlderState: c.s.OlderState})
 	if err != nil {
-		return nil, err
+		return nil, newestState(err)
 	}
+	list := repo.Snapshots()
 	repo.Close()
+	if o.Joining != nil && len(list) > 0 {
+		if err := o.Joining(list[len(list)-1]); err != nil {
+			return nil, err
+		}
+	}
 	cfg := c.newConfig(o)
 	if err := c.chooseKeyStore(cfg, o.KeyStore, o.Join); err != nil {
 		return nil, err

@@ -26,6 +26,9 @@ var (
 	ErrKeyMissing = errors.New("client: the key is no longer on this device")
 	// ErrKeyring means that the system keyring does not answer.
 	ErrKeyring = errors.New("client: the system keyring cannot be used")
+	// ErrNewestState means that the newest state in the cloud is damaged: Settings.OlderState
+	// goes on with the one before.
+	ErrNewestState = errors.New("client: the newest state of the backup cannot be read")
 	// ErrBusy means that another command holds the profile.
 	ErrBusy = errors.New("client: another command is running")
 	// ErrNothingLeft means that no move has left a backup behind.

@@ -75,7 +75,7 @@ func (c *Client) CheckKey(ctx context.Context, destination string, k *key.Key) e
 	if destination != "" {
 		return nil
 	}
-	return c.updateState(func(s *State) { s.KeyChecked = c.now().UTC() })
+	return c.noting(true, func(s *State) { s.KeyChecked = c.now().UTC() })
 }
 
 func opens(check key.Check, k *key.Key) (ok bool) {

@@ -29,14 +29,18 @@ func (c *Client) Backup(ctx context.Context, o BackupOptions) (result *backup.Ba
 			}
 			result, err = v.repo.Backup(ctx, backup.BackupOptions{
 				Source:     v.cfg.Source,
-				Exclude:    slices.Concat(v.cfg.Exclude, o.Exclude),
+				Exclude:    cleanPatterns(slices.Concat(v.cfg.Exclude, o.Exclude)),
 				DryRun:     o.DryRun,
 				Reread:     o.Reread,
 				Distrust:   distrust,
 				AllowEmpty: o.AllowEmpty,
 			})
-			if err != nil || o.DryRun {
-				return err
+			if err != nil {
+				return newestState(err)
+			}
+			c.tellLinks(ctx, v.cfg.Source, result.Snapshot)
+			if o.DryRun {
+				return nil
 			}
 			return c.noteBackup(result)
 		})
@@ -75,7 +79,6 @@ type RestoreOptions struct {
 	Target           string
 	Include, Exclude []string
 	IntoNonEmpty     bool
-	OlderState       bool // also from a cloud that was rolled back, or whose newest state is damaged
 	// Chosen is told which snapshot it is before anything is written, and may
 	// stop the restore by an error; may be nil. On a new device
 	// only the person can tell that the cloud offers an old one.
@@ -85,7 +88,7 @@ type RestoreOptions struct {
 // Restore writes a snapshot into a folder. Interrupted, the next one with the same
 // target continues.
 func (c *Client) Restore(ctx context.Context, o RestoreOptions) (result *backup.RestoreResult, err error) {
-	err = c.visitIn(ctx, o.At, manner{older: o.OlderState, expected: true}, func(v *visit) error {
+	err = c.visitIn(ctx, o.At, manner{expected: true, reads: true}, func(v *visit) error {
 		if err := c.checkTarget(v, o); err != nil {
 			return err
 		}
@@ -101,8 +104,8 @@ func (c *Client) Restore(ctx context.Context, o RestoreOptions) (result *backup.
 		result, err = v.repo.Restore(ctx, backup.RestoreOptions{
 			Snapshot:     snapshot.ID,
 			Target:       o.Target,
-			Include:      o.Include,
-			Exclude:      o.Exclude,
+			Include:      cleanPatterns(o.Include),
+			Exclude:      cleanPatterns(o.Exclude),
 			IntoNonEmpty: o.IntoNonEmpty,
 		})
 		if err == nil && o.Snapshot == "" && o.Time.IsZero() {
@@ -133,7 +136,7 @@ func (c *Client) checkTarget(v *visit, o RestoreOptions) error {
 
 // Snapshots lists what can be restored, oldest first.
 func (c *Client) Snapshots(ctx context.Context, at *Place) (list []backup.Snapshot, err error) {
-	err = c.visit(ctx, at, func(v *visit) error {
+	err = c.visitIn(ctx, at, manner{reads: true}, func(v *visit) error {
 		list = v.repo.Snapshots()
 		if n := len(v.repo.Damage()); n > 0 {
 			if _, err := v.repo.Find("", time.Time{}); len(list) == 0 && errors.Is(err, backup.ErrDamaged) {
@@ -149,16 +152,16 @@ func (c *Client) Snapshots(ctx context.Context, at *Place) (list []backup.Snapsh
 // Verify checks the backup; readData is the part of the data to read, 0 to 1.
 // Damage is in the result, not in the error.
 func (c *Client) Verify(ctx context.Context, at *Place, readData float64) (result *backup.VerifyResult, err error) {
-	err = c.visit(ctx, at, func(v *visit) (err error) {
+	err = c.visitIn(ctx, at, manner{reads: true}, func(v *visit) (err error) {
 		result, err = v.repo.Verify(ctx, backup.VerifyOptions{ReadData: readData})
 		if err != nil || v.cfg == nil {
-			return err
+			return newestState(err)
 		}
 		last := &LastVerify{Time: c.now().UTC(), ReadData: readData, Damage: len(result.Damage)}
 		for _, d := range result.Damage[:min(len(result.Damage), maxNoted)] {
 			last.Objects = append(last.Objects, d.Object)
 		}
-		return c.updateState(func(s *State) { s.LastVerify = last })
+		return c.noting(true, func(s *State) { s.LastVerify = last })
 	})
 	return result, err
 }
@@ -228,9 +231,7 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 		return st, err
 	}
 	k.Wipe()
-	quiet := *c
-	quiet.s.Warn = nil // readState above has told already
-	err = quiet.visit(ctx, nil, func(v *visit) (err error) {
+	err = c.visitIn(ctx, nil, manner{reads: true, state: state}, func(v *visit) (err error) {
 		st.Snapshots, st.Damage = v.repo.Snapshots(), v.repo.Damage()
 		st.Usage, err = v.repo.Usage(ctx)
 		return err

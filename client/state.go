@@ -114,21 +114,18 @@ func (c *Client) readState() (*State, error) {
 
 // updateState changes state.json. Commands that only read run beside a
 // backup, and both end here: the lock keeps either from undoing the other's
-// change.
+// change. Where nothing changes nothing is written, so that a full disk stops no command
+// that has nothing to say. change may be called twice.
 func (c *Client) updateState(change func(*State)) error {
+	if old, data, err := c.changedState(change); err == nil && bytes.Equal(old, data) {
+		return nil
+	}
 	unlock, err := waitLock(c.path("state.lock"))
 	if err != nil {
 		return fmt.Errorf("keeping the state of this device: %w", err)
 	}
 	defer unlock()
-	s := &State{}
-	if data, err := readLimited(c.path("state.json")); err == nil {
-		if known, err := DecodeState(data); err == nil {
-			s = known
-		}
-	}
-	change(s)
-	data, err := EncodeState(s)
+	_, data, err := c.changedState(change)
 	if err == nil {
 		err = durable.WriteFile(c.path("state.json"), data, 0o600)
 	}
@@ -138,12 +135,23 @@ func (c *Client) updateState(change func(*State)) error {
 	return nil
 }
 
-// remember moves the mark on, never back: an operation that began earlier may
-// end later.
-func (c *Client) remember(m backup.Mark) error {
-	return c.updateState(func(s *State) {
-		if m.Seq >= s.Mark.Seq {
-			s.Mark = m
+// changedState gives the bytes of state.json, nil if there is none, and those after a change.
+func (c *Client) changedState(change func(*State)) (old, changed []byte, err error) {
+	s := &State{}
+	if old, err = readLimited(c.path("state.json")); err == nil {
+		if known, err := DecodeState(old); err == nil {
+			s = known
 		}
-	})
+	}
+	change(s)
+	changed, err = EncodeState(s)
+	return old, changed, err
+}
+
+// see moves the mark on, never back: an operation that began earlier may
+// end later.
+func (s *State) see(m backup.Mark) {
+	if m.Seq >= s.Mark.Seq {
+		s.Mark = m
+	}
 }

@@ -16,6 +16,9 @@ import (
 // shownProblems is how many problems are listed for people; JSON has all.
 const shownProblems = 20
 
+// fewFiles may go between two snapshots without a word.
+const fewFiles = 10
+
 func (a *app) backupCommand() *cobra.Command {
 	var o client.BackupOptions
 	var f scheduleFlags
@@ -28,7 +31,8 @@ written to meanwhile is captured at one moment.
 
 Interrupted at any point, earlier snapshots are intact, and the next run goes on
 with what was uploaded. Files that cannot be read are listed, and the command
-ends with code 9.
+ends with code 9. Links are kept as links: what they lead to outside the folder
+is not backed up, and the command says how many there are.
 
 --schedule chooses times of the day for backups, instead of making one now. What runs
 them is the system (keepsake schedule) or --watch, which stays and does it itself. A
@@ -44,7 +48,7 @@ caught up with. Failures are shown on the desktop, and in keepsake status.`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.given() {
-				return a.scheduled(cmd.Context(), f, o.DryRun || o.Reread || o.AllowEmpty || len(o.Exclude) > 0)
+				return a.scheduled(cmd.Context(), f, o.DryRun || o.Reread || o.AllowEmpty || a.olderState || len(o.Exclude) > 0)
 			}
 			return a.backup(cmd.Context(), o)
 		},
@@ -53,6 +57,7 @@ caught up with. Failures are shown on the desktop, and in keepsake status.`,
 	flag(cmd, "exclude", &o.Exclude)
 	flag(cmd, "reread", &o.Reread)
 	flag(cmd, "allow-empty", &o.AllowEmpty)
+	flag(cmd, "older-state", &a.olderState)
 	a.transferFlags(cmd, true)
 	flag(cmd, "schedule", &f.times)
 	flag(cmd, "watch", &f.watch)
@@ -105,6 +110,9 @@ func (a *app) backup(ctx context.Context, o client.BackupOptions) error {
 	if err := a.emit(resultJSON(r, o.DryRun), func(w io.Writer) { writeBackup(w, r, o.DryRun) }); err != nil {
 		return err
 	}
+	if text := mostGone(r.Snapshot); text != "" && !o.AllowEmpty {
+		a.msg.Warning("%s; if that is wrong, look at the folder. keepsake snapshots lists the older ones", text)
+	}
 	// What is neither file nor folder is said and left out at every run; that is no failure of the run.
 	a.list(r.Problems)
 	return unread(r.Snapshot.Unread, "backed up")
@@ -141,6 +149,15 @@ func writeBackup(w io.Writer, r *backup.BackupResult, dryRun bool) {
 	if r.ReclaimedLock {
 		fmt.Fprintln(w, "A lock that an interrupted run had left was removed.")
 	}
+}
+
+// mostGone says so when most of the files that the snapshot before had are not in s; else "".
+func mostGone(s backup.Snapshot) string {
+	before := s.Files - s.New + s.Removed
+	if s.Removed <= fewFiles || 2*s.Removed <= before {
+		return ""
+	}
+	return fmt.Sprintf("%s of the %s files that the snapshot before it had are gone", cli.Count(s.Removed), cli.Count(before))
 }
 
 func objects(n int) string {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -22,12 +23,15 @@ same digits or password. Nothing is decrypted, so that no key is needed: with
 --cloud anybody who can read a backup's objects can copy them.
 
 What the other place has already is not sent again: run it once a week, and only
-what is new goes there. Nothing there is ever replaced or deleted, so that a first
-cloud that is spoilt cannot spoil the second; snapshots that you prune at the first
-stay at the second.
+what is new goes there. Nothing there is ever replaced or deleted: what is damaged
+or deleted at the first cloud later stays whole at the second. What you prune at
+the first is not listed at the second any more either, once you copy again, and
+only fills room there. To keep old snapshots, copy to another place now and then.
 
-On the device that makes the backup the copy is opened afterwards, with the key
-that is here, to see that it opens.`,
+On the device that makes the backup a newest state that does not open is not
+copied, and the copy is opened afterwards, with the key that is here. With --cloud
+nobody can tell: what somebody planted at the first is copied, and to restore from
+the copy takes --older-state then.`,
 		Example: `  keepsake copy --to /media/second-disk/chats-backup
   keepsake copy --to gdrive:Chats
   keepsake copy --cloud s3://old-bucket/chats --to s3://new-bucket/chats`,
@@ -61,6 +65,12 @@ func (a *app) copy(ctx context.Context, o client.CopyOptions) error {
 
 // tellCopy says what was copied, also when not all could be.
 func (a *app) tellCopy(r *backup.CopyResult, to, left string, err error) error {
+	if r != nil && errors.Is(err, client.ErrNewestState) {
+		return &failure{
+			cli.Damaged, plain(err),
+			"what is there can be restored all the same: keepsake restore TARGET --cloud DEST --older-state. For a copy without it choose an empty place",
+		}
+	}
 	if r == nil || err != nil && len(r.Problems) == 0 {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -44,7 +45,8 @@ digits, has lost the backup: nobody can help. With --key, or --key-out, you get 
 digits too, and either opens the backup.
 
 With --join this device goes on with a backup that is at DEST already, as after
-the restore on a new phone. Nothing that is there is uploaded again.`,
+the restore on a new phone. Nothing that is there is uploaded again. A second chat
+folder is not for that: it needs another DEST, and another --profile.`,
 		Example: `  keepsake enable ~/Chats --cloud /media/disk/chats-backup --key
   keepsake enable ~/Chats --cloud gdrive:Keepsake --key
   keepsake enable ~/Chats --cloud /media/disk/chats-backup --key-out ~/chats.key
@@ -60,6 +62,7 @@ the restore on a new phone. Nothing that is there is uploaded again.`,
 	flag(cmd, "password-file", &f.behind.file)
 	f.behind.add(cmd)
 	flag(cmd, "join", &f.join)
+	flag(cmd, "older-state", &a.olderState)
 	flag(cmd, "key-file", &f.keyFile)
 	flag(cmd, "key-store", &f.keyStore)
 	flag(cmd, "exclude", &f.exclude)
@@ -79,6 +82,8 @@ func (f enableFlags) check(a *app, goesOn bool) error {
 		return usage("--join uses the key of the backup that is there, --key and --key-out make a new one", "choose one of them")
 	case !f.join && !newKey && !f.password:
 		return usage("how shall the backup be protected?", "by 64 digits that you write down: --key, or, in scripts: --key-out FILE; by a password: --password --server CARD")
+	case a.olderState && !f.join:
+		return usage("--older-state is about a backup that is there", "to go on with it: --join --older-state")
 	case f.keyFile != "" && !f.join:
 		return usage("--key-file gives the key of a backup that is there", "to go on with it: --join --key-file FILE")
 	}
@@ -99,7 +104,8 @@ func checkKeyStore(where string) error {
 // checkPatterns refuses here what would otherwise fail every backup to come.
 func checkPatterns(patterns []string) error {
 	for _, p := range patterns {
-		if _, err := path.Match(strings.Trim(p, "/"), ""); err != nil || strings.Trim(p, "/") == "" {
+		clean := strings.Trim(path.Clean(p), "/")
+		if _, err := path.Match(clean, ""); err != nil || clean == "" || clean == "." {
 			return &backup.PatternError{Pattern: p}
 		}
 	}
@@ -123,6 +129,7 @@ func (a *app) enable(ctx context.Context, dir string, f enableFlags) error {
 		}
 		defer k.Wipe()
 		o.Join = k
+		o.Joining = func(newest backup.Snapshot) error { return a.confirmJoin(ctx, newest, dir) }
 	}
 	r, err := c.Enable(ctx, o)
 	if err != nil {
@@ -133,6 +140,32 @@ func (a *app) enable(ctx context.Context, dir string, f enableFlags) error {
 		return nil
 	}
 	return a.emitEnabled(r)
+}
+
+// confirmJoin asks when the backup that is there is of another folder: each snapshot would take
+// away what the one before it had.
+func (a *app) confirmJoin(ctx context.Context, newest backup.Snapshot, dir string) error {
+	mine, err := filepath.Abs(dir)
+	if err != nil || filepath.Base(mine) == newest.Source {
+		return nil
+	}
+	what := fmt.Sprintf("the newest snapshot there, of %s, is of a folder %s, not %s", cli.Time(newest.Time), cli.Name(newest.Source), cli.Name(filepath.Base(mine)))
+	const why = "one backup is for one chat folder: another one needs another --cloud and --profile"
+	if !a.asks() {
+		a.msg.Warning("%s; %s", what, why)
+		return nil
+	}
+	t, err := a.terminal()
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	t.Print("Look: %s.\nIf that is its old name, go on; if not: %s.\n", what, why)
+	ok, err := t.Confirm(ctx, "Go on with that backup?")
+	if err == nil && !ok {
+		err = errDeclined
+	}
+	return err
 }
 
 // joinKey gets the key of a backup that is there.

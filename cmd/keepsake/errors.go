@@ -80,7 +80,7 @@ var explanations = []explanation{
 	{client.ErrKeyring, cli.WrongKey, "", "unlock the keyring, or keep the key in a file: keepsake key check --store --key-store file"},
 	{client.ErrBusy, cli.Busy, "", "wait until it has ended; nothing was changed"},
 
-	{backup.ErrRolledBack, cli.RolledBack, "the cloud shows an older state of the backup than this device has seen: snapshots were taken away", "ask yourself who could have put back an old copy. If it was you: keepsake disable --keep-backups, then enable with --join. To restore what is there: keepsake restore TARGET --older-state"},
+	{backup.ErrRolledBack, cli.RolledBack, "the cloud shows an older state of the backup than this device has seen: snapshots were taken away", "ask yourself who could have put back an old copy. If it was you, go on with what is there: keepsake backup --older-state. To restore it: keepsake restore TARGET --older-state"},
 	{backup.ErrWrongKey, cli.WrongKey, "these are not the digits of this backup", "check them with: keepsake key check"},
 	{backup.ErrOtherRepository, cli.NotFound, "the cloud folder holds another backup than the one this device makes", "put the right folder back in its place. To go on with the one that is there: keepsake disable --keep-backups, then: keepsake enable DIR --cloud DEST --join"},
 	{backup.ErrLocked, cli.Busy, "", "wait until that device has finished; a lock that a crash left behind is taken over after half an hour"},
@@ -92,6 +92,7 @@ var explanations = []explanation{
 	{backup.ErrSourceEmpty, cli.Failed, "", "is a disk not mounted? If the chats are really gone: keepsake backup --allow-empty"},
 	{backup.ErrUnsupported, cli.Failed, "", "install a newer version of keepsake"},
 	{backup.ErrRingUnclear, cli.Damaged, "", "what is there can be restored. To go on writing, replace the key rings: keepsake key rotate"},
+	{client.ErrNewestState, cli.Damaged, "", "the state before it is there: to restore it, or to go on with it, add --older-state. keepsake backup --older-state removes what is damaged and puts a new state in its place"},
 	{backup.ErrDamaged, cli.Damaged, "", "see what is affected with: keepsake verify"},
 
 	{cloud.ErrUnreachable, cli.Unreachable, "", "is the disk mounted, the network up? Try again then; nothing is lost"},
@@ -158,6 +159,13 @@ func explainInput(err error) *failure {
 			hint = fmt.Sprintf("to restore the one before it, of %s: add --snapshot %.8s; what the damage affects: keepsake verify", cli.Time(e.Before.Time), e.Before.ID)
 		}
 		return &failure{cli.Damaged, plain(e), hint}
+	}
+	if e, ok := errors.AsType[*backup.DamageError](err); ok && strings.HasPrefix(e.Object, "ring/") && e.Layer != "version" && !errors.Is(err, backup.ErrRingUnclear) {
+		return &failure{
+			cli.Damaged,
+			"the key ring cannot be read, and without it no digits open the backup: " + plain(e),
+			"it is one small file: put an older copy of it back, from the trash or the versions that the cloud keeps; or restore from a second cloud that keepsake copy wrote: --cloud DEST",
+		}
 	}
 	if e, ok := errors.AsType[*key.DigitError](err); ok {
 		return &failure{cli.WrongKey, plain(e), "the key has the digits 0 to 9 and the letters a to f"}

@@ -61,7 +61,7 @@ var flagTable = []flagSpec{
 
 	{name: "snapshot", value: "ID", help: "the snapshot with this id, or the start of one"},
 	{name: "at", value: "TIME", help: "the newest snapshot at or before TIME (help times)"},
-	{name: "older-state", help: "restore from the older state the cloud shows, when it was rolled back or its newest state is damaged"},
+	{name: "older-state", help: "go on with the older state the cloud shows, when it was rolled back or its newest state is damaged"},
 	{name: "into-non-empty", help: "write into a folder that is not empty; files of the same name are replaced"},
 	{name: "enable", help: "afterwards set this device up to go on backing up TARGET to DEST"},
 

@@ -70,6 +70,8 @@ func TestScripts(t *testing.T) {
 			"slip":     cmdSlip,
 			"hold":     cmdHold,
 			"flip":     cmdFlip,
+			"spoil":    cmdSpoil,
+			"plant":    cmdPlant,
 			"mode":     cmdMode,
 			"twin":     cmdTwin,
 			"server":   func(ts *testscript.TestScript, neg bool, args []string) { cmdServer(t, ts, args) },

@@ -42,6 +42,7 @@ stay until more than --max-unused of them is unused.`,
 	flag(cmd, "keep-within", &f.keep.Within)
 	flag(cmd, "max-unused", &f.maxUnused)
 	flag(cmd, "forget-damaged", &f.forget)
+	flag(cmd, "older-state", &a.olderState)
 	flag(cmd, "dry-run", &f.dryRun)
 	flag(cmd, "yes", &f.yes)
 	return cmd

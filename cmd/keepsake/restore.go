@@ -61,13 +61,15 @@ func (a *app) restoreCommand() *cobra.Command {
 		Use:   "restore TARGET",
 		Short: "get the chat folder back",
 		Long: `Writes a snapshot, the newest one unless told otherwise, into the folder TARGET:
-databases first, media after. Interrupted, the same command continues. No file
-ever has its name before it is whole.
+databases first, media after. Interrupted, the same command continues; once there
+is a newer snapshot, add --snapshot with the one that was begun. No file ever has
+its name before it is whole.
 
-On a new device give --cloud and the 64 digits, or --password --server CARD and the
-password: a wrong one costs one of ten attempts. Look at the time of the snapshot
-that is named then: a cloud that hides the newest ones cannot be told from one
-that never had them, except by you. With --enable the device goes on backing up.`,
+On a new device give --cloud and the 64 digits, or --password --server CARD and
+the password: a wrong one costs one of ten attempts. Look at the time and the
+folder of the snapshot that is named then: a cloud that hides the newest ones
+cannot be told from one that never had them, except by you. With --enable the
+device goes on backing up.`,
 		Example: `  keepsake restore ~/Chats-again
   keepsake restore ~/Chats --cloud /media/disk/chats-backup --enable
   keepsake restore ~/Chats --cloud gdrive:Keepsake --enable
@@ -88,7 +90,7 @@ that never had them, except by you. With --enable the device goes on backing up.
 	flag(cmd, "include", &f.options.Include)
 	flag(cmd, "exclude", &f.options.Exclude)
 	flag(cmd, "into-non-empty", &f.options.IntoNonEmpty)
-	flag(cmd, "older-state", &f.options.OlderState)
+	flag(cmd, "older-state", &a.olderState)
 	a.transferFlags(cmd, false)
 	flag(cmd, "enable", &f.enable)
 	flag(cmd, "key-store", &f.keyStore)
@@ -101,6 +103,8 @@ func (f *restoreFlags) check(a *app) (err error) {
 		return usage("--enable sets a new device up, and needs --cloud", "say where the backup lies: --cloud DEST")
 	}
 	switch {
+	case f.enable && len(f.options.Include)+len(f.options.Exclude) > 0:
+		return usage("--enable goes on with what was restored, and a part of the chats would be the next backup", "restore all with --enable; or a part without it, into another folder")
 	case f.password && f.cloud == "":
 		return usage("--password gets the key of a backup on a new device, and needs --cloud", "say where the backup lies: --cloud DEST")
 	case f.password && f.keyFile != "":
@@ -141,11 +145,13 @@ func (a *app) restore(ctx context.Context, f restoreFlags) error {
 	}
 	defer wipe(at)
 	f.options.At = at
-	f.options.Chosen = func(s backup.Snapshot) error { return a.announce(ctx, s, at != nil && !f.yes) }
+	f.options.Chosen = func(s backup.Snapshot) error {
+		return a.announce(ctx, s, deviceOf(c), at != nil && !f.yes)
+	}
 	r, err := c.Restore(ctx, f.options)
 	damaged := errors.Is(err, backup.ErrDamaged) && r != nil
 	if err != nil && !damaged {
-		return err
+		return f.explain(err)
 	}
 	if f.enable {
 		if err := a.goOn(ctx, c, f, at.Key); err != nil {
@@ -197,10 +203,10 @@ func damagedRestore(err error) error {
 
 // announce names the snapshot before anything is written. On a new device only
 // the person can tell that it is not the newest one.
-func (a *app) announce(ctx context.Context, s backup.Snapshot, ask bool) error {
+func (a *app) announce(ctx context.Context, s backup.Snapshot, mine string, ask bool) error {
 	a.progress.Clear()
-	a.msg.Note("restoring the snapshot of %s (%s): %s, %s",
-		cli.Time(s.Time), cli.Age(a.now(), s.Time), cli.Plural(s.Files, "file", "files"), cli.Size(s.Bytes))
+	a.msg.Note("restoring the snapshot of %s (%s), of %s: %s, %s",
+		cli.Time(s.Time), cli.Age(a.now(), s.Time), origin(s, mine), cli.Plural(s.Files, "file", "files"), cli.Size(s.Bytes))
 	if !ask || !a.asks() {
 		return nil
 	}
@@ -209,7 +215,7 @@ func (a *app) announce(ctx context.Context, s backup.Snapshot, ask bool) error {
 		return err
 	}
 	defer t.Close()
-	t.Print("Is that when your last backup was? If it should be newer, somebody may have put an old\ncopy in the cloud.\n")
+	t.Print("Is that when your last backup was, and of that folder? If it should be newer,\nsomebody may have put an old copy in the cloud.\n")
 	ok, err := t.Confirm(ctx, "Restore it?")
 	if err == nil && !ok {
 		err = errDeclined
@@ -263,7 +269,10 @@ func (a *app) emitRestored(r *backup.RestoreResult, f restoreFlags) error {
 	if err != nil {
 		return err
 	}
-	return a.problems(r.Problems, "restored")
+	if err := a.problems(r.Problems, "restored"); err != nil {
+		return err
+	}
+	return a.unmatched(r, f.options)
 }
 
 func wereThere(n int) string {

@@ -37,6 +37,7 @@ type app struct {
 	limitUpload string   // of --limit-upload
 	retryFor    patience // of --retry-for
 	cloudWait   time.Duration
+	olderState  bool // of --older-state
 	progress    *cli.Progress
 	emitted     bool // the one JSON object was printed
 }
@@ -141,6 +142,7 @@ func (a *app) client() *client.Client {
 		Waiting:  a.waiting,
 
 		LimitUpload: a.limitUpload,
+		OlderState:  a.olderState,
 		Patience:    a.cloudWait,
 
 		KDF:   pace.kdf,
@@ -205,6 +207,9 @@ func (a *app) prepare(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	a.msg.Quiet = a.quiet
+	if a.olderState {
+		a.msg.Warning("with --older-state the newest state that can be read is taken; what was backed up after it is not seen")
+	}
 	a.cloudWait = a.patience(cmd)
 	if a.profile == "" {
 		a.profile = defaultProfile()

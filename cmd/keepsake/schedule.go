@@ -32,7 +32,7 @@ func (a *app) scheduled(ctx context.Context, f scheduleFlags, byHand bool) error
 	const hint = "see: keepsake backup -h"
 	switch {
 	case byHand:
-		return usage("--dry-run, --reread, --allow-empty and --exclude are for a run by hand", "what is always to be left out is said once: keepsake enable --exclude")
+		return usage("--dry-run, --reread, --allow-empty, --older-state and --exclude are for a run by hand", "what is always to be left out is said once: keepsake enable --exclude")
 	case f.watch && f.unattended:
 		return usage("--watch and --unattended exclude each other", hint)
 	case f.times == "" && !f.watch && !f.unattended:

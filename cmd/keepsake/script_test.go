@@ -239,6 +239,35 @@ func cmdFlip(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// lastIn reads the last file of a folder, by name.
+func lastIn(ts *testscript.TestScript, folder string) (path string, data []byte) {
+	names, err := filepath.Glob(filepath.Join(ts.MkAbs(folder), "*"))
+	ts.Check(err)
+	path = slices.Max(names)
+	data, err = os.ReadFile(path)
+	ts.Check(err)
+	return path, data
+}
+
+// cmdSpoil changes a byte of the last file of a folder: of the newest head, for instance.
+func cmdSpoil(ts *testscript.TestScript, neg bool, args []string) {
+	path, data := lastIn(ts, args[0])
+	data[300] ^= 1
+	ts.Check(os.Chmod(path, 0o600))
+	ts.Check(os.WriteFile(path, data, 0o600))
+}
+
+// cmdPlant puts a head where it counts as the newest, as somebody can who has no key: of another
+// one, with the id of its new name in its header.
+func cmdPlant(ts *testscript.TestScript, neg bool, args []string) {
+	_, data := lastIn(ts, args[0])
+	const id = "000102030405060708090a0b0c0d0e0f"
+	for i := range 16 {
+		data[32+i] = byte(i)
+	}
+	ts.Check(os.WriteFile(filepath.Join(ts.MkAbs(args[0]), "00000000000003e8-"+id), data, 0o600))
+}
+
 // cmdTwin makes another backup that a key opens: "twin a.key folder".
 func cmdTwin(ts *testscript.TestScript, neg bool, args []string) {
 	k, err := key.Parse([]byte(ts.ReadFile(args[0])))

@@ -21,7 +21,7 @@ const oldBackup = 3 * 24 * time.Hour
 const shownDamage = 3
 
 func (a *app) statusCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "what is backed up to where, and how it stands",
 		Long: `Says what is backed up to where, when that was last done, what the cloud holds,
@@ -32,6 +32,8 @@ cannot be reached it says what this device knows, and ends with code 8.`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context()) },
 	}
+	flag(cmd, "older-state", &a.olderState)
+	return cmd
 }
 
 type statusJSON struct {
@@ -110,6 +112,11 @@ func (a *app) worries(st *client.Status) []string {
 	}
 	if last != nil && last.Problems > 0 {
 		list = append(list, fmt.Sprintf("the last backup could not read %s", cli.Plural(last.Problems, "file", "files")))
+	}
+	if n := len(st.Snapshots); n > 0 {
+		if text := mostGone(st.Snapshots[n-1]); text != "" {
+			list = append(list, "in the newest snapshot "+text)
+		}
 	}
 	if v := st.State.LastVerify; v != nil && v.Damage > 0 {
 		list = append(list, fmt.Sprintf("the last verify found %s", cli.Plural(v.Damage, "damaged object", "damaged objects")))

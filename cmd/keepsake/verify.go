@@ -24,7 +24,8 @@ func (a *app) verifyCommand() *cobra.Command {
 		Short: "check that the backup is whole",
 		Long: `Checks the backup. Without a flag the structure: that every object every snapshot
 needs is there, has its size, and opens. With --read-data also every byte of the
-data, or a random part of it: --read-data=5% every day reads all in three weeks.
+data, or of a part of it, drawn anew each time: --read-data=5% every day has read
+about two thirds of it after three weeks, and nine tenths after six and a half.
 
 Damage is named, with the files that cannot be restored because of it, and the
 command ends with code 5.`,
@@ -36,6 +37,7 @@ command ends with code 5.`,
 	}
 	p.add(cmd)
 	flag(cmd, "read-data", &read)
+	flag(cmd, "older-state", &a.olderState)
 	a.transferFlags(cmd, false)
 	return cmd
 }
@@ -73,7 +75,7 @@ func (a *app) verify(ctx context.Context, p placeFlags, read float64) error {
 	if result.Affected == nil {
 		result.Affected = map[string][]string{}
 	}
-	if err := a.emit(result, func(w io.Writer) { writeVerify(w, r) }); err != nil || len(r.Damage) == 0 {
+	if err := a.emit(result, func(w io.Writer) { a.writeVerify(w, r) }); err != nil || len(r.Damage) == 0 {
 		return err
 	}
 	return &failure{
@@ -83,18 +85,22 @@ func (a *app) verify(ctx context.Context, p placeFlags, read float64) error {
 	}
 }
 
-func writeVerify(w io.Writer, r *backup.VerifyResult) {
+func (a *app) writeVerify(w io.Writer, r *backup.VerifyResult) {
+	whole := "No damage found."
+	if a.olderState {
+		whole = "No damage found in this state; a newer one, if there is one, is not looked at."
+	}
 	fmt.Fprintf(w, "Checked %s: %s, %s.\n", cli.Plural(r.Snapshots, "snapshot", "snapshots"),
 		cli.Plural(r.Objects, "object", "objects"), cli.Plural(r.Packs, "pack", "packs"))
 	if r.PacksRead > 0 {
 		fmt.Fprintf(w, "Read every byte of %s, %s.\n", cli.Plural(r.PacksRead, "pack", "packs"), cli.Size(r.BytesRead))
 	}
 	if r.Orphans > 0 {
-		fmt.Fprintf(w, "%s, %s, left by an interrupted run; prune removes them.\n",
+		fmt.Fprintf(w, "%s, %s: left-overs, which prune removes.\n",
 			cli.Plural(r.Orphans, "object that nothing needs", "objects that nothing needs"), cli.Size(r.OrphanBytes))
 	}
 	if len(r.Damage) == 0 {
-		fmt.Fprintln(w, "No damage found.")
+		fmt.Fprintln(w, whole)
 		return
 	}
 	fmt.Fprintln(w, "Damage:")
