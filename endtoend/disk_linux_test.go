@@ -62,9 +62,9 @@ func TestVaultsDiskIsFull(t *testing.T) {
 	check(t, os.Remove(filler))
 	thief.guess(owner, "sofa number three").wants(11, `"left": 7`)
 	owner.wantLeft(7)
-	if !bytes.Contains(s.vault.log.Bytes(), []byte("there is room again")) {
-		t.Errorf("the log of vaultd does not say that there is room again:\n%s", s.vault.log.Bytes())
-	}
+	await(t, "the log of vaultd to say that there is room again", func() bool {
+		return bytes.Contains(s.vault.log.Bytes(), []byte("there is room again"))
+	})
 
 	// Nor does it start without room, since a start writes.
 	filler = fill(t, state)

@@ -259,16 +259,3 @@ func (s *Server) pause(ctx context.Context, n int, err error) error {
 		return nil
 	}
 }
-
-// tellRoom tells the operator, once, that the disk is full: clients are only told
-// that the vault is busy.
-func (s *Server) tellRoom(err error) {
-	switch {
-	case errors.Is(err, replica.ErrNoSpace):
-		if !s.full.Swap(true) {
-			s.log.Error("no request is committed until there is room", "error", err)
-		}
-	case err == nil && s.full.Load() && s.full.Swap(false):
-		s.log.Info("there is room again")
-	}
-}

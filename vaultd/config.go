@@ -46,9 +46,10 @@ type Config struct {
 	// the status and in the metrics: a word, a colon, an explanation.
 	Notes []string
 
-	Clock   Clock  // nil: the host's
-	version uint32 // of tests of fleets of two versions; Version
-	overlap int    // ticks, of tests of members that sleep; the replica's
+	Clock   Clock                    // nil: the host's
+	version uint32                   // of tests of fleets of two versions; Version
+	overlap int                      // ticks, of tests of members that sleep; the replica's
+	room    func(group uint32) error // of tests of full disks; nil: what the replica says
 
 	Log *slog.Logger // nil: none. It is told of keys, halts and drains, never of a request
 }

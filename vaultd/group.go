@@ -31,12 +31,14 @@ type group struct {
 	replica *replica.Replica
 	commits committer
 	time    func() uint64 // the replica's
+	room    func() error  // why its log has none, nil while it has
 	anchor  anchor.Anchor // closed with the group; nil for the root's, which is the caller's
 	changed chan struct{} // the machine said so
 	stop    chan struct{}
 	ended   sync.WaitGroup
 	// checkpointed is when the keeper, whose field it is, last made a checkpoint.
 	checkpointed time.Duration
+	cramped      bool                   // the keeper's too: that there is no room in the log was told
 	stuck        atomic.Pointer[string] // why the group's secret could not be kept as it should be, last
 	rotating     sync.Mutex
 	taking       sync.Mutex
@@ -84,6 +86,10 @@ func (s *Server) host(ctx context.Context, number uint32, a anchor.Anchor) (*gro
 		return nil, fmt.Errorf("opening the replica of group %d: %w", number, err)
 	}
 	g.replica, g.commits, g.time, g.checkpointed = r, r, r.Time, s.clock.Elapsed()
+	g.room = func() error { return r.Status().RoomError }
+	if s.config.room != nil {
+		g.room = func() error { return s.config.room(number) }
+	}
 	s.groups.put(g)
 	return g, nil
 }
@@ -116,7 +122,6 @@ func (g *group) Read(ctx context.Context, f func(*vault.State)) error {
 func (g *group) Propose(ctx context.Context, entry []byte) (any, error) {
 	began := g.s.clock.Elapsed()
 	effect, err := g.commits.Propose(ctx, entry)
-	g.s.tellRoom(err)
 	if err == nil {
 		g.s.metrics.commit.Observe((g.s.clock.Elapsed() - began).Seconds())
 	}

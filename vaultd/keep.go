@@ -47,6 +47,7 @@ func (s *Server) keep(g *group) {
 		case <-ctx.Done():
 			return
 		case <-look.C:
+			s.tellRoom(g)
 			if was := led; was == g.leads() {
 				continue
 			}
@@ -58,6 +59,20 @@ func (s *Server) keep(g *group) {
 		}
 		s.keepOnce(ctx, g)
 		notify(g.changed) // a new leader brings the group's roster up
+	}
+}
+
+// tellRoom tells the operator when there is no room in a group's log any more, and when
+// there is again: a member that takes nothing new is counted on for nothing.
+func (s *Server) tellRoom(g *group) {
+	err := g.room()
+	if was := g.cramped; was == (err != nil) {
+		return
+	}
+	if g.cramped = err != nil; g.cramped {
+		s.log.Error("no room: nothing new of this group is taken here until there is", "group", g.number, "error", err)
+	} else {
+		s.log.Info("there is room again", "group", g.number)
 	}
 }
 

@@ -140,6 +140,7 @@ var (
 	groupApplied = describe("vaultd_group_applied_index", "Entries applied here.", "group")
 	groupLog     = describe("vaultd_group_log_bytes", "Bytes of the log since the last checkpoint.", "group")
 	groupDropped = describe("vaultd_group_messages_dropped", "Messages that were not taken: replayed, edited, not for this member, or no room.", "group")
+	groupNoRoom  = describe("vaultd_group_no_room", "1 while there is no room for the log here: this member takes nothing new of the group.", "group")
 	memberLag    = describe("vaultd_member_lag_entries", "Entries that the leader, this member, has and the other has not.", "group", "member")
 	memberActive = describe("vaultd_member_active", "1 when the member was heard of within an election timeout.", "group", "member")
 	memberVer    = describe("vaultd_member_version", "Version that the member told last, 0 before it was heard.", "group", "member")
@@ -167,6 +168,7 @@ func (f fleetMetrics) Collect(to chan<- prometheus.Metric) {
 		tell(groupApplied, float64(st.Applied), group)
 		tell(groupLog, float64(st.LogBytes), group)
 		tell(groupDropped, float64(st.Dropped), group)
+		tell(groupNoRoom, oneIf(g.room() != nil), group)
 		for _, m := range st.Members {
 			member := strconv.FormatUint(m.Number, 10)
 			tell(memberActive, oneIf(m.Active), group, member)

@@ -48,7 +48,6 @@ type Server struct {
 	// ofAccount bounds what one account has in work.
 	ofAccount *accounts
 	metrics   *metrics
-	full      atomic.Bool // the disk; the operator was told
 	draining  atomic.Bool
 	removed   atomic.Bool  // the roster does not have this machine any more
 	caught    atomic.Int64 // when catchUp was last tried, of clock.Elapsed

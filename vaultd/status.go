@@ -109,6 +109,17 @@ type Report struct {
 	Bytes    uint64   `json:"account_bytes"`
 	Queued   int      `json:"queued"`
 	Problems []string `json:"problems,omitempty"`
+	// NoRoom are the groups whose log has no room on this member's disk, and Lacking the
+	// voters of groups which this member leads that it cannot count on.
+	NoRoom  []uint32  `json:"no_room,omitempty"`
+	Lacking []Lacking `json:"lacking,omitempty"`
+}
+
+// Lacking is a voter that acknowledges nothing now, as the leader of the group sees it.
+type Lacking struct {
+	Group  uint32 `json:"group"`
+	Member uint64 `json:"member"`
+	Why    string `json:"why"` // as in "member 3 is not heard of"
 }
 
 // GroupStatus is one group of this machine.
@@ -171,11 +182,30 @@ func (s *Server) Status(ctx context.Context) Status {
 func (s *Server) report() *Report {
 	root := s.root().replica.Status()
 	accounts, bytes := s.capacity()
+	noRoom, lacking := s.counts()
 	return &Report{
 		Version: s.config.version, Role: root.Role, Term: root.Term, Applied: root.Applied, Anchor: root.Anchor.Name, Counter: root.Batch,
 		Ready: s.ready(), Draining: s.draining.Load(), Host: utc(s.time.now()), Serial: s.known.Load().Serial,
 		Accounts: accounts, Bytes: bytes, Queued: int(s.gate.waiting.Load()), Problems: s.problems(),
+		NoRoom: noRoom, Lacking: lacking,
 	}
+}
+
+// counts says in which groups this member acknowledges nothing, and, of those it leads,
+// which other voters do not.
+func (s *Server) counts() (noRoom []uint32, lacking []Lacking) {
+	for _, g := range s.groups.list() {
+		if g.room() != nil {
+			noRoom = append(noRoom, g.number)
+		}
+		st := g.replica.Status()
+		for _, m := range st.Members {
+			if why := lacks(m); st.Role == "leader" && !m.Learner && why != "" {
+				lacking = append(lacking, Lacking{g.number, m.Number, why})
+			}
+		}
+	}
+	return noRoom, lacking
 }
 
 // problems are what people should look at.
@@ -196,6 +226,9 @@ func (s *Server) problems() (list []string) {
 		if st.Halted == nil && st.Leader == 0 {
 			say("group %d: no leader is known here: a majority of its voters is down or out of reach, or an election is under way", g.number)
 		}
+		if err := g.room(); err != nil {
+			say("group %d: this member takes nothing new and counts as one that is down, until there is room: %v", g.number, err)
+		}
 		if st.CheckpointError != nil {
 			say("group %d: the last checkpoint failed: %v", g.number, st.CheckpointError)
 		}
@@ -207,9 +240,6 @@ func (s *Server) problems() (list []string) {
 				say("group %d: member %d has forgotten entries it acknowledged: its disk and its anchor were put back; remove it, and add the machine under a new number", g.number, m.Number)
 			}
 		}
-	}
-	if s.full.Load() {
-		say("disk: full: nothing is committed here until there is room")
 	}
 	return list
 }

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -20,7 +21,8 @@ var statusCommand = command.Command[app, options]{
 	Long: `Asks the vaultd that runs with this configuration, through its admin address, how
 it stands and what it sees of its fleet: a line for each member, with its role, how
 far its log is behind (lag, in entries), its anchor, its version, what it holds, and
-how the link to it is. Says how many voters may still be lost before service stops.
+how the link to it is. Says how many voters may still be lost before service stops: one
+that is down, behind, or has no room on its disk is lost already.
 Any member can be asked. Exit code 8 when it does not answer, 11 when it has halted.`,
 	Example: `  vaultd status --config /var/lib/vaultd/vaultd.toml
   vaultd status --admin 127.0.0.1:7444 --json`,
@@ -89,14 +91,16 @@ type statusJSON struct {
 type margin struct {
 	Group  uint32 `json:"group"`
 	Voters int    `json:"voters"`
-	Up     int    `json:"voters_up"` // the links to them are up, or it is the member itself
+	Up     int    `json:"voters_up"` // those that can be counted on: linked, heard by the leader, not behind, with room
 	Needed int    `json:"voters_needed"`
+	// Lacking are the voters that are linked and cannot be counted on, and why.
+	Lacking []string `json:"voters_lacking,omitempty"`
 
 	secret vaultd.SecretStatus
 }
 
 func marginOf(st *vaultd.Status, g vaultd.GroupStatus) margin {
-	up := map[uint64]bool{}
+	up, lacks := map[uint64]bool{}, lacking(st.Members, g.Group)
 	for _, m := range st.Members {
 		up[m.Number] = m.Link != "down"
 	}
@@ -106,7 +110,11 @@ func marginOf(st *vaultd.Status, g vaultd.GroupStatus) margin {
 			continue
 		}
 		m.Voters++
-		if up[member.Number] {
+		switch why := lacks[member.Number]; {
+		case !up[member.Number]:
+		case why != "":
+			m.Lacking = append(m.Lacking, fmt.Sprintf("member %d %s", member.Number, why))
+		default:
 			m.Up++
 		}
 	}
@@ -114,8 +122,33 @@ func marginOf(st *vaultd.Status, g vaultd.GroupStatus) margin {
 	return m
 }
 
+// lacking says which members of a group cannot be counted on though they may be linked, and
+// why: by what they say of themselves, and by what the leader says of them.
+func lacking(members []vaultd.MemberStatus, group uint32) map[uint64]string {
+	why := map[uint64]string{}
+	for _, m := range members {
+		if m.Report == nil {
+			continue
+		}
+		for _, l := range m.Report.Lacking {
+			if l.Group == group {
+				why[l.Member] = l.Why
+			}
+		}
+	}
+	for _, m := range members {
+		if m.Report != nil && slices.Contains(m.Report.NoRoom, group) {
+			why[m.Number] = "has no room for its log"
+		}
+	}
+	return why
+}
+
 func (m margin) String() string {
 	text := fmt.Sprintf("%d of %d voters up, %d needed", m.Up, m.Voters, m.Needed)
+	if len(m.Lacking) > 0 {
+		text = fmt.Sprintf("%d of %d voters can be counted on (%s), %d needed", m.Up, m.Voters, strings.Join(m.Lacking, "; "), m.Needed)
+	}
 	switch {
 	case m.Up < m.Needed:
 		return text + ": NOTHING IS SERVED"

@@ -67,6 +67,40 @@ func TestStatusSaysHowManyMayBeLost(t *testing.T) {
 	}
 }
 
+// A voter that is linked and acknowledges nothing is not one that can be counted on, whoever
+// says so: the member that has no room, or the leader that does not hear it.
+func TestStatusCountsWhoCanBeCountedOn(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		edit func(st *vaultd.Status)
+		want string
+	}{
+		{"no room", func(st *vaultd.Status) { st.Members[2].Report.NoRoom = []uint32{0} },
+			"3 of 4 voters can be counted on (member 3 has no room for its log), 3 needed: ONE MORE LOSS STOPS SERVICE"},
+		{"no room in another group", func(st *vaultd.Status) { st.Members[2].Report.NoRoom = []uint32{1} }, "4 of 4 voters up, 3 needed: 1 more can be lost"},
+		{"a learner", func(st *vaultd.Status) { st.Members[4].Report.NoRoom = []uint32{0} }, "4 of 4 voters up, 3 needed: 1 more can be lost"},
+		{"the one that is asked", func(st *vaultd.Status) { st.Members[0].Report.NoRoom = []uint32{0} }, "(member 1 has no room for its log)"},
+		{"behind", func(st *vaultd.Status) {
+			st.Members[1].Report.Lacking = []vaultd.Lacking{{Group: 0, Member: 3, Why: "is 2000 entries behind"}, {Group: 1, Member: 4, Why: "is not heard of"}}
+		}, "3 of 4 voters can be counted on (member 3 is 2000 entries behind), 3 needed: ONE MORE LOSS STOPS SERVICE"},
+		{"two", func(st *vaultd.Status) {
+			st.Members[1].Report.Lacking = []vaultd.Lacking{{Group: 0, Member: 3, Why: "is not heard of"}}
+			st.Members[3].Report.NoRoom = []uint32{0}
+		}, "2 of 4 voters can be counted on (member 3 is not heard of; member 4 has no room for its log), 3 needed: NOTHING IS SERVED"},
+		{"down", func(st *vaultd.Status) {
+			st.Members[2].Link, st.Members[2].Report = "down", nil
+			st.Members[1].Report.Lacking = []vaultd.Lacking{{Group: 0, Member: 3, Why: "is not heard of"}}
+		}, "3 of 4 voters up, 3 needed: ONE MORE LOSS STOPS SERVICE"},
+	} {
+		st := paperFleet(4)
+		st.Roster.Tolerate = 1
+		c.edit(st)
+		if r := asked(t, st); !strings.Contains(r.out, c.want) {
+			t.Errorf("%s: no %q in\n%s", c.name, c.want, r.out)
+		}
+	}
+}
+
 // The table has a line for each member, also for one that does not answer, and nothing in it
 // makes a terminal do anything.
 func TestStatusTable(t *testing.T) {
