@@ -194,7 +194,11 @@ func (c *Client) Prune(ctx context.Context, o PruneOptions) (result *backup.Prun
 					return err
 				}
 			}
-			options.DryRun = false
+			// Another device may have backed up while the person thought: what was shown goes, and nothing else.
+			options.DryRun, options.Only = false, []string{}
+			for _, s := range result.Removed {
+				options.Only = append(options.Only, s.ID)
+			}
 			result, err = v.repo.Prune(ctx, options)
 			return err
 		})
