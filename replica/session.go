@@ -29,7 +29,7 @@ const (
 	sealedHead = wireHead + bootSize + 8
 	sealedOver = sealedHead + tagSize
 
-	maxPeers  = 2 * maxMembers // that came, before some of them were removed
+	maxPeers  = 2 * maxMembers // besides those that were removed: operators sign for each of these
 	maxHellos = 2              // to one member between two ticks: a question, and an answer to its own
 )
 
@@ -184,13 +184,23 @@ func (s *sessions) peer(member uint64) (*peerSession, error) {
 	switch {
 	case member == s.self || member == 0:
 		return nil, errForeign
-	case p == nil && len(s.peers) >= maxPeers, p != nil && p.removed:
+	case p == nil && s.crowded(), p != nil && p.removed:
 		return nil, errCrowd
 	case p == nil:
 		p = &peerSession{}
 		s.peers[member] = p
 	}
 	return p, nil
+}
+
+func (s *sessions) crowded() bool {
+	there := 0
+	for _, p := range s.peers {
+		if !p.removed {
+			there++
+		}
+	}
+	return there >= maxPeers
 }
 
 // ask makes a hello that asks which run a member is in. The question stays the
@@ -326,11 +336,16 @@ func (s *sessions) stranger(h header, p *peerSession) (o opened, err error) {
 func (s *sessions) tick() { clear(s.greeted) }
 
 // drop ends what there is with a member that was removed from the group. It gets
-// no answer any more; its number is never given to another.
+// no answer any more; its number is never given to another. What was known of it stays, lest it be
+// taken for a stranger, and its old messages for new ones.
 func (s *sessions) drop(member uint64) {
-	if p, err := s.peer(member); err == nil {
-		p.removed = true
+	if member == s.self || member == 0 {
+		return
 	}
+	if s.peers[member] == nil {
+		s.peers[member] = &peerSession{}
+	}
+	s.peers[member].removed = true
 }
 
 // admit takes a member back that was dropped. What is known of its run stays: if neither

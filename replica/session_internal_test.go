@@ -423,6 +423,30 @@ func TestDroppedMember(t *testing.T) {
 	w.want(nil, errForeign, errCrowd)
 }
 
+// Members that were removed take no room from those that come, however many, and are not forgotten.
+func TestRemovedTakeNoRoom(t *testing.T) {
+	w := newWire(t, 1, 2)
+	for i := range uint64(2 * maxPeers) {
+		w.members[2].drop(10 + i)
+	}
+	w.meet(1, 2)
+	if _, err := w.members[2].meet(9); err != nil || !w.members[2].knows(1) {
+		t.Errorf("a newcomer: %v; member 1 is known: %v", err, w.members[2].knows(1))
+	}
+	for i := range uint64(2 * maxPeers) {
+		if _, err := w.members[2].meet(10 + i); !errors.Is(err, errCrowd) {
+			t.Fatalf("member %d, which was removed: %v", 10+i, err)
+		}
+	}
+	for i := range uint64(maxPeers) {
+		_, _ = w.members[2].meet(10_000 + i)
+	}
+	w.members[2].drop(9_999) // in a crowd, too
+	if _, err := w.members[2].meet(9_999); len(w.members[2].peers) != 3*maxPeers+1 || !w.members[2].peers[9_999].removed {
+		t.Errorf("%d members are known; %v", len(w.members[2].peers), err)
+	}
+}
+
 // A member that comes back in the same run goes on where it was: what it said before is
 // not taken again, and nothing is sealed for it under a nonce that was used.
 func TestMemberThatComesBack(t *testing.T) {

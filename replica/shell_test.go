@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -179,6 +180,25 @@ func TestTransferToNobody(t *testing.T) {
 	}
 	for n := uint64(1); n <= 2; n++ {
 		check(t, f.get(n).Close())
+	}
+}
+
+// A Replica that halts says why once.
+func TestHaltIsToldOnce(t *testing.T) {
+	f := &fleet{alive: map[uint64]*replica.Replica{}}
+	w := newWorld()
+	check(t, replica.Create(t.Context(), f.config(w, 1), 1, [][]byte{[]byte(genesis)}))
+	f.open(t, w, 1)
+	w.mu.Lock()
+	w.limit, w.fault = w.step+1, errPower
+	w.mu.Unlock()
+	r := f.get(1)
+	_, _ = r.Propose(t.Context(), []byte("in doubt"))
+	<-r.Done()
+	for _, err := range []error{r.Err(), r.Close(), r.Status().Halted} {
+		if !errors.Is(err, errPower) || strings.Count(err.Error(), errPower.Error()) != 1 {
+			t.Errorf("it halted: %v", err)
+		}
 	}
 }
 
