@@ -20,7 +20,7 @@ type BackupOptions struct {
 	Exclude    []string // patterns, see `keepsake help patterns`
 	DryRun     bool     // read and compare, store nothing
 	Reread     bool     // read every file, also those that look unchanged
-	Distrust   []string // names of packs that Verify found damaged: what is in them is stored again
+	Distrust   []string // names of packs that Verify found damaged: what is in them and still needed is stored again, at no cost else
 	AllowEmpty bool     // accept an empty folder after a snapshot that was not
 }
 
@@ -155,7 +155,7 @@ func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *Backup
 		return nil, err
 	}
 	r.forgetMissing(present, res)
-	r.forgetDamaged(o.Distrust, present, res)
+	distrusted := r.forgetDamaged(o.Distrust, present)
 	if _, err := r.adopt(ctx, present); err != nil {
 		return nil, err
 	}
@@ -194,6 +194,9 @@ func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *Backup
 	})
 	if err != nil {
 		return nil, err
+	}
+	if s.lost { // else what is damaged is of older snapshots, and this run has no more to say about it than the last
+		res.Problems = append(res.Problems, distrusted...)
 	}
 	res.BytesRead, res.BytesNew, res.Objects = c.read.Load(), c.fresh.Load(), int(c.objects.Load())
 	res.BytesUploaded, res.BytesSent = c.uploaded.Load(), c.sent.Load()
@@ -245,8 +248,9 @@ func (r *Repo) forgetMissing(present map[uint32]cloud.Info, res *BackupResult) {
 	}
 }
 
-// forgetDamaged takes packs that are known to be damaged out of the index, for this backup.
-func (r *Repo) forgetDamaged(names []string, present map[uint32]cloud.Info, res *BackupResult) {
+// forgetDamaged takes packs that are known to be damaged out of the index, for this backup: files that need them are read again, whatever they look like, and
+// nothing new is built on them.
+func (r *Repo) forgetDamaged(names []string, present map[uint32]cloud.Info) (problems []Problem) {
 	for _, name := range names {
 		k, _, id, err := splitName(name)
 		if err != nil || (k != kindData && k != kindMeta) {
@@ -258,10 +262,11 @@ func (r *Repo) forgetDamaged(names []string, present map[uint32]cloud.Info, res 
 		}
 		d := &DamageError{Object: name, Layer: "segment", What: "verify found it damaged"}
 		r.damage = append(r.damage, d)
-		res.Problems = append(res.Problems, Problem{Path: name, What: "is damaged in the cloud; what this device still has of it is stored again", Err: d})
+		problems = append(problems, Problem{Path: name, What: "is damaged in the cloud; what this device still has of it is stored again", Err: d})
 		delete(r.index.packs, n)
 		delete(present, n) // or it would be adopted
 	}
+	return problems
 }
 
 // prepare stores what h is to name, while the last packs are on their way: nothing of it counts before the head does, which

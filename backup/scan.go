@@ -36,6 +36,8 @@ type scanner struct {
 	ahead    *entry // the next of them
 	own      bool   // it is of the same device and folder: only then may what it has stand in for what cannot be read
 
+	lost bool // a chunk or a segment of the snapshot before is not to be found
+
 	databases map[string]bool // paths: their logs and journals are in what is captured of them
 }
 
@@ -76,6 +78,7 @@ func (s *scanner) advance() error {
 		return nil
 	}
 	if errors.Is(err, ErrDamaged) {
+		s.lost = true
 		s.problem("", "the last snapshot's manifest is damaged; every file is read again", err)
 		s.p.ids.forget(s.r.index.isMeta) // or the new manifest would name the damaged segments
 		s.ahead, s.prev = nil, func() (*entry, error, bool) { return nil, nil, false }
@@ -288,7 +291,7 @@ func (s *scanner) file(path string, info fs.FileInfo) error {
 	if prev != nil && prev.kind == recordDB {
 		e.state = s.databaseState(path)
 	}
-	if prev != nil && unchanged(prev.state, e.state) && !s.o.Reread && s.stored(prev) {
+	if prev != nil && s.stored(prev) && unchanged(prev.state, e.state) && !s.o.Reread {
 		e.kind, e.size, e.unit, e.runs = prev.kind, prev.size, prev.unit, prev.runs
 		if e.kind == recordDB {
 			s.databases[path] = true
@@ -312,6 +315,7 @@ func (s *scanner) stored(e *entry) bool {
 			continue
 		}
 		if _, err := s.r.index.resolve(a); err != nil {
+			s.lost = true
 			return false
 		}
 	}
