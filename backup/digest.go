@@ -12,6 +12,7 @@ const (
 	chunkPurpose = "keepsake/v1 chunk id"
 	cutPurpose   = "keepsake/v1 manifest cut"
 	statePurpose = "keepsake/v1 file state"
+	turnPurpose  = "keepsake/v1 verify turn"
 )
 
 // A digester computes keyed digests of one purpose. Not safe for concurrent use: one a goroutine.

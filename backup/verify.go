@@ -2,15 +2,14 @@ package backup
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
-	"math/big"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,7 +18,8 @@ import (
 
 // VerifyOptions says how deep to look.
 type VerifyOptions struct {
-	// ReadData is the share of packs of which every byte is read and checked, 0 to 1. Which ones is drawn anew each time. With 0, everything but
+	// ReadData is about the share of packs of which every byte is read and checked, 0 to 1; at least one unless it is 0. The packs take turns by the day, by
+	// the local calendar, in an order that depends on the key: who verifies 0.05 each day for 20 days has read what was there all the time. With 0, everything but
 	// the contents of data packs is checked: heads, indexes, snapshots, manifests, that every chunk has its place, that every object is there with its size.
 	ReadData float64
 }
@@ -165,7 +165,13 @@ func (v *verifier) packs(share float64) error {
 	}
 	slices.Sort(all)
 	v.res.Packs = len(all)
-	chosen := draw(all, share)
+	d := v.r.ring.digester(turnPurpose)
+	place := func(n uint32) uint64 {
+		id := v.r.index.names.id(n)
+		digest := d.id(id[:])
+		return binary.BigEndian.Uint64(digest[:8])
+	}
+	chosen := draw(all, place, day(v.r.opts.Now()), share)
 	chosen = slices.DeleteFunc(chosen, func(n uint32) bool { _, bad := v.bad[n]; return bad })
 	for _, n := range chosen {
 		v.c.totalBytes.Add(v.r.index.packs[n].size)
@@ -193,18 +199,41 @@ func (v *verifier) packs(share float64) error {
 	return v.ctx.Err()
 }
 
-// draw picks a share of the packs, at least one if the share is not zero.
-func draw(all []uint32, share float64) []uint32 {
-	n := min(len(all), int(math.Ceil(share*float64(len(all)))))
-	for i := range n {
-		j, err := rand.Int(rand.Reader, big.NewInt(int64(len(all)-i)))
-		if err != nil {
-			panic("backup: internal error: " + err.Error())
-		}
-		k := i + int(j.Int64())
-		all[i], all[k] = all[k], all[i]
+// draw picks the packs whose turn it is. Each has its place on a circle, of which every day takes the next stretch, as long as the share: packs that come and go
+// move no other's turn. Where no pack lies in the stretch it is that of the next.
+func draw(all []uint32, place func(n uint32) uint64, day int64, share float64) (chosen []uint32) {
+	switch {
+	case share >= 1:
+		return all
+	case !(share > 0) || len(all) == 0:
+		return nil
 	}
-	return all[:n]
+	from := turn(day, share)
+	length, next := turn(day+1, share)-from, all[0]
+	for _, n := range all {
+		if place(n)-from < length {
+			chosen = append(chosen, n)
+		}
+		if place(n)-from < place(next)-from {
+			next = n
+		}
+	}
+	if len(chosen) == 0 {
+		return []uint32{next}
+	}
+	return chosen
+}
+
+// turn is where on the circle a day's stretch begins; the one before ends there.
+func turn(day int64, share float64) uint64 {
+	at := float64(day) * share
+	return uint64((at - math.Floor(at)) * (1 << 64))
+}
+
+// day counts days of the local calendar.
+func day(now time.Time) int64 {
+	y, m, d := now.Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / (24 * 60 * 60)
 }
 
 // pack reads one pack wholly: every segment, every chunk against its id, the padding, and its own table against the index.

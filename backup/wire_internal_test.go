@@ -285,7 +285,7 @@ func checkHistories(t *testing.T, newest time.Time) {
 func TestDigestsOfOnePurposeSayNothingOfAnother(t *testing.T) {
 	g := &ring{}
 	var seen []ID
-	for _, purpose := range []string{chunkPurpose, cutPurpose, statePurpose} {
+	for _, purpose := range []string{chunkPurpose, cutPurpose, statePurpose, turnPurpose} {
 		id := g.digester(purpose).id([]byte("m"))
 		if slices.Contains(seen, id) {
 			t.Error("two purposes share a digest")
