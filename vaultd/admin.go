@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"keepsake.example/replica"
 	"keepsake.example/roster"
 )
 
@@ -25,9 +26,9 @@ import (
 //	GET  /changes     the newest 256 changes that were accepted, oldest first, a list of SignedChange as JSON
 //	POST /change      a roster.Signed, encoded: 200 and its text when it is accepted, 409 and the refusal, 503 without a leader
 //	POST /checkpoint  204 when the states are written and the logs begun anew, 507 when the disk is full
-//	POST /transfer    204 when this member leads nothing any more; ?to=NUMBER says who is to lead
+//	POST /transfer    204 when this member leads nothing any more; ?to=NUMBER says who is to lead. 409 and why when nobody could lead by it, 504 when nobody took it in time
 //	POST /rekey       200 and a line for each group here that has a new secret, 503 when not every one could be given one
-//	POST /drain       204 likewise; from the call on requests are turned away
+//	POST /drain       204 when this member leads nothing, or nobody else could; 504 likewise; from the call on requests are turned away
 //
 // A change counts by its signatures alone: whoever brings it.
 func (s *Server) Admin() http.Handler {
@@ -65,8 +66,13 @@ func (s *Server) done(w http.ResponseWriter, what string, err error) {
 	if err != nil {
 		s.log.Error(what, "error", err)
 		status := http.StatusInternalServerError
-		if errors.Is(err, syscall.ENOSPC) {
-			status = http.StatusInsufficientStorage // so that the command can say what to do
+		switch { // so that the command can say what to do
+		case errors.Is(err, syscall.ENOSPC):
+			status = http.StatusInsufficientStorage
+		case errors.Is(err, ErrTransfer):
+			status = http.StatusConflict
+		case errors.Is(err, replica.ErrTransfer):
+			status = http.StatusGatewayTimeout
 		}
 		http.Error(w, err.Error(), status)
 		return

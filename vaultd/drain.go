@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"keepsake.example/replica"
@@ -20,12 +21,68 @@ const giveTime = 2 * time.Second
 func (s *Server) Drain(ctx context.Context) error {
 	s.draining.Store(true)
 	s.log.Info("draining: new requests are for other members")
-	return s.Transfer(ctx, 0)
+	return s.handOver(ctx, 0)
 }
 
+// ErrTransfer is a transfer that was not begun: nobody could lead by it. An error of the
+// replica's of that name is one that was tried and came to nothing.
+var ErrTransfer = errors.New("vaultd: nothing was handed over")
+
 // Transfer hands the leadership of every group that this member leads to a member,
-// or, with 0, to whichever voter has the most of its log.
+// or, with 0, to whichever voter has the most of its log. It refuses with ErrTransfer,
+// before anything is asked of a group, who could not lead: while a transfer waits, the group
+// takes no proposals. replica.ErrTransfer: nobody took it in time, and this member leads on.
 func (s *Server) Transfer(ctx context.Context, to uint64) error {
+	var led []*group
+	for _, g := range s.groups.list() {
+		if g.leads() {
+			led = append(led, g)
+		}
+	}
+	switch {
+	case to == s.self:
+		return fmt.Errorf("%w: member %d is this one", ErrTransfer, to)
+	case len(led) == 0:
+		return fmt.Errorf("%w: member %d, this one, leads nothing", ErrTransfer, s.self)
+	}
+	var report *Report
+	if to != 0 && s.links.Load() != nil {
+		report = s.askReport(ctx, to)
+	}
+	for _, g := range led {
+		if why := s.unfit(g, to, report); why != "" {
+			return fmt.Errorf("%w: group %d: %s", ErrTransfer, g.number, why)
+		}
+	}
+	return s.handOver(ctx, to)
+}
+
+// unfit says why a member cannot lead a group that this one leads, "" for no reason; of 0,
+// why nobody can. What it says of itself is nil where it did not answer.
+func (s *Server) unfit(g *group, to uint64, report *Report) string {
+	if to == 0 && !s.hasOtherVoter(g) {
+		return "no other voter is heard of"
+	}
+	if to == 0 {
+		return ""
+	}
+	members := g.replica.Status().Members
+	i := slices.IndexFunc(members, func(m replica.MemberStatus) bool { return m.Number == to })
+	switch {
+	case i < 0:
+		return fmt.Sprintf("member %d is not one of its members", to)
+	case members[i].Learner:
+		return fmt.Sprintf("member %d has no vote in it", to)
+	case lacks(members[i]) != "":
+		return fmt.Sprintf("member %d %s", to, lacks(members[i]))
+	case report != nil && slices.Contains(report.NoRoom, g.number):
+		return fmt.Sprintf("member %d has no room for its log", to)
+	}
+	return ""
+}
+
+// handOver gives away what this member leads, where there is somebody to take it.
+func (s *Server) handOver(ctx context.Context, to uint64) error {
 	var failed error
 	for _, g := range s.groups.list() {
 		if !g.leads() || !s.hasOtherVoter(g) {
@@ -51,7 +108,7 @@ func (s *Server) hasOtherVoter(g *group) bool {
 func (s *Server) giveAway() {
 	ctx, cancel := context.WithTimeout(context.Background(), giveTime)
 	defer cancel()
-	if err := s.Transfer(ctx, 0); err != nil {
+	if err := s.handOver(ctx, 0); err != nil {
 		s.log.Warn("ending as leader", "error", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"net/http/httptest"
 
 	"keepsake.example/replica"
 	"keepsake.example/roster"
@@ -108,3 +109,10 @@ var ChangesFrom = changesFrom
 
 // SetRoom has a server believe what is said of the room in its logs.
 func SetRoom(c *Config, room func(group uint32) error) { c.room = room }
+
+// Ordered is the HTTP status of an order that came to an error.
+func (s *Server) Ordered(err error) int {
+	r := httptest.NewRecorder()
+	s.done(r, "an order", err)
+	return r.Code
+}

@@ -99,8 +99,11 @@ func (g *group) close() error {
 	close(g.stop)
 	g.ended.Wait()
 	err := g.replica.Close()
-	if g.anchor != nil {
-		err = errors.Join(err, g.anchor.Close())
+	if g.anchor == nil {
+		return err
+	}
+	if e := g.anchor.Close(); e != nil {
+		return errors.Join(err, e)
 	}
 	return err
 }

@@ -72,6 +72,9 @@ func TestMembership(t *testing.T) {
 		}
 		return nil
 	})
+	if err := gone.server.Close(); err != gone.server.Err() {
+		t.Errorf("Close says more than why it halted, or not that: %v", err)
+	}
 	gone.stop()
 	gone.openAnchor()
 	gone.config.Anchor, gone.config.Peers = gone.anchor, gone.listen()

@@ -330,13 +330,22 @@ func (s *Server) Close() error {
 func (s *Server) shut() error {
 	s.die(nil)
 	err := s.Err()
-	for _, g := range s.groups.list() {
-		if e := g.close(); !errors.Is(err, e) {
+	also := func(e error) {
+		// Why it halted is told once, also where a replica says it in its own words.
+		told := errors.Is(err, e) || errors.Is(err, ErrRemoved) && errors.Is(e, replica.ErrRemoved)
+		switch {
+		case e == nil || told:
+		case err == nil:
+			err = e
+		default:
 			err = errors.Join(err, e)
 		}
 	}
+	for _, g := range s.groups.list() {
+		also(g.close())
+	}
 	if l := s.links.Load(); l != nil {
-		err = errors.Join(err, l.Close())
+		also(l.Close())
 	}
 	s.keys.wipe()
 	s.door.Wipe()

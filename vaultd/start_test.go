@@ -307,7 +307,9 @@ func TestHalts(t *testing.T) {
 		t.Errorf("status after the halt: %+v", st)
 	}
 	w.stopped()
-	w.server.Close()
+	if err := w.server.Close(); err != w.server.Err() {
+		t.Errorf("Close says more than why it halted, or not that: %v", err)
+	}
 	w.stopped = nil
 }
 

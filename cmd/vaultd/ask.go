@@ -65,6 +65,10 @@ func (r *answer) refused(admin string) error {
 	switch r.status {
 	case http.StatusInsufficientStorage:
 		return command.Fail(command.NoRoom, message, "make room on the disk of the replica's files; a checkpoint needs as much again as the last one, until it is whole")
+	case http.StatusConflict:
+		return command.Fail(exitRefused, message, "see: vaultd status, which shows the voters, who is up, and who leads")
+	case http.StatusGatewayTimeout:
+		return command.Fail(command.Failed, message, "nothing is lost, and this member leads on; vaultd status says which voter is up, without lag, and with room on its disk: ask again with one of those")
 	case http.StatusServiceUnavailable:
 		return command.Fail(exitNoQuorum, message, "see: vaultd status; too few members may be up, or this one is still catching up")
 	}

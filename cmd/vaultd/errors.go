@@ -23,7 +23,7 @@ var (
 	exitNewer       = command.Exit{Code: 9, Name: "newer", Meaning: "the files were written by a newer version"}
 	exitHalted      = command.Exit{Code: 11, Name: "halted", Meaning: "the replica halted while it ran"}
 	exitClock       = command.Exit{Code: 12, Name: "clock", Meaning: "the host's date cannot be right"}
-	exitRefused     = command.Exit{Code: 14, Name: "refused", Meaning: "the fleet refuses the change: rules or signatures"}
+	exitRefused     = command.Exit{Code: 14, Name: "refused", Meaning: "the fleet refuses it: rules, signatures, or a member that could not lead"}
 	exitNoQuorum    = command.Exit{Code: 15, Name: "no-quorum", Meaning: "too few members of the fleet can be reached to decide"}
 	exitRemoved     = command.Exit{Code: 16, Name: "removed", Meaning: "the operators have removed this machine from the fleet"}
 	exitAbsent      = command.Exit{Code: 17, Name: "device-absent", Meaning: "the TPM or token is not there"}

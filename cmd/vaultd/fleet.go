@@ -21,7 +21,10 @@ var transferCommand = command.Command[app, options]{
 	Long: `Has this member give every group that it leads to another voter: to the one that is
 named with --to, else to the one that is furthest. Nothing is lost by it, and requests
 wait for some milliseconds. Only a member that leads can be asked: vaultd status says
-which one. For work on the leader's machine, use drain.`,
+which one. Who could not lead is refused at once (exit code 14): a member that is down,
+far behind, without a vote, or without room on its disk. When nobody takes it within
+seconds, in which requests wait, this member leads on (1). For work on the leader's
+machine, use drain.`,
 	Example: `  vaultd transfer --config /var/lib/vaultd/vaultd.toml --to 3`,
 	Flags: func(f *flag.FlagSet, o *options) {
 		adminFlags(f, o)
@@ -40,10 +43,18 @@ func (a *app) transfer(ctx context.Context, o *options) error {
 		return err
 	}
 	if !slices.ContainsFunc(st.Groups, func(g vaultd.GroupStatus) bool { return g.Replica.Role == "leader" }) {
-		return command.Fail(command.Failed, fmt.Sprintf("member %d leads nothing; nothing was done", st.Member), fmt.Sprintf("ask the leader, which is member %d as far as is known here", st.Replica.Leader))
+		return leadsNothing(st)
 	}
 	path := "/transfer?" + url.Values{"to": {strconv.FormatUint(uint64(o.to), 10)}}.Encode()
 	return a.order(ctx, admin, path, "given away")
+}
+
+// leadsNothing is how transfer ends at a member that has nothing to give.
+func leadsNothing(st *vaultd.Status) error {
+	if st.Replica.Leader == 0 {
+		return command.Fail(exitNoQuorum, fmt.Sprintf("member %d leads nothing, and knows no leader; nothing was done", st.Member), "wait until vaultd status shows one: a majority of the voters must be up")
+	}
+	return command.Fail(command.Failed, fmt.Sprintf("member %d leads nothing; nothing was done", st.Member), fmt.Sprintf("ask the leader, which is member %d as far as is known here", st.Replica.Leader))
 }
 
 var drainCommand = command.Command[app, options]{

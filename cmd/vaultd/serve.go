@@ -67,7 +67,11 @@ func (a *app) serve(ctx context.Context, o *options) (err error) {
 	if id := fleet.FormatID(s.Fleet()); c.Fleet != "" && c.Fleet != id {
 		return errors.Join(command.BadConfig("the files are of fleet "+id+", and vaultd.toml says "+c.Fleet, "is state the right folder?"), s.Close())
 	}
-	return errors.Join(a.listen(ctx, c, s, log), s.Close())
+	err = a.listen(ctx, c, s, log)
+	if closed := s.Close(); !errors.Is(err, closed) { // that says once more why it had halted
+		err = errors.Join(err, closed)
+	}
+	return err
 }
 
 // server is the configuration as vaultd takes it.

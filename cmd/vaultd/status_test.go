@@ -139,12 +139,18 @@ func TestOrders(t *testing.T) {
 	}))
 	defer admin.Close()
 	address := "--admin=" + strings.TrimPrefix(admin.URL, "http://")
-	vault(t, "transfer", address).wants(t, command.Failed, "leads nothing")
+	vault(t, "transfer", address).wants(t, exitNoQuorum, "knows no leader", "hint: wait until")
+	st.Replica.Leader = 2
+	vault(t, "transfer", address).wants(t, command.Failed, "leads nothing", "ask the leader, which is member 2")
 	vault(t, "drain", address).wants(t, command.Done, "drained")
 	st.Groups[0].Replica.Role = "leader"
 	vault(t, "transfer", address, "--to", "2").wants(t, command.Done, "given away")
 	code, body = http.StatusServiceUnavailable, "no quorum"
 	vault(t, "transfer", address).wants(t, exitNoQuorum, "no quorum", "hint: see: vaultd status")
-	code = http.StatusInternalServerError
+	code, body = http.StatusConflict, "member 2 is not heard of"
+	vault(t, "transfer", address, "--to", "2").wants(t, exitRefused, "member 2 is not heard of", "hint: see: vaultd status")
+	code, body = http.StatusGatewayTimeout, "nobody took it in time"
+	vault(t, "transfer", address, "--to", "2").wants(t, command.Failed, "nobody took it in time", "hint: nothing is lost")
+	code, body = http.StatusInternalServerError, "no quorum"
 	vault(t, "drain", address).wants(t, command.Failed, "no quorum")
 }
