@@ -234,13 +234,13 @@ func (r *Repo) ringInUse(ctx context.Context, names []string, replacing bool) er
 	if err != nil {
 		return err
 	}
-	rings, broken, err := getRings(ctx, r.store, names, r.rings)
+	rings, broken, err := getRings(ctx, r.store, r.ring.withoutSpare(names), r.rings)
 	if err != nil {
 		return err
 	}
 	r.rings, r.badRings = rings, broken
 	for _, b := range broken {
-		newer := b.header != nil && r.ring.before(*b.header)
+		newer := b.header != nil && r.ring.before(*b.header) && r.ring.spareOf(b.header.id) != r.ring.id // which tells that they are the same
 		switch {
 		case b.name == r.ring.name():
 			return b.damage

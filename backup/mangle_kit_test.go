@@ -151,3 +151,21 @@ func wantDamage(t testing.TB, what string, err error, object string, layers ...s
 		t.Errorf("%s: refused by %q of %s, want %q of %s", what, d.Layer, d.Object, layers, object)
 	}
 }
+
+// withoutSpares takes the spares of key rings away: what is said of a ring is of one that has none.
+func (p *phone) withoutSpares() {
+	p.t.Helper()
+	for _, name := range in(p.contents(), "ring") {
+		if isSpare(name) {
+			p.put(name, nil)
+		}
+	}
+}
+
+// isSpare tells the spare of a ring by its name, spec §4.
+func isSpare(name string) bool { return name[len("ring/")] < '8' }
+
+// rings are the rings of some objects that are no spares.
+func rings(objects map[string][]byte) (names []string) {
+	return slices.DeleteFunc(in(objects, "ring"), isSpare)
+}

@@ -174,7 +174,9 @@ func buildMuseum(t *testing.T) *museum {
 		t.Fatalf("nothing was repacked: %+v", res)
 	}
 	m.oldKey = p.key
+	p.withoutSpares()
 	p.rotate()
+	p.withoutSpares()
 	before := p.contents()
 	p.sql("db/msgstore.db", "INSERT INTO m(t) VALUES('day three')")
 	p.write("media/three.jpg", random(rnd, 40_000))

@@ -75,8 +75,11 @@ func Create(ctx context.Context, store cloud.Store, k *key.Key, now time.Time) (
 	}
 	g := newRing(now)
 	defer g.wipe()
-	if err := putBytes(ctx, store, g.name(), g.seal(k)); err != nil {
-		return "", fmt.Errorf("storing the key ring: %w", err)
+	if err := g.put(ctx, store, k); err != nil {
+		return "", err
+	}
+	if err := g.putSpare(ctx, store, k); err != nil {
+		return "", err
 	}
 	return g.repo.String(), nil
 }
@@ -140,6 +143,10 @@ func (r *Repo) open(ctx context.Context, k *key.Key) error {
 		if names, err = ringNames(ctx, r.store); err != nil {
 			return err
 		}
+	}
+	if g, _, _ := newestRing(k, r.rings, nil); g != nil {
+		names = g.withoutSpare(names) // which would tell nothing
+		g.wipe()
 	}
 	if err := r.findRing(ctx, k, names); err != nil {
 		return err

@@ -46,7 +46,7 @@ func (g *ring) wipe() {
 }
 
 func newRing(now time.Time) *ring {
-	g := &ring{repo: newID(), id: newID(), generation: 1, created: now.UnixNano()}
+	g := &ring{repo: newID(), id: newRingID(), generation: 1, created: now.UnixNano()}
 	rand.Read(g.idKey[:])
 	g.addKey(now)
 	return g
@@ -61,7 +61,7 @@ func (g *ring) addKey(now time.Time) {
 // next is the ring that replaces g in a rotation: the same keys and a new one to write with, spec §10.
 func (g *ring) next(now time.Time) *ring {
 	n := *g
-	n.id = newID()
+	n.id = newRingID()
 	n.generation++
 	n.created = now.UnixNano()
 	n.keys = append([]dataKey(nil), g.keys...)

@@ -18,6 +18,7 @@ func twoRings(t *testing.T) (p *phone, oldKey, next *key.Key, oldRing, newRing s
 	p.write("a", []byte("a"))
 	p.backup(backup.BackupOptions{})
 	oldKey, next = p.key, newKey(t)
+	p.withoutSpares()
 	oldRing = in(p.contents(), "ring")[0]
 	r, err := backup.Open(t.Context(), &haltingStore{Store: p.store, left: 2}, p.key, p.options()) // the lock, the new ring
 	must(t, err)
@@ -108,7 +109,7 @@ func TestDamagedNewerRing(t *testing.T) {
 	}
 	old := p.key
 	p.rotate()
-	if rings := in(p.contents(), "ring"); len(rings) != 1 {
+	if rings := in(p.contents(), "ring"); len(rings) != 2 {
 		t.Errorf("rings %v", rings)
 	}
 	if v := p.verify(1); len(v.Damage) > 0 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"keepsake.example/cloud"
@@ -30,27 +29,31 @@ func (r *Repo) Rotate(ctx context.Context, newKey *key.Key) error {
 		return fmt.Errorf("backup: the key was rotated %d times; no more fit", len(r.ring.keys))
 	}
 	next := r.ring.next(r.opts.Now())
-	if err := putBytes(ctx, r.store, next.name(), next.seal(newKey)); err != nil {
+	if err := next.put(ctx, r.store, newKey); err != nil {
 		next.wipe()
-		return fmt.Errorf("storing the new key ring: %w", err)
+		return err
 	}
 	r.ring.wipe()
 	r.ring = next
 	r.keepHint()
+	if err := next.putSpare(ctx, r.store, newKey); err != nil {
+		return err
+	}
 	return r.retireRings(ctx)
 }
 
-// FinishRotation retires rings that a rotation left when it was interrupted. It fails with ErrWrongKey for who has the old key; it does nothing if there is one ring.
+// FinishRotation retires rings that a rotation left when it was interrupted. It fails with ErrWrongKey for who has the old key; it does nothing if there is one ring, with its spare.
 func (r *Repo) FinishRotation(ctx context.Context) error {
-	var names []string
+	var others []string
 	err := patiently(ctx, r.lag, time.Now(), func() (_ bool, err error) {
-		names, err = listNames(ctx, r.store, kinds[kindRing].folder)
-		return len(names) > 1, err
+		names, err := listNames(ctx, r.store, kinds[kindRing].folder)
+		others = r.ring.others(names)
+		return len(others) > 0, err
 	})
 	if err != nil {
 		return fmt.Errorf("looking for older key rings: %w", err)
 	}
-	if len(names) < 2 {
+	if len(others) == 0 {
 		return nil
 	}
 	l, _, err := r.begin(ctx, "key rotation", true)
@@ -61,7 +64,7 @@ func (r *Repo) FinishRotation(ctx context.Context) error {
 	return r.retireRings(ctx)
 }
 
-// retireRings replaces every ring but the one in use by what is left of it, spec §10. On a store that lags it waits first, with its lock held: who does not see
+// retireRings replaces every ring but the one in use and its spare by what is left of it, spec §10. On a store that lags it waits first, with its lock held: who does not see
 // the lock any more must see the ring. A ring that replaces ours and was not shown before is left, and is the one that counts.
 func (r *Repo) retireRings(ctx context.Context) error {
 	if err := sleep(ctx, r.lag); err != nil {
@@ -71,7 +74,7 @@ func (r *Repo) retireRings(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("looking for older key rings: %w", err)
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { return name == r.ring.name() })
+	names = r.ring.others(names)
 	rings, _, err := getRings(ctx, r.store, names, r.rings)
 	if err != nil {
 		return err

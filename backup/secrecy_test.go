@@ -71,6 +71,7 @@ func TestSameFilesLookDifferent(t *testing.T) {
 	var objects [2]map[string][]byte
 	p := newPhone(t)
 	q := newPhone(t)
+	q.withoutSpares()
 	q.put(in(q.contents(), "ring")[0], nil)
 	q.key = p.key
 	_, err := backup.Create(t.Context(), q.store, q.key, time.Now())

@@ -34,6 +34,7 @@ type VerifyResult struct {
 	Orphans     int            `json:"orphans"` // objects no head names: left by an interrupted run, harmless
 	OrphanBytes int64          `json:"orphan_bytes"`
 	Damage      []*DamageError `json:"damage"`
+	NoSpare     bool           `json:"no_spare"` // there is one key ring, and if it is lost, so is all; Rotate makes two
 	// Affected lists, for each snapshot id, up to 100 paths that cannot be restored as they were.
 	Affected map[string][]string `json:"affected"`
 }
@@ -60,7 +61,7 @@ func (r *Repo) Verify(ctx context.Context, o VerifyOptions) (*VerifyResult, erro
 	v := &verifier{r: r, ctx: ctx, c: &counters{}, res: &VerifyResult{Affected: make(map[string][]string)}, bad: make(map[uint32]*bitmap)}
 	v.res.Damage = append(v.res.Damage, r.Damage()...)
 	v.res.Snapshots = len(r.snapshots)
-	if err := v.olderHeads(); err != nil {
+	if err := together(v.spare, v.olderHeads); err != nil {
 		return nil, err
 	}
 	if err := v.objects(); err != nil {

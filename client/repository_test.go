@@ -58,8 +58,8 @@ func TestAnotherRepositoryUnderTheSameKeyIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if names, err := filepath.Glob(filepath.Join(w.cloud, "*", "*")); err != nil || len(names) != 1 {
-		t.Errorf("the other repository holds %v, want its ring alone", names)
+	if names, err := filepath.Glob(filepath.Join(w.cloud, "*", "*")); err != nil || len(names) != 2 {
+		t.Errorf("the other repository holds %v, want its ring and the spare alone", names)
 	}
 	if err := errors.Join(os.RemoveAll(w.cloud), os.Rename(away, w.cloud)); err != nil {
 		t.Fatal(err)
