@@ -66,7 +66,9 @@ type Limits struct {
 	// Streams at once in a connection, 32 by default: a client needs one.
 	Streams int
 	// Relays at once, 512 by default; the next is answered 503. At 50 ms each
-	// that is 10000 a second.
+	// that is 10000 a second. A request that no vaultd can decide, of an account whose
+	// group has no majority, keeps its place for RelayTimeout: some 34 of those a
+	// second take all places, and the other groups' requests are answered 503 too.
 	Relays int
 	// Header is how many bytes the header of a request may have, 16 KiB by
 	// default: a token has 4096.
