@@ -46,7 +46,7 @@ digits too, and either opens the backup.
 
 With --join this device goes on with a backup that is at DEST already, as after
 the restore on a new phone. Nothing that is there is uploaded again. A second chat
-folder is not for that: it needs another DEST, and another --profile.`,
+folder is better kept at another DEST, with another --profile.`,
 		Example: `  keepsake enable ~/Chats --cloud /media/disk/chats-backup --key
   keepsake enable ~/Chats --cloud gdrive:Keepsake --key
   keepsake enable ~/Chats --cloud /media/disk/chats-backup --key-out ~/chats.key
@@ -142,15 +142,15 @@ func (a *app) enable(ctx context.Context, dir string, f enableFlags) error {
 	return a.emitEnabled(r)
 }
 
-// confirmJoin asks when the backup that is there is of another folder: each snapshot would take
-// away what the one before it had.
+// confirmJoin asks when the backup that is there is of another folder: a restore takes the newest
+// snapshot of all, and would bring back the one or the other.
 func (a *app) confirmJoin(ctx context.Context, newest backup.Snapshot, dir string) error {
 	mine, err := filepath.Abs(dir)
 	if err != nil || filepath.Base(mine) == newest.Source {
 		return nil
 	}
 	what := fmt.Sprintf("the newest snapshot there, of %s, is of a folder %s, not %s", cli.Time(newest.Time), cli.Name(newest.Source), cli.Name(filepath.Base(mine)))
-	const why = "one backup is for one chat folder: another one needs another --cloud and --profile"
+	const why = "a second chat folder is better kept at another --cloud, with another --profile"
 	if !a.asks() {
 		a.msg.Warning("%s; %s", what, why)
 		return nil

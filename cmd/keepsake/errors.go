@@ -163,8 +163,8 @@ func explainInput(err error) *failure {
 	if e, ok := errors.AsType[*backup.DamageError](err); ok && strings.HasPrefix(e.Object, "ring/") && e.Layer != "version" && !errors.Is(err, backup.ErrRingUnclear) {
 		return &failure{
 			cli.Damaged,
-			"the key ring cannot be read, and without it no digits open the backup: " + plain(e),
-			"it is one small file: put an older copy of it back, from the trash or the versions that the cloud keeps; or restore from a second cloud that keepsake copy wrote: --cloud DEST",
+			"no key ring can be read, and without one nothing opens: " + plain(e),
+			"it lies in the folder ring, and a spare of it, of 1 kB each: put an older copy of that folder back, from the trash or the versions that the cloud keeps; or restore from a second cloud that keepsake copy wrote: --cloud DEST",
 		}
 	}
 	if e, ok := errors.AsType[*key.DigitError](err); ok {

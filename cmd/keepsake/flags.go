@@ -67,8 +67,8 @@ var flagTable = []flagSpec{
 
 	{name: "read-data", value: "PART", bare: "100%", help: "read the data itself, all of it or a part such as 5%"},
 
-	{name: "keep-last", value: "N", help: "keep the newest N snapshots"},
-	{name: "keep-daily", value: "N", help: "keep the newest snapshot of each of the last N days"},
+	{name: "keep-last", value: "N", help: "keep the newest N snapshots of each folder and device"},
+	{name: "keep-daily", value: "N", help: "keep the newest snapshot of each of the last N days, also by folder and device"},
 	{name: "keep-weekly", value: "N", help: "keep the newest snapshot of each of the last N weeks"},
 	{name: "keep-monthly", value: "N", help: "keep the newest snapshot of each of the last N months"},
 	{name: "keep-within", value: "SPAN", help: "keep all snapshots up to SPAN older than the newest: 36h, 30d, 8w, 12m"},

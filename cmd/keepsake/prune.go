@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,9 +28,10 @@ func (a *app) pruneCommand() *cobra.Command {
 		Use:   "prune --keep-...",
 		Short: "remove old snapshots",
 		Long: `Removes the snapshots that no --keep flag keeps, and the data that only they need.
-A snapshot stays when any of the flags keeps it. What goes is listed first and
-asked about; --yes goes ahead, --dry-run only lists. Packs that are used in part
-stay until more than --max-unused of them is unused.`,
+A snapshot stays when any of the flags keeps it, and the newest of each folder and
+device always does. What goes is listed first and asked about; --yes goes ahead,
+--dry-run only lists. Packs that are used in part stay until more than --max-unused
+of them is unused.`,
 		Example: `  keepsake prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12
   keepsake prune --keep-last 3 --keep-within 30d --dry-run`,
 		Args: exactly(),
@@ -67,17 +70,19 @@ func (a *app) prune(ctx context.Context, f pruneFlags) error {
 		return usage("prune removes snapshots for good, and there is nobody to ask", "look with --dry-run, then go ahead with --yes")
 	}
 	o := client.PruneOptions{Keep: f.keep, MaxUnused: float64(f.maxUnused), ForgetDamaged: f.forget, DryRun: f.dryRun}
+	c := a.client()
+	mine := deviceOf(c)
 	if !f.yes {
-		o.Confirm = func(r *backup.PruneResult) error { return a.confirmPrune(ctx, r) }
+		o.Confirm = func(r *backup.PruneResult) error { return a.confirmPrune(ctx, r, mine) }
 	}
-	r, err := a.client().Prune(ctx, o)
+	r, err := c.Prune(ctx, o)
 	if err != nil {
 		return err
 	}
 	result := pruneJSON{
 		f.dryRun, some(r.Kept), some(r.Removed), r.ObjectsRemoved, r.BytesFreed, r.Repacked, r.BytesRepacked, r.OrphansRemoved,
 	}
-	return a.emit(result, func(w io.Writer) { a.writePrune(w, r, f.dryRun) })
+	return a.emit(result, func(w io.Writer) { a.writePrune(w, r, f.dryRun, mine) })
 }
 
 // some makes an absent list an empty one: JSON tells them apart.
@@ -88,7 +93,7 @@ func some(list []backup.Snapshot) []backup.Snapshot {
 	return list
 }
 
-func (a *app) confirmPrune(ctx context.Context, r *backup.PruneResult) error {
+func (a *app) confirmPrune(ctx context.Context, r *backup.PruneResult, mine string) error {
 	if len(r.Removed) == 0 {
 		return nil // only what no snapshot needs goes
 	}
@@ -98,9 +103,9 @@ func (a *app) confirmPrune(ctx context.Context, r *backup.PruneResult) error {
 	}
 	defer t.Close()
 	t.Print("These snapshots go for good:\n")
-	for _, s := range r.Removed {
-		t.Print("  %.8s  %s  %s\n", s.ID, cli.Time(s.Time), cli.Age(a.now(), s.Time))
-	}
+	var b strings.Builder
+	a.listPruned(&b, r, mine)
+	t.Print("%s", b.String())
 	ok, err := t.Confirm(ctx, fmt.Sprintf("Remove %s and keep %s?", cli.Plural(len(r.Removed), "snapshot", "snapshots"), cli.Count(len(r.Kept))))
 	if err == nil && !ok {
 		err = errDeclined
@@ -108,17 +113,27 @@ func (a *app) confirmPrune(ctx context.Context, r *backup.PruneResult) error {
 	return err
 }
 
-func (a *app) writePrune(w io.Writer, r *backup.PruneResult, dryRun bool) {
+// listPruned lists what goes, and of which folder it is where there are several.
+func (a *app) listPruned(w io.Writer, r *backup.PruneResult, mine string) {
+	several := severalOrigins(slices.Concat(r.Kept, r.Removed))
+	t := cli.NewTable("", "", "", "", "")
+	for _, s := range r.Removed {
+		of := ""
+		if several {
+			of = origin(s, mine)
+		}
+		t.Row("", s.ID[:min(8, len(s.ID))], cli.Time(s.Time), cli.Age(a.now(), s.Time), of)
+	}
+	t.Write(w)
+}
+
+func (a *app) writePrune(w io.Writer, r *backup.PruneResult, dryRun bool, mine string) {
 	verb := "Removed"
 	if dryRun {
 		verb = "Would remove"
 	}
 	fmt.Fprintf(w, "%s %s, kept %s.\n", verb, cli.Plural(len(r.Removed), "snapshot", "snapshots"), cli.Count(len(r.Kept)))
-	t := cli.NewTable("", "", "", "")
-	for _, s := range r.Removed {
-		t.Row(" ", s.ID[:min(8, len(s.ID))], cli.Time(s.Time), cli.Age(a.now(), s.Time))
-	}
-	t.Write(w)
+	a.listPruned(w, r, mine)
 	fmt.Fprintf(w, "%s %s in the cloud (%s, %s rewritten).\n", freed(dryRun), cli.Size(r.BytesFreed),
 		cli.Plural(r.ObjectsRemoved, "object", "objects"), cli.Plural(r.Repacked, "pack", "packs"))
 }

@@ -24,8 +24,8 @@ func (a *app) verifyCommand() *cobra.Command {
 		Short: "check that the backup is whole",
 		Long: `Checks the backup. Without a flag the structure: that every object every snapshot
 needs is there, has its size, and opens. With --read-data also every byte of the
-data, or of a part of it, drawn anew each time: --read-data=5% every day has read
-about two thirds of it after three weeks, and nine tenths after six and a half.
+data, or of a part of it, another one each day: --read-data=5% every day reads all
+in three weeks. The part of a day that is left out comes again in a later round.
 
 Damage is named, with the files that cannot be restored because of it, and the
 command ends with code 5.`,
