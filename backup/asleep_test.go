@@ -111,6 +111,9 @@ func TestSleptThroughTheLock(t *testing.T) {
 		}{
 			{"backup", "before snap/", prunes},
 			{"prune", "before index/", backsUp},
+			{"backup", "before head/", prunes},
+			{"backup", "after head/", backsUp},
+			{"prune", "before head/", backsUp},
 			{"prune", "after head/", backsUp},
 			{"prune", "deleted head/", backsUp},
 			{"rotate", "list head/", backsUp},
@@ -147,7 +150,7 @@ func TestSleptBeforeARenewal(t *testing.T) {
 // Slept, but nobody came: the run goes on, with its lock renewed.
 func TestSleptAlone(t *testing.T) {
 	for where, traits := range placesToSleep {
-		for what, at := range map[string]string{"backup": "before snap/", "prune": "before index/", "rotate": "list head/"} {
+		for what, at := range map[string]string{"backup": "before snap/", "prune": "before head/", "rotate": "before ring/"} {
 			t.Run(what+" "+where, func(t *testing.T) {
 				p, q, s := slept(t, traits, at, func(p, _ *phone) {})
 				must(t, p.on(s, writers(p)[what]))

@@ -72,6 +72,9 @@ func (r *Repo) Backup(ctx context.Context, o BackupOptions) (*BackupResult, erro
 		if err != nil {
 			return nil, err
 		}
+		if err := l.awake(ctx); err != nil {
+			return nil, fmt.Errorf("the snapshot is stored, but another device may have deleted what it needs meanwhile: %w", err)
+		}
 		if err := r.leave(ctx, l, present); err != nil {
 			return nil, err
 		}
@@ -205,9 +208,6 @@ func (r *Repo) snapshotFolder(ctx context.Context, o *BackupOptions, res *Backup
 	}
 	// Only now: an upload may have written an index of its own to the end.
 	h.indexes = slices.Concat(h.indexes, p.up.indexes)
-	if err := r.held.held(ctx); err != nil {
-		return nil, err
-	}
 	return present, r.commit(ctx, h)
 }
 
@@ -319,7 +319,9 @@ func (r *Repo) commit(ctx context.Context, h *head) error {
 	h.time = r.opts.Now().UnixNano()
 	h.device = r.device
 	h.generation = r.ring.generation
-	if err := r.writeSmall(ctx, kindHead, h.id, headName(h.seq, h.id), h.marshal()); err != nil {
+	name := headName(h.seq, h.id)
+	put := func(object []byte) error { return r.held.commit(ctx, name, object) }
+	if err := r.storeSmall(kindHead, h.id, name, h.marshal(), put); err != nil {
 		return err
 	}
 	r.opts.Known = h.mark()

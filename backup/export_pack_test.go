@@ -53,6 +53,11 @@ type Planted struct {
 
 // Plant commits a snapshot with these entries, in this order.
 func (r *Repo) Plant(ctx context.Context, entries []Planted) (id string, err error) {
+	l, _, err := r.begin(ctx, "planting", false)
+	if err != nil {
+		return "", err
+	}
+	defer l.unlock()
 	ids := &idMap{m: make(map[ID]uint64)}
 	p := r.newPipeline(ctx, &counters{}, ids, false)
 	s, h := &Snapshot{Time: r.opts.Now().UTC(), Source: "planted"}, r.nextHead()

@@ -1,11 +1,14 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"keepsake.example/cloud"
@@ -27,8 +30,8 @@ type lock struct {
 
 	// renewed is just before the newest lock was put, by the wall clock: the one that measures spans, and the timers with it, stand still
 	// while the device sleeps, and another may take the lock over meanwhile.
-	renewed time.Time
-	lost    error // that is what happened
+	renewed atomic.Int64 // as Unix time in ns
+	lost    error        // that is what happened
 
 	placed    time.Time // when the first lock of this run was there, by our clock
 	before    []string  // where listings lag: the lock that name has replaced, which stays until everybody must see name
@@ -41,7 +44,7 @@ type lock struct {
 // lock puts a lock or fails with a LockedError.
 func (r *Repo) lock(ctx context.Context, what string) (*lock, error) {
 	l := &lock{r: r, what: what, done: make(chan struct{})}
-	if err := l.put(ctx); err != nil {
+	if err := l.renewNow(ctx); err != nil {
 		return nil, err
 	}
 	l.placed = time.Now()
@@ -55,18 +58,25 @@ func (r *Repo) lock(ctx context.Context, what string) (*lock, error) {
 	return l, nil
 }
 
-func (l *lock) put(ctx context.Context) error {
+// put puts a lock, and says when it began to.
+func (l *lock) put(ctx context.Context) (name string, began time.Time, err error) {
 	id, now := newID(), l.r.wall()
 	var w wireWriter
 	w.id(l.r.device)
 	w.i64(now.UnixNano())
 	w.str(l.what)
-	name := objectName(kindLock, id)
-	if err := l.r.writeSmall(ctx, kindLock, id, name, w.b); err != nil {
-		return err
+	name = objectName(kindLock, id)
+	return name, now, l.r.writeSmall(ctx, kindLock, id, name, w.b)
+}
+
+// renewNow makes a new lock the run's.
+func (l *lock) renewNow(ctx context.Context) error {
+	name, began, err := l.put(ctx)
+	if err == nil {
+		l.name = name
+		l.renewed.Store(began.UnixNano())
 	}
-	l.name, l.renewed = name, now
-	return nil
+	return err
 }
 
 // wall is the time of day, without what Go keeps beside it for measuring spans.
@@ -162,7 +172,7 @@ func (l *lock) replace(ctx context.Context) {
 		return
 	}
 	old := []string{l.name}
-	if l.put(ctx) != nil {
+	if l.renewNow(ctx) != nil {
 		return
 	}
 	if l.r.lag > 0 {
@@ -175,7 +185,7 @@ func (l *lock) replace(ctx context.Context) {
 
 // doubtful reports whether more time has passed since the lock was put than a renewal takes.
 func (l *lock) doubtful() bool {
-	age := l.r.wall().Sub(l.renewed)
+	age := time.Duration(l.r.wall().UnixNano() - l.renewed.Load())
 	return age < 0 || age > lockDoubt
 }
 
@@ -185,35 +195,36 @@ func (l *lock) regain(ctx context.Context) error {
 	if l.lost != nil {
 		return l.lost
 	}
-	old, renewed := l.name, l.renewed
-	if err := l.put(ctx); err != nil {
+	name, began, err := l.put(ctx)
+	if err != nil {
 		return fmt.Errorf("renewing the lock: %w", err)
 	}
-	err := sleep(ctx, 2*l.r.lag) // whoever could not see it yet has put his own by the first, which is shown by the second
+	err = sleep(ctx, 2*l.r.lag) // whoever could not see it yet has put his own by the first, which is shown by the second
 	var list []cloud.Info
 	if err == nil {
 		list, err = listFolder(ctx, l.r.store, kinds[kindLock].folder)
 	}
-	there := slices.ContainsFunc(list, func(info cloud.Info) bool { return info.Name == old })
+	there := slices.ContainsFunc(list, func(info cloud.Info) bool { return info.Name == l.name })
 	if err == nil {
-		err = l.clear(ctx, list, l.name)
+		err = l.clear(ctx, list, name)
 	}
 	if err == nil && !there {
-		err = takenOver(renewed)
+		err = l.takenOver()
 	}
 	if err == nil {
+		l.name = name
+		l.renewed.Store(began.UnixNano())
 		return nil
 	}
-	l.before = append(l.before, l.name) // to be removed
-	l.name, l.renewed = old, renewed
+	l.before = append(l.before, name) // to be removed
 	if errors.Is(err, ErrLocked) {
 		l.lost = err
 	}
 	return fmt.Errorf("renewing the lock: %w", err)
 }
 
-func takenOver(renewed time.Time) error {
-	return &LockedError{Device: "unknown", Since: renewed, What: "it took this run's lock over, not renewed"}
+func (l *lock) takenOver() error {
+	return &LockedError{Device: "unknown", Since: time.Unix(0, l.renewed.Load()), What: "it took this run's lock over, not renewed"}
 }
 
 // awake fails with a LockedError if this device slept and another has taken its lock over. It asks nothing of the cloud unless the lock was not
@@ -236,13 +247,49 @@ func (l *lock) held(ctx context.Context) error {
 	defer l.mu.Unlock()
 	_, err := l.r.store.Stat(ctx, l.name)
 	if errors.Is(err, cloud.ErrNotExist) {
-		l.lost = takenOver(l.renewed)
+		l.lost = l.takenOver()
 		return l.lost
 	}
 	if err != nil {
 		return fmt.Errorf("looking at our lock: %w", err)
 	}
 	return nil
+}
+
+// errSlept stops a request that went on when the device woke.
+var errSlept = errors.New("backup: the device slept")
+
+// commit stores what makes a run's work count, a head or a ring, while the lock is ours. A layer below that tries again and again reads the object each time, and
+// is stopped there once the lock is in doubt: the network goes before the device sleeps, and comes back after it.
+func (l *lock) commit(ctx context.Context, name string, object []byte) error {
+	for {
+		if err := l.held(ctx); err != nil {
+			return err
+		}
+		err := putBody(ctx, l.r.store, name, &wakeful{bytes.NewReader(object), l, ctx}, object)
+		if err == nil || !l.doubtful() || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// A wakeful reader reads while the lock is not in doubt.
+type wakeful struct {
+	io.ReadSeeker
+	l   *lock
+	ctx context.Context
+}
+
+func (w *wakeful) Read(p []byte) (int, error) {
+	if w.l.r.remote && w.l.doubtful() {
+		return 0, errSlept // no request within a request: there may be one at a time
+	}
+	if !w.l.r.remote {
+		if err := w.l.held(w.ctx); err != nil {
+			return 0, err
+		}
+	}
+	return w.ReadSeeker.Read(p)
 }
 
 // unlock removes the lock, once. It works after the run was interrupted, for ten seconds; what stays then is cleared by this device's next run.

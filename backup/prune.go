@@ -255,9 +255,6 @@ func (p *pruner) commit(kept []*Snapshot) error {
 	if err := p.r.settle(p.ctx); err != nil {
 		return err
 	}
-	if err := p.r.held.held(p.ctx); err != nil {
-		return err
-	}
 	if err := p.ctx.Err(); err != nil {
 		return err
 	}

@@ -384,12 +384,17 @@ func (r *Repo) keyFor(name string, h header, k kind, id ID) (*[32]byte, error) {
 
 // writeSmall seals and stores a small object.
 func (r *Repo) writeSmall(ctx context.Context, k kind, id ID, name string, payload []byte) error {
+	return r.storeSmall(k, id, name, payload, func(object []byte) error { return putBytes(ctx, r.store, name, object) })
+}
+
+// storeSmall is writeSmall with the way to store it.
+func (r *Repo) storeSmall(k kind, id ID, name string, payload []byte, put func(object []byte) error) error {
 	h := header{kind: k, key: r.ring.newest(), repo: r.ring.repo, id: id}
 	object := sealSmall(h, r.ring.key(h.key), payload)
 	if int64(len(object)) > kinds[k].limit {
 		return fmt.Errorf("backup: the %s is too large (%d bytes)", kinds[k].name, len(object))
 	}
-	if err := putBytes(ctx, r.store, name, object); err != nil {
+	if err := put(object); err != nil {
 		return fmt.Errorf("storing the %s: %w", kinds[k].name, err)
 	}
 	if r.caches(k) {

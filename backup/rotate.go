@@ -22,16 +22,13 @@ func (r *Repo) Rotate(ctx context.Context, newKey *key.Key) error {
 	if err := r.settle(ctx); err != nil {
 		return err
 	}
-	if err := r.held.held(ctx); err != nil {
-		return err
-	}
 	if len(r.ring.keys) >= maxDataKeys {
 		return fmt.Errorf("backup: the key was rotated %d times; no more fit", len(r.ring.keys))
 	}
 	next := r.ring.next(r.opts.Now())
-	if err := next.put(ctx, r.store, newKey); err != nil {
+	if err := l.commit(ctx, next.name(), next.seal(newKey)); err != nil {
 		next.wipe()
-		return err
+		return fmt.Errorf("storing the new key ring: %w", err)
 	}
 	r.ring.wipe()
 	r.ring = next
