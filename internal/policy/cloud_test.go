@@ -17,7 +17,7 @@ var cloudRules = []policy.Rule{
 			"keepsake.example/cloud", "github.com/aws/smithy-go/...", "github.com/dropbox/dropbox-sdk-go-unofficial/v6/...", "github.com/pkg/sftp",
 			"github.com/prometheus/...", "golang.org/x/oauth2", "golang.org/x/sync/errgroup", "google.golang.org/api/googleapi",
 		}, rcloneCloud...),
-		Tests: []string{"servertest", "keepsake.example/cloud/cloudtest", "keepsake.example/cloud/faulty", "keepsake.example/cloud/retry"},
+		Tests: []string{"servertest", "keepsake.example/cloud/cloudtest", "keepsake.example/cloud/faulty", "keepsake.example/cloud/retry", "keepsake.example/internal/mounttest"},
 		Never: []string{"account", "cmd/..."},
 		Why:   "a store over rclone knows nothing of who signs in, nor of what is stored",
 	},
