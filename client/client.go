@@ -95,6 +95,7 @@ type visit struct {
 	repo  *backup.Repo
 	store cloud.Store
 	cfg   *Config // nil without a profile
+	state *State  // of the profile, as it was
 	key   slot    // the key of the profile that opened it
 	how   manner
 	began backup.Mark // of the state it was opened with
@@ -177,7 +178,7 @@ func (c *Client) open(ctx context.Context, at *Place, m manner) (*visit, error) 
 		release(store)
 		return nil, err
 	}
-	return &visit{repo: repo, store: store, cfg: cfg, key: opener}, nil
+	return &visit{repo: repo, store: store, cfg: cfg, state: state, key: opener}, nil
 }
 
 func (c *Client) openPlace(ctx context.Context, at *Place, m manner) (*visit, error) {

@@ -23,16 +23,12 @@ type BackupOptions struct {
 func (c *Client) Backup(ctx context.Context, o BackupOptions) (result *backup.BackupResult, err error) {
 	err = c.change(ctx, "backup", func() error {
 		return c.visitIn(ctx, nil, manner{deferred: !o.DryRun}, func(v *visit) (err error) {
-			distrust, err := c.distrusted(o.Reread)
-			if err != nil {
-				return err
-			}
 			result, err = v.repo.Backup(ctx, backup.BackupOptions{
 				Source:     v.cfg.Source,
 				Exclude:    cleanPatterns(slices.Concat(v.cfg.Exclude, o.Exclude)),
 				DryRun:     o.DryRun,
 				Reread:     o.Reread,
-				Distrust:   distrust,
+				Distrust:   v.state.distrusted(),
 				AllowEmpty: o.AllowEmpty,
 			})
 			if err != nil {
@@ -48,16 +44,12 @@ func (c *Client) Backup(ctx context.Context, o BackupOptions) (result *backup.Ba
 	return result, err
 }
 
-// distrusted lists what the last Verify found damaged, for a backup that reads everything again.
-func (c *Client) distrusted(reread bool) ([]string, error) {
-	if !reread {
-		return nil, nil
+// distrusted lists what the last Verify found damaged: a new snapshot that builds upon it could not be restored.
+func (s *State) distrusted() []string {
+	if s.LastVerify == nil {
+		return nil
 	}
-	state, err := c.readState()
-	if err != nil || state.LastVerify == nil {
-		return nil, err
-	}
-	return state.LastVerify.Objects, nil
+	return s.LastVerify.Objects
 }
 
 func (c *Client) noteBackup(r *backup.BackupResult) error {

@@ -47,7 +47,7 @@ type LastVerify struct {
 	Time     time.Time `json:"time"`
 	ReadData float64   `json:"read_data"` // the part of the data that was read, 0 to 1
 	Damage   int       `json:"damage"`    // damaged objects found
-	// Objects names them, the first maxNoted: Backup with Reread stores again what lay in them.
+	// Objects names them, the first maxNoted: Backup stores again what lay in them.
 	Objects []string `json:"objects,omitempty"`
 }
 

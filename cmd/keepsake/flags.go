@@ -62,7 +62,7 @@ var flagTable = []flagSpec{
 	{name: "snapshot", value: "ID", help: "the snapshot with this id, or the start of one"},
 	{name: "at", value: "TIME", help: "the newest snapshot at or before TIME (help times)"},
 	{name: "older-state", help: "go on with the older state the cloud shows, when it was rolled back or its newest state is damaged"},
-	{name: "into-non-empty", help: "write into a folder that is not empty; files of the same name are replaced"},
+	{name: "into-non-empty", help: "write into a folder that is not empty; files of the same name are replaced, unless they are the same byte for byte"},
 	{name: "enable", help: "afterwards set this device up to go on backing up TARGET to DEST"},
 
 	{name: "read-data", value: "PART", bare: "100%", help: "read the data itself, all of it or a part such as 5%"},

@@ -237,6 +237,7 @@ type restoreJSON struct {
 	Target    string          `json:"target"`
 	Files     int             `json:"files"`
 	Skipped   int             `json:"skipped"`
+	Same      int             `json:"same"`
 	Unknown   int             `json:"unknown"`
 	Bytes     int64           `json:"bytes"`
 	Fetched   int64           `json:"bytes_fetched"`
@@ -248,7 +249,7 @@ type restoreJSON struct {
 
 func (a *app) emitRestored(r *backup.RestoreResult, f restoreFlags) error {
 	result := restoreJSON{
-		r.Snapshot, f.options.Target, r.Files, r.Skipped, r.Unknown, r.Bytes, r.BytesFetched, r.Duration.Seconds(), r.Continued,
+		r.Snapshot, f.options.Target, r.Files, r.Skipped, r.Same, r.Unknown, r.Bytes, r.BytesFetched, r.Duration.Seconds(), r.Continued,
 		f.enable, problemsJSON(r.Problems),
 	}
 	err := a.emit(result, func(w io.Writer) {
@@ -256,6 +257,9 @@ func (a *app) emitRestored(r *backup.RestoreResult, f restoreFlags) error {
 			cli.Plural(r.Files, "file", "files"), cli.Size(r.Bytes), cli.Name(f.options.Target), cli.Duration(r.Duration))
 		if r.Skipped > 0 {
 			fmt.Fprintf(w, "%s there already, from a restore that was interrupted.\n", wereThere(r.Skipped))
+		}
+		if r.Same > 0 {
+			fmt.Fprintf(w, "%s there already, the same byte for byte.\n", wereThere(r.Same))
 		}
 		if r.Unknown > 0 {
 			fmt.Fprintf(w, "%s in the damaged part of the list are not known by name.\n", cli.Plural(r.Unknown, "file", "files"))

@@ -51,7 +51,7 @@ func begunRestore(target string) string {
 
 // unmatched is the failure of a restore whose patterns chose nothing. That they left nothing out is said.
 func (a *app) unmatched(r *backup.RestoreResult, o client.RestoreOptions) error {
-	files := r.Files + r.Skipped
+	files := r.Files + r.Skipped + r.Same
 	switch {
 	case len(o.Include) > 0 && files+r.Links == 0:
 		return &failure{

@@ -81,7 +81,7 @@ func (a *app) verify(ctx context.Context, p placeFlags, read float64) error {
 	return &failure{
 		cli.Damaged,
 		cli.Plural(len(r.Damage), "damaged or missing object", "damaged or missing objects"),
-		"take a new snapshot of what is still on this device: keepsake backup --reread. What is not affected can be restored",
+		"keepsake backup stores again what is still on this device. What is not affected can be restored",
 	}
 }
 
