@@ -306,6 +306,33 @@ func TestEnableRefusedByThePersonMakesNothing(t *testing.T) {
 	}
 }
 
+// A backup whose key ring is gone is not buried under a new one.
+func TestEnableOverABackupWithoutItsRing(t *testing.T) {
+	w := newWorld(t)
+	enable := client.EnableOptions{Source: w.chats, Cloud: w.cloud, Deliver: new(keeper).deliver}
+	c := w.client()
+	if _, err := c.Enable(context.Background(), enable); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Backup(context.Background(), client.BackupOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	rings, err := filepath.Glob(filepath.Join(w.cloud, "ring", "*"))
+	for _, ring := range rings {
+		err = errors.Join(err, os.Remove(ring))
+	}
+	if err != nil || len(rings) == 0 {
+		t.Fatal(rings, err)
+	}
+	w.profile = t.TempDir()
+	if _, err := w.client().Enable(context.Background(), enable); !errors.Is(err, client.ErrRingGone) {
+		t.Errorf("%v, want that its ring is gone", err)
+	}
+	if made, err := filepath.Glob(filepath.Join(w.cloud, "ring", "*")); err != nil || len(made) != 0 {
+		t.Errorf("%v, %v", made, err)
+	}
+}
+
 // brokenKeyring is one that does not answer, or lies.
 type brokenKeyring struct{ lie bool }
 

@@ -156,13 +156,13 @@ func (c *Client) enableNew(ctx context.Context, o EnableOptions, store cloud.Sto
 
 func noRepository(ctx context.Context, store cloud.Store) error {
 	_, err := backup.KeyCheck(ctx, store)
-	if errors.Is(err, backup.ErrNoRepository) {
-		return nil
-	}
 	if err == nil {
 		return backup.ErrRepositoryExists
 	}
-	return err
+	if !errors.Is(err, backup.ErrNoRepository) {
+		return err
+	}
+	return store.List(ctx, "head/", func(cloud.Info) error { return ErrRingGone })
 }
 
 // A searched store is one in which somebody has just looked for a repository for as long as it may hide

@@ -29,6 +29,9 @@ var (
 	// ErrNewestState means that the newest state in the cloud is damaged: Settings.OlderState
 	// goes on with the one before.
 	ErrNewestState = errors.New("client: the newest state of the backup cannot be read")
+	// ErrRingGone means that there is a backup without its key ring: a new one in its place
+	// would bury it.
+	ErrRingGone = errors.New("client: there is a backup at that place whose key ring is gone")
 	// ErrBusy means that another command holds the profile.
 	ErrBusy = errors.New("client: another command is running")
 	// ErrNothingLeft means that no move has left a backup behind.

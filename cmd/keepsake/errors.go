@@ -92,6 +92,7 @@ var explanations = []explanation{
 	{backup.ErrSourceEmpty, cli.Failed, "", "is a disk not mounted? If the chats are really gone: keepsake backup --allow-empty"},
 	{backup.ErrUnsupported, cli.Failed, "", "install a newer version of keepsake"},
 	{backup.ErrRingUnclear, cli.Damaged, "", "what is there can be restored. To go on writing, replace the key rings: keepsake key rotate"},
+	{client.ErrRingGone, cli.Damaged, "", "nothing was changed. Put its folder ring back: from another copy, the cloud's trash or its older versions. A new backup needs an empty place"},
 	{client.ErrNewestState, cli.Damaged, "", "the state before it is there: to restore it, or to go on with it, add --older-state. keepsake backup --older-state removes what is damaged and puts a new state in its place"},
 	{backup.ErrDamaged, cli.Damaged, "", "see what is affected with: keepsake verify"},
 

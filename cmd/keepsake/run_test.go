@@ -58,6 +58,7 @@ func TestExplain(t *testing.T) {
 		{backup.ErrSourceEmpty, 1, "--allow-empty"},
 		{&backup.DamageError{}, 5, "keepsake verify"},
 		{backup.ErrUnsupported, 1, "newer version"},
+		{client.ErrRingGone, 5, "trash"},
 		{fmt.Errorf("%w: %w", client.ErrNewestState, &backup.DamageError{Object: "head/0"}), 5, "--older-state"},
 		{&backup.DamageError{Object: "ring/0"}, 5, "keepsake copy"},
 		{fmt.Errorf("%w: %w", backup.ErrRingUnclear, &backup.DamageError{Object: "ring/0"}), 5, "keepsake key rotate"},

@@ -53,6 +53,7 @@ type verifyJSON struct {
 	OrphanBytes int64                 `json:"orphan_bytes"`
 	Damage      []*backup.DamageError `json:"damage"`
 	Affected    map[string][]string   `json:"affected"`
+	NoSpare     bool                  `json:"no_spare"`
 }
 
 func (a *app) verify(ctx context.Context, p placeFlags, read float64) error {
@@ -67,7 +68,7 @@ func (a *app) verify(ctx context.Context, p placeFlags, read float64) error {
 		return err
 	}
 	result := verifyJSON{
-		len(r.Damage) == 0, r.Snapshots, r.Objects, r.Packs, r.PacksRead, r.BytesRead, r.Orphans, r.OrphanBytes, r.Damage, r.Affected,
+		len(r.Damage) == 0, r.Snapshots, r.Objects, r.Packs, r.PacksRead, r.BytesRead, r.Orphans, r.OrphanBytes, r.Damage, r.Affected, r.NoSpare,
 	}
 	if result.Damage == nil {
 		result.Damage = []*backup.DamageError{}
@@ -98,6 +99,9 @@ func (a *app) writeVerify(w io.Writer, r *backup.VerifyResult) {
 	if r.Orphans > 0 {
 		fmt.Fprintf(w, "%s, %s: left-overs, which prune removes.\n",
 			cli.Plural(r.Orphans, "object that nothing needs", "objects that nothing needs"), cli.Size(r.OrphanBytes))
+	}
+	if r.NoSpare {
+		fmt.Fprintln(w, "There is one key ring, and everything is lost with it: keepsake key rotate makes two.")
 	}
 	if len(r.Damage) == 0 {
 		fmt.Fprintln(w, whole)
