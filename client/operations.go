@@ -150,12 +150,25 @@ func (c *Client) Verify(ctx context.Context, at *Place, readData float64) (resul
 			return newestState(err)
 		}
 		last := &LastVerify{Time: c.now().UTC(), ReadData: readData, Damage: len(result.Damage)}
-		for _, d := range result.Damage[:min(len(result.Damage), maxNoted)] {
-			last.Objects = append(last.Objects, d.Object)
-		}
-		return c.noting(true, func(s *State) { s.LastVerify = last })
+		return c.noting(true, func(s *State) {
+			last.Objects = damaged(result, s.LastVerify)
+			s.LastVerify = last
+		})
 	})
 	return result, err
+}
+
+// damaged names what a verification found damaged, and before it what earlier ones did, unless this one read every byte.
+func damaged(r *backup.VerifyResult, before *LastVerify) (names []string) {
+	for _, d := range r.Damage {
+		names = append(names, d.Object)
+	}
+	if before != nil && r.PacksRead < r.Packs {
+		names = append(names, before.Objects...)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	return names[:min(len(names), maxNoted)]
 }
 
 // PruneOptions say which snapshots stay.
