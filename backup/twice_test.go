@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 
 	"keepsake.example/backup"
@@ -17,6 +18,7 @@ import (
 type shortening struct {
 	cloud.Store
 	nth, often int
+	mu         sync.Mutex
 	whole      int
 }
 
@@ -29,6 +31,8 @@ func (s *shortening) Get(ctx context.Context, name string, offset, length int64)
 	}
 	defer r.Close()
 	object, err := io.ReadAll(r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.whole++; s.whole >= s.nth && s.whole < s.nth+s.often {
 		object = object[:len(object)-7]
 	}
