@@ -59,7 +59,7 @@ func (p *packer) add(ctx context.Context, c codec, cl class, stored []byte, ids 
 	t.origins = append(t.origins, from...)
 	p.pack.write(stored)
 	at := run{p.num, first, uint32(len(ids))}
-	if p.pack.snug() || p.up.starving(p.pack) {
+	if p.pack.snug() {
 		return at, p.flush(ctx)
 	}
 	return at, nil
@@ -87,16 +87,6 @@ func (f *fullPack) snug() bool {
 	return pad*(left+3) <= largest*2
 }
 
-// starving reports whether to close the pack here because nothing is under way: in a first backup over a network two packs of an eighth and a quarter of the
-// size go ahead, or nothing would be sent while the first 16 MiB are compressed.
-func (u *uploader) starving(f *fullPack) bool {
-	u.mu.Lock()
-	sent := u.sent
-	u.mu.Unlock()
-	idle := int64(sent) == u.c.objects.Load()
-	return sent < u.ahead && idle && f.t.kind == kindData && f.plain >= int64(packTarget)>>(3-sent)
-}
-
 func (f *fullPack) write(b []byte) {
 	f.plain += int64(len(b))
 	if f.object != nil {
@@ -119,14 +109,12 @@ type uploader struct {
 	r       *Repo
 	c       *counters
 	dry     bool // count, but store nothing
-	ahead   int  // small packs that may go ahead
 	group   *errgroup.Group
 	ctx     context.Context
 	packs   chan *fullPack
 	buffers chan []byte
 
 	mu      sync.Mutex
-	sent    int // packs handed over
 	tables  []*table
 	pending int // bytes of the tables, about
 	indexes []ID
@@ -137,9 +125,6 @@ func (r *Repo) newUploader(ctx context.Context, c *counters, dry bool) *uploader
 	// rarely more than one, is sent: 17 MiB less.
 	buffers := min(r.uploads()+2, maxUploads+1)
 	u := &uploader{r: r, c: c, dry: dry, packs: make(chan *fullPack), buffers: make(chan []byte, buffers)}
-	if r.remote && len(r.index.packs) == 0 {
-		u.ahead = 2
-	}
 	for range cap(u.buffers) {
 		u.buffers <- nil // made when first used
 	}
@@ -190,7 +175,6 @@ func (u *uploader) send(ctx context.Context, full *fullPack) error {
 	}
 	u.c.sealed.Add(full.t.size)
 	u.mu.Lock()
-	u.sent++
 	u.tables = append(u.tables, full.t)
 	u.pending += len(full.t.ids) * 18
 	u.mu.Unlock()

@@ -207,10 +207,10 @@ func (p *pipeline) send(j *chunkJob) error {
 // steps passes on steps without data.
 func (p *pipeline) steps(ops ...op) error { return p.send(&chunkJob{tail: ops}) }
 
-// slowCloud reports whether the cloud is what holds up the backup. Over a network it is taken to be until it has taken as much as a pack: before anything
+// slowCloud reports whether the cloud is what holds up the backup. Over a network it is taken to be until it has taken the first pack: before anything
 // waits for it, packs under way may hold all of a database.
 func (p *pipeline) slowCloud() bool {
-	return p.spool.waiting() || p.r.remote && p.c.uploaded.Load() < int64(packTarget)*3/4
+	return p.spool.waiting() || p.r.remote && p.c.objects.Load() == 0
 }
 
 // append is the stage that fills packs and writes the manifest.

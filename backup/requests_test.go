@@ -30,7 +30,7 @@ func TestRoundTrips(t *testing.T) {
 	p.history()
 	p.remote(n)
 	_, asked, took := p.snap(n)
-	n.wantCost(t, "first", asked, took, 17, 8)
+	n.wantCost(t, "first", asked, took, 16, 8)
 	_, asked, took = p.snap(n)
 	n.wantCost(t, "unchanged", asked, took, 10, 7)
 	p.nextDay(1)
@@ -48,12 +48,12 @@ func TestRoundTrips(t *testing.T) {
 	})
 	n.wantCost(t, "status", asked, took, 11, 2)
 	asked, took = p.onNetwork(n, func() { must(p.t, restoreFrom(p.open(), snapshots[3].ID, filepath.Join(t.TempDir(), "r"))) })
-	n.wantCost(t, "restore", asked, took, 10, 3)
+	n.wantCost(t, "restore", asked, took, 9, 3)
 	p.cache, p.mark = "", backup.Mark{}
 	asked, took = p.onNetwork(n, func() { must(p.t, restoreFrom(p.open(), snapshots[3].ID, filepath.Join(t.TempDir(), "r"))) })
-	n.wantCost(t, "new device", asked, took, 20, 8)
+	n.wantCost(t, "new device", asked, took, 19, 8)
 	asked, took = p.onNetwork(n, func() { must(p.t, verifyAll(p.open())) })
-	n.wantCost(t, "verify", asked, took, 41, 17)
+	n.wantCost(t, "verify", asked, took, 40, 17)
 	asked, took = p.onNetwork(n, func() {
 		_, err := p.open().Prune(p.t.Context(), backup.PruneOptions{Keep: backup.Policy{Last: 1}, MaxUnused: 1}) // no pack is written anew
 		must(p.t, err)
@@ -97,7 +97,7 @@ func TestRequestsPerGigabyte(t *testing.T) {
 			t.Errorf("%s: %.1f requests for each GB", what, each)
 		}
 	}
-	perGB("backup", asked, 17)
+	perGB("backup", asked, 16)
 	if trips := n.trips(took); trips > 10 {
 		t.Errorf("%d round trips in a row, with four packs at a time", trips)
 	}
@@ -107,7 +107,7 @@ func TestRequestsPerGigabyte(t *testing.T) {
 		r := p.open()
 		must(p.t, restoreFrom(r, r.Snapshots()[0].ID, target))
 	})
-	perGB("restore", asked, 9)
+	perGB("restore", asked, 8)
 	if trips := n.trips(took); trips > 9 {
 		t.Errorf("%d round trips in a row", trips)
 	}

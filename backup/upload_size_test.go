@@ -1,10 +1,8 @@
 package backup_test
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -53,32 +51,5 @@ func TestLittlePadding(t *testing.T) {
 	t.Logf("%d packs, %.3f of the largest padding", packs, share)
 	if packs < 100 || packs > 200 || share > 0.25 {
 		t.Errorf("%d packs, %.3f of the largest padding", packs, share)
-	}
-}
-
-// In a first backup over a network a small pack goes ahead, so that something is sent while the next is filled; in a later one, and in a folder, none does.
-func TestSmallPackGoesAhead(t *testing.T) {
-	p, n := newPhone(t), newNetwork(far)
-	p.bulk(12)
-	p.remote(n)
-	sizes := func() (all []int64) {
-		_, asked, _ := p.snap(n)
-		for _, a := range asked {
-			if a.method == "Put" && strings.HasPrefix(a.name, "data/") {
-				all = append(all, a.bytes)
-			}
-		}
-		return all
-	}
-	first := sizes()
-	if slices.Min(first) > 5*mebibyte || len(first) > 6 {
-		t.Errorf("first: packs of %d bytes", first)
-	}
-	rnd := rand.New(rand.NewChaCha8([32]byte{17}))
-	for i := range 8 {
-		p.write(fmt.Sprintf("Media/Video/new-%03d.mp4", i), random(rnd, 4*mebibyte))
-	}
-	if later := sizes(); len(later) != 2 || slices.Min(later) < 12*mebibyte {
-		t.Errorf("later: packs of %d bytes", later)
 	}
 }
