@@ -22,6 +22,8 @@ type fleet struct {
 	last       uint64          // place of the last change
 	busy       bool
 	shrinks    uint64 // serial of the last change that was to take a voter
+	grows      uint64 // serial of the last change that was to make one
+	promoted   uint64 // of whom
 	target     int    // how many voters there should be
 	churn      float64
 	hostile    float64
@@ -115,14 +117,27 @@ func (f *fleet) spare() int {
 		}
 	}
 	for _, m := range f.roster.Members {
-		if h := f.host(m.Number); !m.Learner && (h == nil || h.lost || h.mustRefuse || h.tampered || h.rolled) {
+		if !m.Learner && !f.sound(m.Number) {
 			n--
 		}
 	}
 	if f.shrinks > f.roster.Serial {
 		n-- // a change is on its way that takes a voter
 	}
-	return n - roster.Needed(f.voters(), int(f.roster.Tolerate))
+	spare := n - roster.Needed(f.voters(), int(f.roster.Tolerate))
+	if f.grows > f.roster.Serial { // one is on its way that makes one, who may be dead by now
+		if f.sound(f.promoted) {
+			n++
+		}
+		spare = min(spare, n-roster.Needed(f.voters()+1, int(f.roster.Tolerate)))
+	}
+	return spare
+}
+
+// sound says whether a member can be counted on.
+func (f *fleet) sound(number uint64) bool {
+	h := f.host(number)
+	return h != nil && !h.lost && !h.mustRefuse && !h.tampered && !h.rolled
 }
 
 // attend is what the operators do every now and then.
@@ -238,6 +253,9 @@ func (f *fleet) order(c *roster.Change) {
 	f.note("order", uint64(c.Kind), c.Member.Number, c.Serial)
 	if c.Kind == roster.Remove || c.Kind == roster.Demote {
 		f.shrinks = c.Serial
+	}
+	if c.Kind == roster.Promote {
+		f.grows, f.promoted = c.Serial, c.Member.Number
 	}
 	f.busy = true
 	f.propose(signed, func(bool) { f.busy = false })
