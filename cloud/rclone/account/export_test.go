@@ -1,6 +1,7 @@
 package account
 
 import (
+	"context"
 	"net/url"
 	"time"
 )
@@ -27,6 +28,11 @@ func (a *Accounts) SetLease(d time.Duration) { a.lease = d }
 func AnswerIn(text string) (url.Values, bool) { return answerIn(text) }
 
 func IsBlob(text string) bool { return isBlob(text) }
+
+// Deliver brings an answer to the listener at local.
+func Deliver(ctx context.Context, local string, query url.Values) error {
+	return deliver(ctx, local, query)
+}
 
 // Relabel gives the text another login, as if it had been written so.
 func Relabel(text []byte, login string) ([]byte, error) {

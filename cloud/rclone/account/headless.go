@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/rclone/rclone/fs/config/configmap"
@@ -144,7 +145,9 @@ func redirected(ctx context.Context, local string) (string, error) {
 	return address.String(), nil
 }
 
-// deliver gives the listener the answer the browser could not bring.
+// deliver gives the listener the answer the browser could not bring. rclone closes its
+// listener as soon as it has the answer, sometimes before its page is sent
+// (oauthutil.authServer): what the sign-in came to, the flow says.
 func deliver(ctx context.Context, local string, query url.Values) error {
 	u, err := url.Parse(local)
 	if err != nil {
@@ -152,6 +155,9 @@ func deliver(ctx context.Context, local string, query url.Values) error {
 	}
 	u.Path, u.RawQuery = "/", query.Encode()
 	resp, err := get(ctx, u.String())
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -135,7 +135,7 @@ func (f *flow) browser(ctx context.Context) error {
 
 // show opens the browser. That it cannot is no error: the person can.
 func (f *flow) show(address string) error {
-	f.Tell("Your browser opens to sign in. If it does not, open this address in a browser of this\ncomputer; if it has none, press Ctrl-C and add --headless.\n\n  " + address + "\n\nWaiting for the answer.\n")
+	f.Tell("Your browser opens to sign in. If it does not, open this address in a browser of this\ncomputer; if it has none, press Ctrl-C and add --headless.\n\n  " + address + "\n\nWaiting for the answer. What is said here counts, not the browser's last page.\n")
 	if err := f.Browse(address); err != nil {
 		f.Tell("The browser could not be opened: " + err.Error() + "\n")
 	}
