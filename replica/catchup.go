@@ -119,7 +119,7 @@ func (n *Node) install() {
 		member: n.base.member, index: meta.GetIndex(), term: meta.GetTerm(),
 		secret: copyKey(n.secret), voters: meta.GetConfState().GetVoters(),
 	}
-	m, err := newMaking(n.disk, n.c.Rand, b)
+	m, err := n.newMaking(b)
 	if err != nil {
 		n.lastErr = fmt.Errorf("beginning the checkpoint of another's picture: %w", err)
 		n.giveUp()
@@ -218,6 +218,7 @@ func (n *Node) offerPicture() {
 
 // rotate ends an epoch: the anchor takes the key of the checkpoint that is durable now.
 func (n *Node) rotate(m *making, after chain) error {
+	m.named = "" // whatever is heard of the anchor, it may have taken the key: the file stays
 	if err := n.c.Anchor.Rotate(context.Background(), after.state(), m.epoch.key); err != nil {
 		return fmt.Errorf("rotating the anchor to checkpoint %d: %w", after.number, err)
 	}

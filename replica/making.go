@@ -23,6 +23,7 @@ type making struct {
 	picture Checkpoint
 	carried uint64 // index of the last entry that is in the file
 	rounds  int
+	named   string      // the name that the file may have; none any more when the anchor was asked
 	turned  bool        // the anchor has the key: what is left is removing old files
 	stop    atomic.Bool // nobody wants it any more
 	asked   []func(error)
@@ -123,7 +124,8 @@ func (m *making) finish(prev chain, b batch) (chain, error) {
 	if err := m.chunks.finish(); err != nil {
 		return chain{}, err
 	}
-	return m.chunks.cipher.after(prev), m.draft.Publish(checkpointName(prev.number + 1))
+	m.named = checkpointName(prev.number + 1)
+	return m.chunks.cipher.after(prev), m.draft.Publish(m.named)
 }
 
 // release ends a making that was finished, or that failed.

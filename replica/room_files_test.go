@@ -13,6 +13,7 @@ import (
 type flawed struct {
 	*world
 	open, sync, publish int  // how many of the next fail; the last two are of drafts
+	naming, remove      int  // likewise: the sync of a checkpoint's name that is there, and removing one
 	spare               int  // so many drafts work before
 	close               bool // all files fail to close
 	failed              int
@@ -74,7 +75,18 @@ func (f flawedDraft) Publish(name string) error {
 	if f.d.fails(&f.d.publish) {
 		return errFlaw
 	}
-	return f.Draft.Publish(name)
+	err := f.Draft.Publish(name)
+	if strings.HasPrefix(name, "checkpoint-") && f.d.fails(&f.d.naming) {
+		return errFlaw
+	}
+	return err
+}
+
+func (d *flawed) Remove(names ...string) error {
+	if strings.HasPrefix(strings.Join(names, ""), "checkpoint-") && d.fails(&d.remove) {
+		return errFlaw
+	}
+	return d.world.Remove(names...)
 }
 
 func flawedDisks(g *group) map[*world]*flawed {

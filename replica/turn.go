@@ -16,8 +16,31 @@ const (
 type checkpoints struct {
 	making  *making // nil between checkpoints
 	wanted  []func(error)
-	tried   int64 // size of the log when the last checkpoint was begun
-	lastErr error // of the last checkpoint
+	tried   int64  // size of the log when the last checkpoint was begun
+	lastErr error  // of the last checkpoint
+	litter  string // a checkpoint that failed, and may be there under this name
+}
+
+// newMaking begins a checkpoint. One that failed when it had its name stands in the way of the next, which has
+// the same where nothing was written between them, and takes its room.
+func (n *Node) newMaking(b base) (*making, error) {
+	if err := n.clean(); err != nil {
+		b.secret.Wipe()
+		return nil, err
+	}
+	return newMaking(n.disk, n.c.Rand, b)
+}
+
+// clean removes a checkpoint that failed.
+func (n *Node) clean() error {
+	if n.litter == "" {
+		return nil
+	}
+	if err := n.disk.Remove(n.litter); err != nil {
+		return fmt.Errorf("removing %s, which was not finished: %w", n.litter, err)
+	}
+	n.litter = ""
+	return nil
 }
 
 // Checkpoint makes a checkpoint and begins another epoch. The function is called
@@ -42,7 +65,7 @@ func (n *Node) consider() {
 	term, err := n.store.Term(n.applied)
 	if err == nil {
 		b := base{member: n.base.member, index: n.applied, term: term, secret: copyKey(n.secret), voters: n.store.voters}
-		n.making, err = newMaking(n.disk, n.c.Rand, b)
+		n.making, err = n.newMaking(b)
 	}
 	if err != nil {
 		n.lastErr = fmt.Errorf("beginning a checkpoint: %w", err)
@@ -160,6 +183,8 @@ func (n *Node) conclude(err error) {
 	n.making, n.lastErr = nil, err
 	if !m.turned {
 		m.wipe()
+		n.litter = m.named
+		_ = n.clean() // or before the next
 	}
 	m.release()
 	n.later(func() { m.answer(err) })
