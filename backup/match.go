@@ -8,8 +8,11 @@ import (
 
 // A matcher holds patterns for paths. A pattern without a slash matches a name in any folder; one with a slash matches
 // from the top. `*`, `?` and `[…]` match within a name as in [path.Match], `**` any number of folders. What lies below a folder that
-// matches, matches.
-type matcher struct{ patterns [][]string }
+// matches, matches. Only one goroutine may use it.
+type matcher struct {
+	patterns [][]string
+	hit      []bool // whether each has matched
+}
 
 func newMatcher(patterns []string) (*matcher, error) {
 	m := &matcher{}
@@ -24,6 +27,7 @@ func newMatcher(patterns []string) (*matcher, error) {
 		}
 		m.patterns = append(m.patterns, parts)
 	}
+	m.hit = make([]bool, len(m.patterns))
 	return m, nil
 }
 
@@ -33,16 +37,33 @@ type PatternError struct{ Pattern string }
 func (e *PatternError) Error() string { return fmt.Sprintf("backup: bad pattern %q", e.Pattern) }
 
 // match reports whether the path, or a folder it lies in, matches.
-func (m *matcher) match(p string) bool {
+func (m *matcher) match(p string) (found bool) {
 	if len(m.patterns) == 0 || p == "" {
 		return false
 	}
 	names := strings.Split(p, "/")
-	for _, pattern := range m.patterns {
-		for n := 1; n <= len(names); n++ {
-			if matchParts(pattern, names[:n]) {
-				return true
-			}
+	for i, pattern := range m.patterns {
+		if (!found || !m.hit[i]) && matchAbove(pattern, names) {
+			found, m.hit[i] = true, true
+		}
+	}
+	return found
+}
+
+// idle gives those of the patterns, as they were written, that have matched nothing.
+func (m *matcher) idle(written []string) (idle []string) {
+	for i, hit := range m.hit {
+		if !hit {
+			idle = append(idle, written[i])
+		}
+	}
+	return idle
+}
+
+func matchAbove(pattern, names []string) bool {
+	for n := 1; n <= len(names); n++ {
+		if matchParts(pattern, names[:n]) {
+			return true
 		}
 	}
 	return false

@@ -38,7 +38,9 @@ type RestoreResult struct {
 	BytesFetched int64         `json:"bytes_fetched"` // asked of the cloud
 	Duration     time.Duration `json:"duration_ns"`
 	Problems     []Problem     `json:"problems"`
-	Continued    bool          `json:"continued"` // an interrupted restore was taken up
+	Continued    bool          `json:"continued"`    // an interrupted restore was taken up
+	IdleInclude  []string      `json:"idle_include"` // patterns that matched nothing in the snapshot
+	IdleExclude  []string      `json:"idle_exclude"`
 }
 
 // workFolder holds files that are not complete yet, inside the target so that a rename finishes them. It is gone when all is done.
@@ -221,6 +223,7 @@ func (x *restorer) run() error {
 			return err
 		}
 	}
+	x.res.IdleInclude, x.res.IdleExclude = x.include.idle(x.o.Include), x.exclude.idle(x.o.Exclude)
 	if err := x.finishFolders(); err != nil {
 		return err
 	}
@@ -238,10 +241,11 @@ func (x *restorer) run() error {
 
 // wants reports whether an entry is to be restored.
 func (x *restorer) wants(e *entry) bool {
-	if e.path == workFolder || strings.HasPrefix(e.path, workFolder+"/") || (e.path != "" && x.exclude.match(e.path)) {
+	if e.path == workFolder || strings.HasPrefix(e.path, workFolder+"/") {
 		return false
 	}
-	return len(x.include.patterns) == 0 || x.include.match(e.path)
+	in, out := x.include.match(e.path), x.exclude.match(e.path) // both are asked, and note that they matched
+	return !out && (in || len(x.include.patterns) == 0)
 }
 
 // each calls fn for every wanted entry, and takes note of where the list of files is damaged.

@@ -245,12 +245,14 @@ type restoreJSON struct {
 	Continued bool            `json:"continued"`
 	Enabled   bool            `json:"enabled"`
 	Problems  []problemJSON   `json:"problems"`
+	Include   []string        `json:"idle_include,omitempty"` // patterns that matched nothing
+	Exclude   []string        `json:"idle_exclude,omitempty"`
 }
 
 func (a *app) emitRestored(r *backup.RestoreResult, f restoreFlags) error {
 	result := restoreJSON{
 		r.Snapshot, f.options.Target, r.Files, r.Skipped, r.Same, r.Unknown, r.Bytes, r.BytesFetched, r.Duration.Seconds(), r.Continued,
-		f.enable, problemsJSON(r.Problems),
+		f.enable, problemsJSON(r.Problems), r.IdleInclude, r.IdleExclude,
 	}
 	err := a.emit(result, func(w io.Writer) {
 		fmt.Fprintf(w, "Restored %s, %s, to %s in %s.\n",

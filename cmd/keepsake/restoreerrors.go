@@ -49,17 +49,20 @@ func begunRestore(target string) string {
 	return marker.Snapshot
 }
 
-// unmatched is the failure of a restore whose patterns chose nothing. That they left nothing out is said.
+// unmatched is the failure of a restore whose patterns chose nothing. Of others that matched nothing it says so: a slip
+// in one of several is not seen by what the others brought.
 func (a *app) unmatched(r *backup.RestoreResult, o client.RestoreOptions) error {
-	files := r.Files + r.Skipped + r.Same
-	switch {
-	case len(o.Include) > 0 && files+r.Links == 0:
+	if len(o.Include) > 0 && r.Files+r.Skipped+r.Same+r.Links == 0 {
 		return &failure{
 			cli.NotFound, "no file of the snapshot matches " + flagged("--include", o.Include),
 			"how patterns are written: keepsake help patterns. Capital and small letters differ",
 		}
-	case len(o.Include) == 0 && len(o.Exclude) > 0 && files == r.Snapshot.Files:
-		a.msg.Warning("no file of the snapshot matches %s: all were restored", flagged("--exclude", o.Exclude))
+	}
+	if len(r.IdleInclude) > 0 {
+		a.msg.Warning("no file of the snapshot matches %s", flagged("--include", r.IdleInclude))
+	}
+	if len(r.IdleExclude) > 0 {
+		a.msg.Warning("no file of the snapshot matches %s: nothing was left out for it", flagged("--exclude", r.IdleExclude))
 	}
 	return nil
 }
