@@ -19,9 +19,11 @@ var (
 	ErrOtherRepository  = errors.New("backup: another repository than the one expected")
 	ErrSamePlace        = errors.New("backup: the two destinations are one place under two names")
 	ErrNotFound         = errors.New("backup: no such snapshot")
-	ErrTargetNotEmpty   = errors.New("backup: the target folder is not empty")
-	ErrSourceEmpty      = errors.New("backup: the chat folder is empty, but the last snapshot is not")
-	ErrLocal            = errors.New("backup: this device's own files")
+	// ErrLastSnapshot means that a prune would leave none.
+	ErrLastSnapshot   = errors.New("backup: no snapshot would be left")
+	ErrTargetNotEmpty = errors.New("backup: the target folder is not empty")
+	ErrSourceEmpty    = errors.New("backup: the chat folder is empty, but the last snapshot is not")
+	ErrLocal          = errors.New("backup: this device's own files")
 )
 
 // A DamageError says that an object is not what its writer wrote. It is ErrDamaged.

@@ -14,6 +14,9 @@ const DefaultMaxUnused = 0.5
 // PruneOptions says what to keep.
 type PruneOptions struct {
 	Keep Policy
+	// Remove names snapshots that go before Keep is applied to the rest, also the newest of a history: ids, or the start of one. Where Keep is empty,
+	// all others stay.
+	Remove []string
 	// Only, when it is not nil, holds the ids of the snapshots that may go: those a person has agreed to. What Keep would give up besides stays: another
 	// device may have backed up since she was asked.
 	Only      []string
@@ -27,11 +30,14 @@ type PruneOptions struct {
 // may reports whether a snapshot may go.
 func (o *PruneOptions) may(s *Snapshot) bool { return o.Only == nil || slices.Contains(o.Only, s.ID) }
 
-// split is the policy's split without what may not go.
-func (o *PruneOptions) split(snapshots []*Snapshot) (kept, removed []*Snapshot) {
-	_, going := o.Keep.apply(snapshots)
+// split takes out what was named, then applies the policy to the rest; what may not go stays.
+func (o *PruneOptions) split(snapshots []*Snapshot, named []string) (kept, removed []*Snapshot) {
+	stays := slices.DeleteFunc(slices.Clone(snapshots), func(s *Snapshot) bool { return slices.Contains(named, s.ID) })
+	if len(named) == 0 || !o.Keep.Empty() {
+		stays, _ = o.Keep.apply(stays)
+	}
 	for _, s := range snapshots {
-		if slices.Contains(going, s) && o.may(s) {
+		if !slices.Contains(stays, s) && o.may(s) {
 			removed = append(removed, s)
 		} else {
 			kept = append(kept, s)
@@ -67,7 +73,7 @@ type pruner struct {
 // Prune removes snapshots that the policy does not keep, then every pack that nothing needs, without reading it. A pack of which
 // more than MaxUnused is unused is read, and what is needed of it copied.
 //
-// Errors: ErrLocked, ErrDamaged, a policy with a number below zero, what the store returns, ctx's. Interrupted at any point, nothing that a kept snapshot needs is lost.
+// Errors: ErrLocked, ErrDamaged, ErrNotFound for what Remove names, ErrLastSnapshot, a policy with a number below zero, what the store returns, ctx's. Interrupted at any point, nothing that a kept snapshot needs is lost.
 func (r *Repo) Prune(ctx context.Context, o PruneOptions) (*PruneResult, error) {
 	if err := o.Keep.check(); err != nil {
 		return nil, err
@@ -92,8 +98,12 @@ func (r *Repo) Prune(ctx context.Context, o PruneOptions) (*PruneResult, error) 
 	}
 	stop := p.c.report(r.opts.Progress, "pruning")
 	defer stop()
-	kept, removed := o.split(r.snapshots)
-	kept, err := p.markAll(kept, removed)
+	named, err := r.named(o.Remove)
+	if err != nil {
+		return nil, err
+	}
+	kept, removed := o.split(r.snapshots, named)
+	kept, err = p.markAll(kept, removed)
 	if err == nil {
 		err = p.weigh()
 	}
@@ -104,6 +114,21 @@ func (r *Repo) Prune(ctx context.Context, o PruneOptions) (*PruneResult, error) 
 		return p.res, p.rehearse(since)
 	}
 	return p.res, p.carryOut(kept, since)
+}
+
+// named finds snapshots that are to go. Only an id names one: which is the newest changes.
+func (r *Repo) named(refs []string) (ids []string, err error) {
+	for _, ref := range refs {
+		if ref == "" || ref == "latest" {
+			return nil, &NotFoundError{fmt.Sprintf("%.40q is no id of a snapshot", ref)}
+		}
+		s, err := r.Find(ref, time.Time{})
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, s.ID)
+	}
+	return ids, nil
 }
 
 // carryOut commits, then deletes.
@@ -147,8 +172,12 @@ func (p *pruner) markAll(kept, removed []*Snapshot) (still []*Snapshot, err erro
 			return nil, err
 		}
 	}
-	if len(still) == 0 {
+	switch {
+	case len(still) > 0:
+	case err != nil:
 		return nil, fmt.Errorf("no snapshot would be left: %w", err)
+	default:
+		return nil, ErrLastSnapshot
 	}
 	for _, s := range removed {
 		p.res.Removed = append(p.res.Removed, *s)

@@ -95,6 +95,36 @@ func TestPrune(t *testing.T) {
 	p.keeps([]string{ids[4], res.Snapshot.ID}, map[string]map[string]string{ids[4]: trees[ids[4]], res.Snapshot.ID: want})
 }
 
+// What is named goes, whatever else is kept; all that is not stays whole. The last of all stays.
+func TestPruneRemove(t *testing.T) {
+	p := newPhone(t)
+	ids, trees := p.days(5)
+	prune := func(o backup.PruneOptions) error {
+		_, err := p.open().Prune(t.Context(), o)
+		return err
+	}
+	for _, ref := range []string{"", "latest", "ffffffffffff", "zz"} {
+		if err := prune(backup.PruneOptions{Remove: []string{ids[0], ref}}); !errors.Is(err, backup.ErrNotFound) {
+			t.Errorf("%q was removed: %v", ref, err)
+		}
+	}
+	p.keeps(ids, trees)
+	res := p.prune(backup.PruneOptions{Remove: []string{ids[4], strings.ToUpper(ids[1][:12])}, MaxUnused: 0.05})
+	if len(res.Removed) != 2 || res.BytesFreed <= 0 {
+		t.Errorf("%+v", res)
+	}
+	p.keeps([]string{ids[0], ids[2], ids[3]}, trees)
+	res = p.prune(backup.PruneOptions{Remove: []string{ids[3]}, Keep: backup.Policy{Last: 1}})
+	if len(res.Removed) != 2 {
+		t.Errorf("%+v", res)
+	}
+	p.keeps(ids[2:3], trees)
+	if err := prune(backup.PruneOptions{Remove: ids[2:3]}); !errors.Is(err, backup.ErrLastSnapshot) {
+		t.Errorf("the last one was removed: %v", err)
+	}
+	p.keeps(ids[2:3], trees)
+}
+
 // keeps holds the repository to exactly these snapshots, each whole, and nothing left over.
 func (p *phone) keeps(ids []string, trees map[string]map[string]string) {
 	p.t.Helper()

@@ -174,7 +174,8 @@ func damaged(r *backup.VerifyResult, before *LastVerify) (names []string) {
 // PruneOptions say which snapshots stay.
 type PruneOptions struct {
 	Keep          backup.Policy
-	MaxUnused     float64 // as in [backup.PruneOptions]
+	Remove        []string // as in [backup.PruneOptions], like the next
+	MaxUnused     float64
 	ForgetDamaged bool
 	DryRun        bool
 	// Confirm is told what would go before it goes, and may stop the prune by an
@@ -182,15 +183,15 @@ type PruneOptions struct {
 	Confirm func(*backup.PruneResult) error
 }
 
-// Prune removes old snapshots and what only they need. A policy that keeps nothing
-// is ErrNothingKept.
+// Prune removes old snapshots and what only they need. A policy that keeps nothing,
+// where none is named, is ErrNothingKept.
 func (c *Client) Prune(ctx context.Context, o PruneOptions) (result *backup.PruneResult, err error) {
-	if o.Keep.Empty() {
+	if o.Keep.Empty() && len(o.Remove) == 0 {
 		return nil, ErrNothingKept
 	}
 	err = c.change(ctx, "prune", func() error {
 		return c.visit(ctx, nil, func(v *visit) (err error) {
-			options := backup.PruneOptions{Keep: o.Keep, MaxUnused: o.MaxUnused, ForgetDamaged: o.ForgetDamaged, DryRun: true}
+			options := backup.PruneOptions{Keep: o.Keep, Remove: o.Remove, MaxUnused: o.MaxUnused, ForgetDamaged: o.ForgetDamaged, DryRun: true}
 			if result, err = v.repo.Prune(ctx, options); err != nil || o.DryRun {
 				return err
 			}

@@ -87,6 +87,7 @@ var explanations = []explanation{
 	{backup.ErrNoRepository, cli.NotFound, "there is no backup in the cloud folder", "check --cloud; a new backup is made with: keepsake enable DIR --cloud DEST --key"},
 	{backup.ErrRepositoryExists, cli.Failed, "there is a backup at that place already", "to get it back: keepsake restore TARGET --cloud DEST. To go on with it from this device: keepsake enable DIR --cloud DEST --join"},
 	{backup.ErrNoSnapshot, cli.NotFound, "", "no backup was ever finished here: run keepsake backup on the device that has the chats, or check the place"},
+	{backup.ErrLastSnapshot, cli.Usage, "that would leave no snapshot", "to give up the whole backup: keepsake disable --delete-backups"},
 	{backup.ErrNotFound, cli.NotFound, "", "list them with: keepsake snapshots"},
 	{backup.ErrTargetNotEmpty, cli.Failed, "", "choose an empty folder or a new name; or allow it with --into-non-empty"},
 	{backup.ErrSourceEmpty, cli.Failed, "", "is a disk not mounted? If the chats are really gone: keepsake backup --allow-empty"},

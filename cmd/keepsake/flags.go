@@ -72,6 +72,7 @@ var flagTable = []flagSpec{
 	{name: "keep-weekly", value: "N", help: "keep the newest snapshot of each of the last N weeks"},
 	{name: "keep-monthly", value: "N", help: "keep the newest snapshot of each of the last N months"},
 	{name: "keep-within", value: "SPAN", help: "keep all snapshots up to SPAN older than the newest: 36h, 30d, 8w, 12m"},
+	{name: "remove", value: "ID", help: "remove this snapshot, whatever keeps it; may be repeated"},
 	{name: "max-unused", value: "PART", help: "leave packs alone while no more than PART of them is unused (default 50%)"},
 	{name: "forget-damaged", help: "give up snapshots that are damaged too badly to be read"},
 

@@ -16,6 +16,7 @@ import (
 
 type pruneFlags struct {
 	keep      backup.Policy
+	remove    []string
 	maxUnused part
 	forget    bool
 	dryRun    bool
@@ -25,15 +26,17 @@ type pruneFlags struct {
 func (a *app) pruneCommand() *cobra.Command {
 	f := pruneFlags{maxUnused: backup.DefaultMaxUnused}
 	cmd := &cobra.Command{
-		Use:   "prune --keep-...",
+		Use:   "prune --keep-... | --remove ID",
 		Short: "remove old snapshots",
 		Long: `Removes the snapshots that no --keep flag keeps, and the data that only they need.
 A snapshot stays when any of the flags keeps it, and the newest of each folder and
-device always does. What goes is listed first and asked about; --yes goes ahead,
---dry-run only lists. Packs that are used in part stay until more than --max-unused
-of them is unused.`,
+device always does. --remove names one that goes all the same, such as the last of
+a phone that was lost; without a --keep flag all others stay. What goes is listed
+first and asked about; --yes goes ahead, --dry-run only lists. Packs that are used
+in part stay until more than --max-unused of them is unused.`,
 		Example: `  keepsake prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12
-  keepsake prune --keep-last 3 --keep-within 30d --dry-run`,
+  keepsake prune --keep-last 3 --keep-within 30d --dry-run
+  keepsake prune --remove 5f0c91aa`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.prune(cmd.Context(), f) },
 	}
@@ -43,6 +46,7 @@ of them is unused.`,
 	flag(cmd, "keep-weekly", &f.keep.Weekly)
 	flag(cmd, "keep-monthly", &f.keep.Monthly)
 	flag(cmd, "keep-within", &f.keep.Within)
+	flag(cmd, "remove", &f.remove)
 	flag(cmd, "max-unused", &f.maxUnused)
 	flag(cmd, "forget-damaged", &f.forget)
 	flag(cmd, "older-state", &a.olderState)
@@ -63,13 +67,13 @@ type pruneJSON struct {
 }
 
 func (a *app) prune(ctx context.Context, f pruneFlags) error {
-	if f.keep == (backup.Policy{}) {
+	if f.keep.Empty() && len(f.remove) == 0 {
 		return usage("nothing says which snapshots to keep", "a good start: keepsake prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --dry-run")
 	}
 	if !f.dryRun && !f.yes && !a.asks() {
 		return usage("prune removes snapshots for good, and there is nobody to ask", "look with --dry-run, then go ahead with --yes")
 	}
-	o := client.PruneOptions{Keep: f.keep, MaxUnused: float64(f.maxUnused), ForgetDamaged: f.forget, DryRun: f.dryRun}
+	o := client.PruneOptions{Keep: f.keep, Remove: f.remove, MaxUnused: float64(f.maxUnused), ForgetDamaged: f.forget, DryRun: f.dryRun}
 	c := a.client()
 	mine := deviceOf(c)
 	if !f.yes {
