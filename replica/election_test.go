@@ -268,3 +268,38 @@ func TestTransferIsEnded(t *testing.T) {
 	replica.KeepLeadership(leader.node)
 	check(t, try())
 }
+
+// Current: not after a start, not while no leader is heard, and after a read.
+func TestCurrent(t *testing.T) {
+	g := grown(t, 1, 3)
+	all := func(what string, want bool) {
+		t.Helper()
+		for _, n := range g.numbers() {
+			if got := g.seats[n].node.Current(); got != want {
+				t.Errorf("%s: member %d says %v", what, n, got)
+			}
+		}
+	}
+	all("after the members have grown together", true)
+	for _, n := range g.numbers() {
+		g.crash(n)
+		g.start(n)
+	}
+	all("after all were started again", false)
+	g.settled()
+	g.tick(2) // a heartbeat
+	all("after an election", true)
+	lone := g.other(g.leader().number)
+	g.away(lone)
+	g.tick(30)
+	if g.seats[lone].node.Current() {
+		t.Error("who is cut off knows the time")
+	}
+	before := g.seats[lone].node.Time()
+	g.away()
+	g.tick(50)
+	check(t, g.read(lone))
+	if n := g.seats[lone].node; !n.Current() || n.Time() <= before {
+		t.Errorf("after a read: %d, and it was %d", n.Time(), before)
+	}
+}

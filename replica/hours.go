@@ -17,6 +17,7 @@ type hours struct {
 	voters       []uint64
 	latest       map[uint64]uint64 // reading, by member
 	leader, term uint64            // whom we follow
+	heard        bool              // told by that one in that term
 	now          uint64            // never goes back
 }
 
@@ -30,7 +31,7 @@ func (h *hours) members(voters []uint64) {
 }
 
 // follow says who leads in which term; 0: nobody.
-func (h *hours) follow(leader, term uint64) { h.leader, h.term = leader, term }
+func (h *hours) follow(leader, term uint64) { h.leader, h.term, h.heard = leader, term, false }
 
 // report takes a member's reading of its own clock. A lower one than before
 // counts at once: that clock was wrong then, or is now.
@@ -44,9 +45,12 @@ func (h *hours) report(from, reading uint64) {
 // may be behind, or lead no more.
 func (h *hours) told(from, term, t uint64) {
 	if from != 0 && from == h.leader && term == h.term {
-		h.now = max(h.now, t)
+		h.now, h.heard = max(h.now, t), true
 	}
 }
+
+// current says whether the time is a leader's, or still what it was when this member was started or cut off.
+func (h *hours) current(leads bool) bool { return h.heard || leads && h.agreed() > 0 }
 
 // lead works the time out of the readings, as the leader does, and returns it.
 func (h *hours) lead(self uint64) uint64 {

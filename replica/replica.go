@@ -338,6 +338,9 @@ func (r *Replica) Status() Status {
 // never goes back here, and 0 is before anything is known.
 func (r *Replica) Time() uint64 { return r.node.Time() }
 
+// Current says whether Time is what a leader says who was heard in this term. After a Read it is.
+func (r *Replica) Current() bool { return r.node.Current() }
+
 // Transfer hands the leadership to a voter, 0: to the one that has the most of the
 // log; where this member does not lead, 0 does nothing. It returns when another leads. While it
 // tries, most proposals are refused; so it gives up after 24 ticks, with ErrTransfer.

@@ -256,6 +256,17 @@ func (n *Node) Time() uint64 {
 	return n.hours.time()
 }
 
+// Current says whether Time is what the leader of this term says, or a majority to this
+// member as the leader: not before a leader was heard, where it can be as old as
+// the last start, or as the moment when this member was cut off.
+func (n *Node) Current() bool {
+	reading := n.c.Clock()
+	n.timeMu.Lock()
+	defer n.timeMu.Unlock()
+	n.hours.report(n.self, reading)
+	return n.hours.current(n.leads)
+}
+
 // post sends what raft has to say, now that what it speaks of is durable and anchored. It returns
 // to whom a picture could not be offered.
 func (n *Node) post(messages []*raftpb.Message) (failed []uint64, err error) {

@@ -43,7 +43,7 @@ func NewDoor(clock Clock, tokens *token.Verifier, fleet [32]byte, behind Committ
 	}
 	at := startTime(clock, 0)
 	s.known.Store(&roster.Roster{Groups: 1})
-	s.groups.put(&group{s: s, commits: behind, time: at.now, replica: nil})
+	s.groups.put(&group{s: s, commits: behind, time: at.now, current: func() bool { return true }})
 	return s
 }
 

@@ -30,7 +30,8 @@ type group struct {
 	number  uint32
 	replica *replica.Replica
 	commits committer
-	time    func() uint64 // the replica's
+	time    func() uint64 // the replica's, as the next
+	current func() bool
 	room    func() error  // why its log has none, nil while it has
 	anchor  anchor.Anchor // closed with the group; nil for the root's, which is the caller's
 	changed chan struct{} // the machine said so
@@ -85,7 +86,7 @@ func (s *Server) host(ctx context.Context, number uint32, a anchor.Anchor) (*gro
 	if err != nil {
 		return nil, fmt.Errorf("opening the replica of group %d: %w", number, err)
 	}
-	g.replica, g.commits, g.time, g.checkpointed = r, r, r.Time, s.clock.Elapsed()
+	g.replica, g.commits, g.time, g.current, g.checkpointed = r, r, r.Time, r.Current, s.clock.Elapsed()
 	g.room = func() error { return r.Status().RoomError }
 	if s.config.room != nil {
 		g.room = func() error { return s.config.room(number) }
@@ -110,6 +111,9 @@ func (g *group) close() error {
 
 // Time is the quorum's.
 func (g *group) Time() uint64 { return g.time() }
+
+// Current says whether that is a leader's who was heard.
+func (g *group) Current() bool { return g.current() }
 
 // Peek calls f with the records as they are here.
 func (g *group) Peek(f func(*vault.State)) error {

@@ -289,6 +289,9 @@ func (c *call) Propose(_ context.Context, entry []byte) (any, error) {
 // Time implements door.Group.
 func (c *call) Time() uint64 { return c.host.hooks.now(c.host) }
 
+// Current implements door.Group.
+func (c *call) Current() bool { return c.host.node.Current() }
+
 // retry is the door's pause between repetitions.
 func retry(ctx context.Context, n int, _ error) error {
 	c := ctx.(*call)

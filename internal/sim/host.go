@@ -47,6 +47,7 @@ type node interface {
 	Step() error
 	TransferLeadership(to uint64)
 	Time() uint64
+	Current() bool
 	Status() replica.Status
 	Dropped() uint64
 	Secret(f func(secret []byte))

@@ -52,6 +52,9 @@ type Group interface {
 	Propose(ctx context.Context, entry []byte) (effect any, err error)
 	// Time is the group's, milliseconds since 1970. It never goes back.
 	Time() uint64
+	// Current says whether Time is of a leader who was heard, and not from before this
+	// replica was started or cut off. After a Read it is.
+	Current() bool
 }
 
 // Evaluator is the fleet's key of the second suite, in a device that it does not leave.
@@ -114,8 +117,10 @@ func (d *Door) try(ctx context.Context, g Group, c *vault.Command) (*vault.Effec
 	}
 	var effect *vault.Effect
 	decided := false
-	check := func(s *vault.State) { effect, decided = s.Check(c) }
-	c.Time = g.Time()
+	check := func(s *vault.State) {
+		c.Time = g.Time()
+		effect, decided = s.Check(c)
+	}
 	if err := g.Peek(check); err != nil {
 		return nil, fmt.Errorf("looking at the state: %w", err)
 	}
@@ -123,7 +128,7 @@ func (d *Door) try(ctx context.Context, g Group, c *vault.Command) (*vault.Effec
 		return d.propose(ctx, g, c)
 	}
 	drop(effect)
-	effect, decided, c.Time = nil, false, g.Time()
+	effect, decided = nil, false
 	if err := g.Read(ctx, check); err != nil {
 		return nil, fmt.Errorf("reading the state: %w", err)
 	}
@@ -142,8 +147,14 @@ func drop(e *vault.Effect) {
 
 var errEffect = errors.New("door: internal error: a commit without the effect of its command")
 
-// propose commits a command, with the newest time and random bytes of its own.
+// propose commits a command, with the newest time and random bytes of its own. An old time
+// would refuse who has waited long enough.
 func (d *Door) propose(ctx context.Context, g Group, c *vault.Command) (*vault.Effect, error) {
+	if !g.Current() {
+		if err := g.Read(ctx, func(*vault.State) {}); err != nil {
+			return nil, fmt.Errorf("asking the group for its time: %w", err)
+		}
+	}
 	c.Time = g.Time()
 	if _, err := io.ReadFull(d.Rand, c.Random[:]); err != nil {
 		return nil, fmt.Errorf("drawing random bytes: %w", err)

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 
 	"keepsake.example/oprf"
@@ -23,6 +24,7 @@ type group struct {
 	t             *testing.T
 	state, behind *vault.State // behind: nil when peeking shows the state itself
 	time          uint64
+	cutOff        uint64 // the time that is known before a leader is heard, until a read; 0: one was
 	peeks, reads  int
 	log           []*vault.Command     // what was committed
 	lose          int                  // how many effects are lost after the commit
@@ -30,7 +32,14 @@ type group struct {
 	between       func(*vault.Command) // before a commit
 }
 
-func (g *group) Time() uint64 { return g.time }
+func (g *group) Time() uint64 {
+	if g.cutOff > 0 {
+		return g.cutOff
+	}
+	return g.time
+}
+
+func (g *group) Current() bool { return g.cutOff == 0 }
 
 func (g *group) Peek(f func(*vault.State)) error {
 	g.peeks++
@@ -44,6 +53,7 @@ func (g *group) Peek(f func(*vault.State)) error {
 
 func (g *group) Read(_ context.Context, f func(*vault.State)) error {
 	g.reads++
+	g.cutOff = 0
 	if g.broken == nil {
 		f(g.state)
 	}
@@ -83,12 +93,15 @@ func must[T any](v T, err error) T {
 }
 
 // newState is a vault without accounts, and without waits.
-func newState(t *testing.T) *vault.State {
+func newState(t *testing.T) *vault.State { return waitingState(t, 0) }
+
+// waitingState is one where each attempt but the first waits so many milliseconds.
+func waitingState(t *testing.T, wait uint64) *vault.State {
 	t.Helper()
 	c := &vault.Command{Kind: vault.Genesis, Time: begin, IdentitySeed: vault.Seed{1}, NamingKey: vault.Seed{2}}
 	identity := ed25519.NewKeyFromSeed(c.IdentitySeed[:]).Public().(ed25519.PublicKey)
 	c.Fleet = sha256.Sum256(append([]byte("keepsake fleet id\x01"), identity...))
-	c.Policy = vault.Policy{MaxAttempts: 10, Waits: make([]uint64, 9), CoolDown: 1000, Grace: 3_600_000, Insecure: true}
+	c.Policy = vault.Policy{MaxAttempts: 10, Waits: slices.Repeat([]uint64{wait}, 9), CoolDown: 1000, Grace: 3_600_000, Insecure: true}
 	s := vault.New()
 	if _, err := s.Apply(c); err != nil {
 		t.Fatal(err)
@@ -194,6 +207,35 @@ func TestBehind(t *testing.T) {
 	g.behind = g.state
 	g.state = newState(t)
 	execute(t, d, g, q.body, vaultapi.None)
+}
+
+// Who has waited long enough is not refused by a member that was just started, or cut off for a time,
+// and has heard no leader since (seed 336146 of the simulator).
+func TestTimeOfAMemberThatWasCutOff(t *testing.T) {
+	d, g := newGroup(t)
+	g.state = waitingState(t, 1000)
+	register(t, d, g, 10)
+	execute(t, d, g, newGuess(1).body, vaultapi.OK)
+	for id, from := range map[byte]uint64{2: begin, 3: 1} {
+		g.time += 500
+		g.cutOff = from
+		if a := execute(t, d, g, newGuess(id).body, vaultapi.Wait); a.Time != g.time {
+			t.Errorf("refused at %d, and it is %d", a.Time, g.time)
+		}
+		g.time += 500
+		g.cutOff = from
+		execute(t, d, g, newGuess(id).body, vaultapi.OK)
+		g.cutOff = from
+		if a := execute(t, d, g, &vaultapi.StatusBody{}, vaultapi.OK); a.Time != g.time {
+			t.Errorf("a status of %d, and it is %d", a.Time, g.time)
+		}
+	}
+	// A proof goes without a look: its time is the group's, too.
+	g.cutOff = begin
+	execute(t, d, g, &vaultapi.ProveBody{}, vaultapi.Conflict)
+	if last := g.log[len(g.log)-1]; last.Time != g.time {
+		t.Errorf("a proof of %d, and it is %d", last.Time, g.time)
+	}
 }
 
 // Rule 2 and 4: an outcome that was lost is asked for again, and the same entry
