@@ -126,3 +126,48 @@ func TestWithoutToleranceAMemberPutBackLoses(t *testing.T) {
 	}
 	t.Fatal("no leader")
 }
+
+// A leader is put back to before it was elected, and stands again in the term in which it has led: who voted for it does not
+// do so again. It would lead twice in one term, with other entries at the same places (seed 352810 of the simulator).
+func TestVoteIsGivenOnce(t *testing.T) {
+	for seed := range uint64(4) {
+		g := tolerant(t, seed, 1)
+		g.settled()
+		old := g.leader()
+		victim, heard := old.number%5+1, (old.number+1)%5+1
+		image, term := g.seats[victim].w.image(), old.node.Status().Term+1
+		leads := func() bool {
+			s := g.seats[victim].node.Status()
+			return s.Role == "leader" && s.Term == term
+		}
+		g.cut = func(from, to uint64) bool { return from == victim && to != heard && leads() }
+		old.node.TransferLeadership(victim)
+		g.step()
+		if !leads() {
+			t.Fatal("was not elected: the test shows nothing")
+		}
+		g.seats[victim].node.Propose([]byte("of the first time"), func(any, error) {})
+		g.step()
+		g.away(heard)
+		g.putBack(victim, image)
+		stood := false
+		for range 30 { // nobody else becomes impatient
+			g.seats[victim].node.Tick()
+			g.step()
+			s := g.seats[victim].node.Status()
+			stood = stood || s.Role == "candidate" && s.Term == term
+			if leads() {
+				t.Errorf("seed %d: leads twice in term %d", seed, term)
+				g.seats[victim].node.Propose([]byte("of the second time"), func(any, error) {})
+				g.step()
+			}
+		}
+		if !stood && !t.Failed() {
+			t.Error("did not stand again in that term: the test shows nothing")
+		}
+		g.cut = nil
+		g.tick(60)
+		g.must(g.leader().number, 10)
+		g.settled()
+	}
+}

@@ -167,7 +167,7 @@ func (n *Node) takeRaft(r received) error {
 	if err := n.unload(); err != nil {
 		return err
 	}
-	if !n.known(m, r.from) || !n.fits(m) {
+	if !n.known(m, r.from) || n.votedFor(m) || !n.fits(m) {
 		n.dropped++
 		return nil
 	}
@@ -223,6 +223,14 @@ func (n *Node) known(m *raftpb.Message, from uint64) bool {
 		return n.store.member(from)
 	}
 	return true
+}
+
+// votedFor says whether the candidate has this member's vote in this term already. Raft would give it once
+// more. But a candidate asks once in a term, unless it has forgotten that it did (§12): it may have won, and would
+// win again, and then its entries of the two times have the same term and are not the same.
+func (n *Node) votedFor(m *raftpb.Message) bool {
+	h := n.raft.BasicStatus().HardState
+	return m.GetType() == raftpb.MsgVote && m.GetTerm() == h.GetTerm() && m.GetFrom() == h.GetVote()
 }
 
 // fits makes room for what a message makes durable. Without room it is dropped, and
