@@ -140,6 +140,18 @@ func (f *fleet) sound(number uint64) bool {
 	return h != nil && !h.lost && !h.mustRefuse && !h.tampered && !h.rolled
 }
 
+// bears says whether a learner may be given a vote: one that may fail for what was done to its
+// disk before, only where the others can decide without it.
+func (f *fleet) bears(learner uint64) bool {
+	n := 0
+	for _, m := range f.roster.Members {
+		if !m.Learner && f.sound(m.Number) {
+			n++
+		}
+	}
+	return f.sound(learner) || n >= roster.Needed(f.voters()+1, int(f.roster.Tolerate))
+}
+
 // attend is what the operators do every now and then.
 func (f *fleet) attend() {
 	f.after(f.between(100*millisecond, 600*millisecond), f.attend)
@@ -181,6 +193,8 @@ func (f *fleet) needed() *roster.Change {
 		return f.tolerance()
 	case learner == nil:
 		return f.add()
+	case learner.up && !f.bears(learner.number):
+		return f.about(roster.Remove, learner.number) // another one comes
 	case learner.up && learner.machine() != nil && learner.machine().at+8 >= uint64(len(f.history.places)):
 		return f.about(roster.Promote, learner.number)
 	}
@@ -230,7 +244,7 @@ func (f *fleet) whim() *roster.Change {
 		return f.about(roster.Remove, m.Number)
 	case n == 2 && !m.Learner && f.voters() > 2 && f.spare() > 0 && f.canShrink(f.host(m.Number)):
 		return f.about(roster.Demote, m.Number)
-	case n == 3 && m.Learner && f.voters() < roster.MaxVoters:
+	case n == 3 && m.Learner && f.voters() < roster.MaxVoters && f.bears(m.Number):
 		return f.about(roster.Promote, m.Number)
 	}
 	return nil
