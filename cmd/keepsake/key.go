@@ -169,7 +169,8 @@ shown and asked for, or written to a file, before the old ones stop working.
 
 Who has the old digits and a copy of the cloud folder from before can still read
 what was backed up until now; what comes after is closed to him. Other devices
-that share this backup need the new digits: keepsake key check --store.`,
+that share this backup need the new digits: keepsake key check --store. A copy that
+keepsake copy made opens with the old digits until it is run again.`,
 		Example: `  keepsake key rotate --key
   keepsake key rotate --key-out new.key`,
 		Args: exactly(),
@@ -197,7 +198,8 @@ func (a *app) keyRotate(ctx context.Context, d delivery) error {
 		return nil
 	}
 	return a.emit(map[string]any{"rotated": true}, func(w io.Writer) {
-		fmt.Fprintln(w, "The new digits hold now; the old ones open nothing any more. Destroy the old paper.")
+		fmt.Fprintln(w, "The new digits hold now; the old ones no longer open this backup.")
+		fmt.Fprintln(w, "A second place (keepsake copy) opens with the old ones until you copy again: keep the old paper until then.")
 	})
 }
 
