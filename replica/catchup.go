@@ -179,11 +179,26 @@ func (n *Node) replace(b base, hard hardState, machine Machine) {
 	n.machine, n.vacant = machine, false
 	n.applied = b.index
 	wipeEntries(old.entries)
+	before := slices.Concat(old.voters, old.learners)
 	*old = store{hard: hard, index: b.index, term: b.term, offer: old.offer}
 	old.voters, old.learners = split(machine.Members())
+	n.comeAndGone(before)
 	n.regroup = true
 	for _, sequence := range sortedKeys(n.waiting) {
 		n.forget(n.waiting[sequence], ErrUnknown) // applied or not, within the picture
+	}
+}
+
+// comeAndGone does for the members that changed within a picture what each change would have done.
+func (n *Node) comeAndGone(before []uint64) {
+	for _, was := range before {
+		if !n.store.member(was) {
+			n.sessions.drop(was)
+			n.unheard(was)
+		}
+	}
+	for _, is := range slices.Concat(n.store.voters, n.store.learners) {
+		n.sessions.admit(is)
 	}
 }
 

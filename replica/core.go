@@ -83,7 +83,7 @@ func (n *Node) persist(ready *raft.Ready) error {
 	if err := n.store.append(&b); err != nil {
 		return fmt.Errorf("replica: internal error: %w", err)
 	}
-	n.taken = 0
+	n.taken, n.many = 0, 0
 	return nil
 }
 

@@ -134,6 +134,9 @@ func (w *logWriter) draft(size int64) (Draft, error) {
 // append makes one batch durable, in the room that was reserved for it. After an
 // error nobody knows whether it is.
 func (w *logWriter) append(b *batch) error {
+	if len(b.entries) > maxEntries {
+		return fmt.Errorf("replica: internal error: a batch of %d entries, which no start would read", len(b.entries))
+	}
 	record, next, err := sealRecord(w.buf[:0], w.random, w.epoch, w.chain, b)
 	if err != nil {
 		return err

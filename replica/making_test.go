@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"keepsake.example/replica"
 )
 
 // A checkpoint whose name could not be made durable leaves nothing behind in whose way the next
@@ -59,4 +61,25 @@ func TestPictureAfterOneThatFailed(t *testing.T) {
 		t.Errorf("after %d failures: %+v", d.failed, s)
 	}
 	g.settled()
+}
+
+// The checkpoint that takes the group secret before off the disk is made again when it failed.
+func TestSecretLeavesTheDiskInTheEnd(t *testing.T) {
+	g := newGroup(t, 1)
+	g.locks = &locksmith{broken: map[uint64]bool{}}
+	disks := flawedDisks(g)
+	grow(g, 3)
+	was := g.secretOf(2)
+	d := disks[g.seats[2].w]
+	d.naming = 2
+	g.rekey(1)
+	g.tick(2000)
+	if s := g.seats[2].node.Status(); d.failed != 2 || s.Secret.Behind || s.Secret.Turning {
+		t.Fatalf("%d failures, %+v", d.failed, s.Secret)
+	}
+	g.crash(2)
+	g.start(2)
+	if claim := must(g.seats[2].node.Claim()); replica.CheckOf(claim) == checkOf(was) {
+		t.Error("the secret before is what the newest checkpoint holds")
+	}
 }

@@ -42,6 +42,7 @@ func (n *Node) prepareProposals() error {
 		return fmt.Errorf("reading random bytes: %w", err)
 	}
 	n.waiting, n.next = make(map[uint64]*proposal), be.Uint64(start[:])
+	n.readID = n.next // likewise: the leader may still answer the questions of the life before
 	return nil
 }
 

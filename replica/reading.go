@@ -12,8 +12,8 @@ type readings struct {
 	readers []func(error)        // not asked for yet
 	asking  map[uint64]*question // by its number
 	granted []grant
-	readID  uint64
-	reask   bool // another leads: it must be asked
+	readID  uint64 // begins anew in each life, at random
+	reask   bool   // another leads: it must be asked
 }
 
 // A question is on its way to the leader, for all that waited then.

@@ -43,12 +43,14 @@ type rekeying struct {
 	opening   bool
 	retry     uint64 // tick before which no box is opened
 	problem   error  // of the last box
+	purge     uint64 // tick at which the secret before is to be taken off the disk, where that failed; 0: none is there
 	strangers uint64 // messages that may be under secrets that this member does not have
 }
 
 // rekey goes over to the secret that the state has agreed on, and drops the one before
 // when it serves nobody any more.
 func (n *Node) rekey() error {
+	n.purged()
 	m, ok := n.machine.(Rekeyed)
 	if !ok || n.store.empty() || n.opening {
 		return nil
@@ -100,7 +102,21 @@ func (n *Node) shared(lead uint64) bool {
 func (n *Node) onlyPresent() {
 	n.secret.Wipe()
 	n.secret = copyKey(n.sessions.now.secret)
-	n.Checkpoint(func(error) {})
+	n.purge = n.ticks
+	n.purged()
+}
+
+// purged makes that checkpoint, and again where it failed: nothing else might for hours.
+func (n *Node) purged() {
+	if n.purge == 0 || n.ticks < n.purge {
+		return
+	}
+	n.purge = 0
+	n.Checkpoint(func(err error) {
+		if err != nil {
+			n.purge = n.ticks + retryTicks
+		}
+	})
 }
 
 // unbox opens the box beside the node: the key can be in hardware.

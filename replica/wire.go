@@ -27,6 +27,7 @@ type wires struct {
 	claim     claim
 	inbox     []received
 	taken     int // bytes of entries that raft was given since they were last made durable
+	many      int // and how many they are
 	dropped   uint64
 	cramped   cramped
 
@@ -125,6 +126,11 @@ func (n *Node) meet() error {
 func (n *Node) messages() error {
 	for i, r := range n.inbox {
 		n.inbox[i] = received{}
+		if n.many > 0 && n.many+len(r.m.raft.GetEntries()) > maxEntries {
+			if err := n.process(); err != nil { // or the batch would be one that nobody reads
+				return err
+			}
+		}
 		if err := n.take(r); err != nil {
 			return err
 		}
@@ -192,7 +198,7 @@ func (n *Node) takeRaft(r received) error {
 		// there; else it would wait for ever for this to be said.
 		n.raft.ReportSnapshot(r.from, raft.SnapshotFinish)
 	}
-	n.taken += entriesSize(m.GetEntries())
+	n.taken, n.many = n.taken+entriesSize(m.GetEntries()), n.many+len(m.GetEntries())
 	n.notice()
 	if r.from == n.lead && m.GetTerm() == n.term {
 		if err := n.calm(m.GetType()); err != nil {

@@ -21,6 +21,11 @@ type Committer = committer
 // Wrap puts something between the server and its replica.
 func (s *Server) Wrap(f func(Committer) Committer) { g := s.root(); g.commits = f(g.commits) }
 
+// KeepCheckpoint is the keeper's part, and LogBytes what it looks at.
+func (s *Server) KeepCheckpoint(ctx context.Context) error { return s.checkpoint(ctx, s.root()) }
+
+func (s *Server) LogBytes() int64 { return s.root().replica.Status().LogBytes }
+
 // Decide answers a request below the channel.
 func (s *Server) Decide(ctx context.Context, message []byte) *vaultapi.Answer {
 	a, err := s.decide(ctx, message)

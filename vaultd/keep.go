@@ -105,8 +105,12 @@ func (s *Server) checkpoint(ctx context.Context, g *group) error {
 	if s.clock.Elapsed()-g.checkpointed < s.limits.Checkpoint || g.replica.Status().LogBytes == 0 {
 		return nil
 	}
-	g.checkpointed = s.clock.Elapsed()
-	return g.replica.Checkpoint(ctx)
+	began := s.clock.Elapsed()
+	err := g.replica.Checkpoint(ctx)
+	if err == nil { // or it is tried again at once
+		g.checkpointed = began
+	}
+	return err
 }
 
 // rotate makes a new channel key when the newest is old enough, lets the state

@@ -1,7 +1,9 @@
 package vaultd_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"testing"
@@ -172,5 +174,29 @@ func TestDateFarAhead(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A checkpoint by the clock that failed is made at the next look, not a whole period later.
+func TestCheckpointThatFailedIsMadeAgain(t *testing.T) {
+	w := newWorld(t)
+	w.registered("alice", "right")
+	w.clock.advance(day)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	var err error
+	for try := 0; err == nil; try++ { // a request that nobody waits for may be heard all the same
+		if try == 100 {
+			t.Fatal("nothing failed: the test shows nothing")
+		}
+		w.clock.advance(day)
+		w.registered(fmt.Sprint("bob", try), "right")
+		err = w.server.KeepCheckpoint(gone)
+	}
+	if err := w.server.KeepCheckpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.server.LogBytes(); n != 0 {
+		t.Errorf("%d bytes are still in the log", n)
 	}
 }
