@@ -294,7 +294,8 @@ func (k *kit) expect(g *got, status int, word string) {
 // look asks the admin address.
 func (k *kit) look(path string) (int, string) {
 	k.t.Helper()
-	res, err := http.Get(k.admin + path)
+	c := http.Client{Timeout: time.Minute} // nothing here waits for anybody
+	res, err := c.Get(k.admin + path)
 	if err != nil {
 		k.t.Fatal(err)
 	}

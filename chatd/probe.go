@@ -42,6 +42,12 @@ func (u *upstream) probe(ctx context.Context, i int) {
 		// vaultd that was started again.
 		p.client.CloseIdleConnections()
 	}
+	if why == "" {
+		select {
+		case u.answered <- struct{}{}:
+		default:
+		}
+	}
 	if !u.nearest.Probed(i, began, time.Now(), why) {
 		return
 	}

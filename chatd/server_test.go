@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -137,9 +138,7 @@ func TestDrainSaysSoFirstAndAnswersWhatIsUnderWay(t *testing.T) {
 		<-release
 		w.Write(reply)
 	})
-	for k.server.Ready() != nil {
-		runtime.Gosched()
-	}
+	k.ready()
 	answered := make(chan *got)
 	go func() {
 		g, err := k.try(http.MethodPost, "/v1/vault", request, "Content-Type", octets, "Authorization", "Bearer "+k.token("ann"))
@@ -171,16 +170,77 @@ func TestDrainSaysSoFirstAndAnswersWhatIsUnderWay(t *testing.T) {
 	}
 }
 
-func TestReadiness(t *testing.T) {
-	k := newKit(t, 1)
+// ready has the bundle fetched, as a client does, and waits for the issuer's keys.
+func (k *kit) ready() {
+	k.t.Helper()
+	k.expect(k.do(http.MethodGet, "/v1/bundle", nil), 200, "")
 	for k.server.Ready() != nil {
 		runtime.Gosched()
 	}
+}
+
+func TestReadiness(t *testing.T) {
+	k := newKit(t, 1)
+	k.ready()
 	if status, text := k.look("/readyz"); status != 200 || text != "ready\n" {
 		t.Errorf("%d %s", status, text)
 	}
 	if _, text := k.look("/metrics"); !strings.Contains(text, "chatd_ready 1") {
 		t.Error("not published")
+	}
+}
+
+// A balancer that looks waits for no vaultd, and no vaultd hears of it: not of one
+// that looks before the first bundle, and not while a fetch hangs.
+func TestLookingAsksNobody(t *testing.T) {
+	asked, release := make(chan bool), make(chan bool)
+	k := newKit(t, 1, func(k *kit) {
+		k.c.Limits.TryTimeout = time.Hour
+		k.vaults[0].Config.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			select {
+			case asked <- true:
+				<-release
+			case <-release:
+			}
+		})
+	})
+	end := sync.OnceFunc(func() { close(release) })
+	defer end()
+	look := func() {
+		t.Helper()
+		if status, text := k.look("/readyz"); status != 503 {
+			t.Errorf("%d %s", status, text)
+		}
+		if _, text := k.look("/status"); !strings.Contains(text, `"bundle_age_seconds": -1`) {
+			t.Error(text)
+		}
+		if _, text := k.look("/metrics"); !strings.Contains(text, "chatd_ready 0") || !strings.Contains(text, "chatd_bundle_age_seconds -1") {
+			t.Error("not published")
+		}
+	}
+	look()
+	client := make(chan *got)
+	go func() {
+		g, err := k.try(http.MethodGet, "/v1/bundle", nil)
+		if err != nil {
+			t.Error(err)
+		}
+		client <- g
+	}()
+	<-asked
+	look()
+	end()
+	<-client
+}
+
+// Nobody has to ask for the bundle, which is there when a probe was answered.
+func TestReadyByItself(t *testing.T) {
+	k := newKit(t, 1, func(k *kit) { k.c.Limits.ProbeEvery = time.Millisecond })
+	for k.server.Ready() != nil {
+		runtime.Gosched()
+	}
+	if k.vaults[0].bundles.Load() == 0 {
+		t.Error("ready without a bundle")
 	}
 }
 

@@ -27,6 +27,8 @@ var (
 	// errNoVault: nobody answered. Whether the request was worked is not known;
 	// the client repeats the same bytes.
 	errNoVault = errors.New("chatd: no vaultd answered")
+	// errNoBundle: no vaultd gave the fleet's bundle since the start.
+	errNoBundle = errors.New("chatd: no vaultd was reached yet")
 	// errNoChannelKey: the vault does not have the key it is sealed to. The client
 	// needs the current bundle.
 	errNoChannelKey = errors.New("chatd: the vault has no such channel key")
@@ -48,6 +50,8 @@ type upstream struct {
 	budget  *limit.Table
 	m       *metrics
 	log     *slog.Logger
+
+	answered chan struct{} // gets one, unless one waits there, for probes that were answered
 }
 
 // peer is one vaultd.
@@ -64,7 +68,7 @@ func newUpstream(c *Config, m *metrics) (*upstream, error) {
 	if len(r.Vaults) == 0 {
 		return nil, errors.New("chatd: no vaultd to relay to")
 	}
-	u := &upstream{limits: l, now: c.Now, budget: limit.New(l.Retries, 1), m: m, log: c.Log}
+	u := &upstream{limits: l, now: c.Now, budget: limit.New(l.Retries, 1), m: m, log: c.Log, answered: make(chan struct{}, 1)}
 	u.nearest = nearest.New(len(r.Vaults), nearest.Options{Every: l.ProbeEvery, PassOver: l.PassOver})
 	for i, v := range r.Vaults {
 		where, err := url.Parse(v.URL)

@@ -31,8 +31,8 @@ away. An asterisk marks the vaultd that requests go to.`,
 	Run: (*app).status,
 }
 
-// adminTimeout bounds a question to the admin listener, which can wait for the
-// bundle.
+// adminTimeout bounds a question to the admin listener, which answers at once on
+// a machine that is not overloaded.
 const adminTimeout = 10 * time.Second
 
 // maxStatus is the longest answer that is read, in bytes.
