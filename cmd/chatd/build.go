@@ -31,8 +31,8 @@ type parts struct {
 }
 
 // build makes everything that the configuration describes. Printed codes go to
-// codes.
-func (c *config) build(log *slog.Logger, codes io.Writer) (p *parts, err error) {
+// codes. Dry, nothing will be served with it: the audit log is looked at and not opened.
+func (c *config) build(log *slog.Logger, codes io.Writer, dry bool) (p *parts, err error) {
 	p = &parts{}
 	defer func() {
 		if err != nil {
@@ -58,13 +58,25 @@ func (c *config) build(log *slog.Logger, codes io.Writer) (p *parts, err error) 
 	if err != nil {
 		return p, err
 	}
-	if p.audit, err = audit.Open(c.path(c.Audit), audit.Options{MaxSize: c.AuditFileBytes}); err != nil {
+	lines, err := p.openAudit(c, dry)
+	if err != nil {
 		return p, err
 	}
 	p.server, err = chatd.New(chatd.Config{
-		Relay: relay, Issuer: p.issuer, Certificate: files.Certificate, Audit: p.audit, Names: names, Limits: c.Limits.limits(), Log: log,
+		Relay: relay, Issuer: p.issuer, Certificate: files.Certificate, Audit: lines, Names: names, Limits: c.Limits.limits(), Log: log,
 	})
 	return p, err
+}
+
+// openAudit opens the audit log. Dry, another chatd may have it: then it gives one that
+// nothing may be written to.
+func (p *parts) openAudit(c *config, dry bool) (*audit.Log, error) {
+	if dry {
+		return &audit.Log{}, audit.Check(c.path(c.Audit))
+	}
+	var err error
+	p.audit, err = audit.Open(c.path(c.Audit), audit.Options{MaxSize: c.AuditFileBytes})
+	return p.audit, err
 }
 
 // close ends the parts, whichever there are.

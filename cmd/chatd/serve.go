@@ -38,7 +38,7 @@ func (a *app) serve(ctx context.Context, o *options) (err error) {
 	for _, choice := range c.insecure() {
 		log.Warn("insecure", "choice", choice)
 	}
-	p, err := c.build(log, a.Err)
+	p, err := c.build(log, a.Err, false)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,8 @@ func (a *app) serve(ctx context.Context, o *options) (err error) {
 var checkConfigCommand = command.Command[app, options]{
 	Name: "check-config", Short: "read the configuration and every file it names",
 	Long: `Reads the configuration and every file it names as serve does, opens nothing to
-the network, and says whether it would run. chatd must not be running there.`,
+the network, and says whether it would run. It may run beside the chatd that uses
+these files. Of the audit log it reads the ends; check-audit reads all of it.`,
 	Example: "  chatd check-config --config /etc/chatd/chatd.toml",
 	Flags:   configFlag,
 	Run:     (*app).checkConfig,
@@ -72,7 +73,7 @@ func (a *app) checkConfig(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	p, err := c.build(slog.New(slog.DiscardHandler), a.Err)
+	p, err := c.build(slog.New(slog.DiscardHandler), a.Err, true)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"keepsake.example/internal/command"
+)
+
+// The configuration of a chatd that runs can be checked: before a restart is when one wants to.
+func TestCheckConfigBesideARunningChatd(t *testing.T) {
+	file := edit(t, newDir(t), `listen = "127.0.0.1:8443"`, `listen = "127.0.0.1:0"`, `admin = "127.0.0.1:8444"`, `admin = "127.0.0.1:0"`, `drain_delay   = "5s"`, `drain_delay = "-1s"`)
+	ctx, stop := context.WithCancel(context.Background())
+	var out, errs buffer
+	code := make(chan int)
+	go func() {
+		code <- (&app{command.Output{Out: &out, Err: &errs}}).run(ctx, []string{"serve", "--config", file})
+	}()
+	served(&errs)
+	if out, _ := chatd_(t, 0, "check-config", "--config", file); out != "ok\n" {
+		t.Error(out)
+	}
+	stop()
+	if c := <-code; c != 0 {
+		t.Errorf("exit %d: %s", c, errs.String())
+	}
+}
+
+func TestCheckConfigFindsADamagedAuditLog(t *testing.T) {
+	dir := newDir(t)
+	file := filepath.Join(dir, "chatd.toml")
+	chatd_(t, 0, "check-config", "--config", file)
+	if _, err := os.Stat(filepath.Join(dir, "audit.jsonl")); err == nil {
+		t.Error("the check made an audit log")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "audit.jsonl"), []byte("hello\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs := chatd_(t, 1, "check-config", "--config", file); !strings.Contains(errs, "audit.jsonl") {
+		t.Error(errs)
+	}
+}
