@@ -39,8 +39,8 @@ password or SO PIN, which is kept nowhere.
 (swtpm, SoftHSM), and founds nothing: what is left is DIR/transcript, which says that it
 is of a rehearsal. No real secret is asked for.`,
 	Example: `  vaultd ceremony /var/lib/vaultd --anchor tpm --tpm-path /dev/tpmrm0 --fleet-key \
-    --issuer https://id.example.org --audience vault --jwks /etc/vaultd/jwks.json \
-    --relay 3f0c…64 hex digits, from chatd… \
+    --issuer https://id.example.org --audience keepsake-vault \
+    --jwks /etc/vaultd/jwks.json --relay 3f0c…64 hex digits, from chatd… \
     --name fra1 --data-center frankfurt --advertise fra1.vault.example.org:7445 \
     --operator alice=5c0e… --operator bob=77a1… --operator carol=03fe… --quorum 2
   vaultd ceremony rehearsal --rehearse ...as above`,

@@ -57,8 +57,8 @@ With --join FLEET nothing is founded. DIR gets the keys of a new machine, its
 vaultd.toml, and DIR/member.card, which operators need to take it in: vaultd
 operator propose add. Then: vaultd join.`,
 	Example: `  vaultd init /var/lib/vaultd --anchor tpm --tpm-path /dev/tpmrm0 --fleet-key \
-    --issuer https://id.example.org --audience vault --jwks /etc/vaultd/jwks.json \
-    --relay 3f0c…64 hex digits, from chatd… \
+    --issuer https://id.example.org --audience keepsake-vault \
+    --jwks /etc/vaultd/jwks.json --relay 3f0c…64 hex digits, from chatd… \
     --name fra1 --data-center frankfurt --advertise fra1.vault.example.org:7445 \
     --operator alice=5c0e… --operator bob=77a1… --operator carol=03fe… --quorum 2
   vaultd init /var/lib/vaultd --join 9a3c…the fleet id… --name ams1 \

@@ -51,7 +51,8 @@ var program = command.Program[app, options]{
 	Commands: slices.Concat([]command.Command[app, options]{
 		initCommand, ceremonyCommand, joinCommand, serveCommand, statusCommand, transferCommand, drainCommand, replaceCommand, bundleCommand, checkpointCommand,
 		keygenCommand, showCommand,
-	}, deviceCommands(), proposeCommands(), []command.Command[app, options]{signCommand, submitCommand, rekeyCommand, transcriptSignCommand, transcriptVerifyCommand}),
+	}, proposeCommands(), []command.Command[app, options]{signCommand, submitCommand, rekeyCommand}, deviceCommands(),
+		[]command.Command[app, options]{transcriptSignCommand, transcriptVerifyCommand}),
 	Groups:    map[string]string{"operator": operatorGroup, "operator propose": proposeGroup, "transcript": transcriptGroup, "device": deviceGroup},
 	Arguments: func(o *options, args []string) { o.args = args },
 }
