@@ -179,7 +179,7 @@ func (a *app) opensWith() string {
 	if st.FleetKey != "" {
 		hardware = ", which has a hardware key"
 	}
-	return "the password, at " + st.Server.Host() + hardware + " (keepsake vault status), and the 64 digits"
+	return "the password, at " + st.Server.Host() + hardware + " (keepsake vault status), and the 64 digits, if you have them"
 }
 
 func total(counts map[string]int) (n int) {
