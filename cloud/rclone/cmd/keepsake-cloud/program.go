@@ -68,7 +68,7 @@ func loginFlags(f *flag.FlagSet, o *options) {
 	f.StringVar(&o.user, "user", "", "`NAME` of the user, the Apple ID, or the id of the access key")
 	f.StringVar(&o.secret, "secret-file", "", "read the password or secret key from `FILE`; - is standard input")
 	f.StringVar(&o.clientID, "client-id", "", "your own OAuth client `ID`")
-	f.StringVar(&o.clientSecret, "client-secret-file", "", "read the client's secret from `FILE`; it is asked for otherwise")
+	f.StringVar(&o.clientSecret, "client-secret-file", "", "read the client's secret from `FILE`; - is standard input; it is asked for otherwise")
 	f.BoolVar(&o.sharedClient, "shared-client-id", false, "Google: use rclone's client id, which is being retired, and do not ask")
 	f.BoolVar(&o.headless, "headless", false, "the browser is on another computer: show the address, and take the answer by paste")
 	f.BoolVar(&o.appData, "app-data", false, "Google: use the hidden folder of the app")
