@@ -137,7 +137,7 @@ func (f *fleet) spare() int {
 // sound says whether a member can be counted on.
 func (f *fleet) sound(number uint64) bool {
 	h := f.host(number)
-	return h != nil && !h.lost && !h.mustRefuse && !h.tampered && !h.rolled
+	return h != nil && h.stateful && !h.lost && !h.mustRefuse && !h.tampered && !h.rolled
 }
 
 // bears says whether a learner may be given a vote: one that may fail for what was done to its
@@ -193,7 +193,7 @@ func (f *fleet) needed() *roster.Change {
 		return f.tolerance()
 	case learner == nil:
 		return f.add()
-	case learner.up && !f.bears(learner.number):
+	case learner.up && learner.stateful && !f.bears(learner.number):
 		return f.about(roster.Remove, learner.number) // another one comes
 	case learner.up && learner.machine() != nil && learner.machine().at+8 >= uint64(len(f.history.places)):
 		return f.about(roster.Promote, learner.number)

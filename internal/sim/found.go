@@ -50,7 +50,7 @@ func found(r *run, o Options) {
 	for i, s := range t.hosts {
 		h := r.newHost(uint64(i) + 1)
 		h.put(s, true)
-		h.rolled, h.skew, h.knows = false, t.skews[i], t.history.acked
+		h.rolled, h.stateful, h.skew, h.knows = false, true, t.skews[i], t.history.acked
 	}
 }
 

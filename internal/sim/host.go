@@ -33,6 +33,7 @@ type host struct {
 	images      []stored
 	mustRefuse  bool // its disk is older than its anchor
 	tampered    bool // its disk was changed or lied: it may refuse to start
+	stateful    bool // it has had a state of the group: before, it decides nothing
 	lied        bool // its disk holds in memory only what it said was durable
 }
 
@@ -169,6 +170,9 @@ func (h *host) tick(boot int) {
 	if !h.frozen {
 		h.node.Tick()
 		h.touch()
+		if m := h.machine(); m != nil && m.at > 0 {
+			h.stateful = true
+		}
 	}
 	h.after(50*millisecond+h.between(-500, 500), h.beat)
 }
