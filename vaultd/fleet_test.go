@@ -261,14 +261,17 @@ func TestTransferAndDrain(t *testing.T) {
 	f := newFleet(t, 3, 1)
 	f.askAt(f.leader())
 	p := f.registered("alice", "right")
-	old := f.leader()
-	to := f.followers()[1]
-	if r := f.admin(old, "POST", fmt.Sprint("/transfer?to=", to.number), nil); r.Code != http.StatusNoContent {
-		t.Fatalf("transfer: HTTP %d %s", r.Code, r.Body)
-	}
-	if now := f.leader(); now != to {
-		t.Errorf("member %d leads, want %d", now.number, to.number)
-	}
+	var old, to *machine
+	f.led(func(leader *machine, others []*machine) (uint64, error) {
+		old, to = leader, others[1]
+		if r := f.admin(old, "POST", fmt.Sprint("/transfer?to=", to.number), nil); r.Code != http.StatusNoContent {
+			return 0, fmt.Errorf("transfer: HTTP %d %s", r.Code, r.Body)
+		}
+		if now := f.leader(); now != to {
+			return 1, fmt.Errorf("member %d leads, want %d", now.number, to.number)
+		}
+		return 1, nil
+	})
 	if r := f.admin(to, "POST", "/drain", nil); r.Code != http.StatusNoContent {
 		t.Fatalf("drain: HTTP %d %s", r.Code, r.Body)
 	}

@@ -17,6 +17,7 @@ import (
 	"keepsake.example/anchor"
 	"keepsake.example/anchor/software"
 	"keepsake.example/fleet"
+	"keepsake.example/internal/mounttest"
 	"keepsake.example/roster"
 	"keepsake.example/vaultd"
 )
@@ -110,9 +111,7 @@ func (f *fleetOf) newMachine(number uint64) *machine {
 	f.t.Helper()
 	m := &machine{f: f, number: number, dir: f.t.TempDir(), clock: newClock(), keys: must(vaultd.NewKeys())}
 	m.clock.wall = f.clock.Wall()
-	l := must(net.Listen("tcp", "127.0.0.1:0"))
-	m.addr = l.Addr().String()
-	l.Close()
+	m.addr = fmt.Sprint("127.0.0.1:", mounttest.Port(f.t, 0))
 	limits := vaultd.DefaultLimits()
 	limits.Quantum = 0
 	m.config = vaultd.Config{
@@ -281,6 +280,38 @@ func (f *fleetOf) leader() *machine {
 	})
 	return leader
 }
+
+// term is that of the root group's leader.
+func (f *fleetOf) term() (leader *machine, term uint64) {
+	f.t.Helper()
+	leader = f.leader()
+	return leader, leader.server.Status(f.t.Context()).Replica.Term
+}
+
+// led does a step with the leader and the other voters that are up, and does it again with
+// the next leader where it failed because there was an election between. The step tells how
+// many terms it began itself; with errYet it is done again in any case.
+func (f *fleetOf) led(step func(leader *machine, others []*machine) (own uint64, err error)) {
+	f.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		leader, term := f.term()
+		var others []*machine
+		for _, m := range f.up() {
+			if m != leader && !leader.server.Status(f.t.Context()).Members[m.number-1].Learner {
+				others = append(others, m)
+			}
+		}
+		own, err := step(leader, others)
+		if err == nil {
+			return
+		}
+		if now, later := f.term(); later <= term+own && !errors.Is(err, errYet) || time.Now().After(end) {
+			f.t.Fatalf("member %d led, in term %d, and %d does in %d: %v", leader.number, term, now.number, later, err)
+		}
+	}
+}
+
+var errYet = errors.New("not yet")
 
 func (f *fleetOf) up() (list []*machine) {
 	for _, m := range f.machines {

@@ -149,6 +149,14 @@ func TestNoNewSecretBesideAnOldMachine(t *testing.T) {
 	f.askAt(f.machine(1))
 	f.remove(4)
 	f.leader()
+	eventually(t, "all know that it is due", func() error {
+		for _, m := range f.up() {
+			if st := m.secret(0); !st.Due {
+				return fmt.Errorf("machine %d: %+v", m.number, st)
+			}
+		}
+		return nil
+	})
 	if _, err := f.machine(1).server.Rekey(t.Context()); err == nil {
 		t.Error("a new secret beside a machine that does not know what that is")
 	}

@@ -94,11 +94,12 @@ func TestFollowerWithoutRoomIsSeen(t *testing.T) {
 func TestVotersThatLack(t *testing.T) {
 	t.Parallel() // it waits for elections more than it computes
 	f := newFleet(t, 3, 1)
-	leader, others := f.leader(), f.followers()
-	others[0].stop()
+	gone := f.followers()[0]
+	gone.stop()
 	eventually(t, "the other follower hears of it", func() error {
-		r := others[1].server.Status(t.Context()).Members[leader.number-1].Report
-		if r == nil || len(r.Lacking) != 1 || r.Lacking[0] != (vaultd.Lacking{Member: others[0].number, Why: "is not heard of"}) {
+		leader, other := f.leader(), f.followers()[0] // they may change places
+		r := other.server.Status(t.Context()).Members[leader.number-1].Report
+		if r == nil || len(r.Lacking) != 1 || r.Lacking[0] != (vaultd.Lacking{Member: gone.number, Why: "is not heard of"}) {
 			return fmt.Errorf("the leader's report: %+v", r)
 		}
 		return nil

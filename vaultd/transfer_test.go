@@ -27,46 +27,68 @@ func TestTransferRefuses(t *testing.T) {
 			return nil
 		})
 	})
-	leader, others := f.leader(), f.followers()
-	f.askAt(leader)
+	f.askAt(f.leader())
 	f.join(4) // and gets no vote
-	refused := func(m *machine, to uint64, why string) {
+	type order struct {
+		at  *machine
+		to  uint64
+		why string
+	}
+	refused := func(give func(leader *machine, others []*machine) order) {
 		t.Helper()
-		eventually(t, fmt.Sprintf("%d is refused", to), func() error {
-			r := f.admin(m, "POST", fmt.Sprint("/transfer?to=", to), nil)
-			if r.Code != http.StatusConflict || !strings.Contains(r.Body.String(), why) {
-				return fmt.Errorf("to %d: HTTP %d %s, want %q", to, r.Code, r.Body, why)
+		f.led(func(leader *machine, others []*machine) (own uint64, err error) {
+			o := give(leader, others)
+			r := f.admin(o.at, "POST", fmt.Sprint("/transfer?to=", o.to), nil)
+			switch {
+			case r.Code == http.StatusNoContent:
+				return 1, fmt.Errorf("given to %d, want %q", o.to, o.why)
+			case r.Code != http.StatusConflict || !strings.Contains(r.Body.String(), o.why):
+				return 0, fmt.Errorf("%w: to %d: HTTP %d %s, want %q", errYet, o.to, r.Code, r.Body, o.why)
 			}
-			return nil
+			return 0, nil
 		})
 	}
-	refused(leader, 9, "group 0: member 9 is not one of its members")
-	refused(leader, 4, "group 0: member 4 has no vote in it")
-	refused(leader, leader.number, "is this one")
-	refused(others[0], leader.number, fmt.Sprintf("member %d, this one, leads nothing", others[0].number))
-	refused(others[0], 0, "leads nothing")
-	full[others[0].number].Store(true)
-	refused(leader, others[0].number, "has no room for its log")
-	full[others[0].number].Store(false)
-	others[1].stop()
-	if st := f.leader(); st != leader {
-		t.Fatalf("machine %d leads", st.number)
-	}
-	// A transfer to it while it still counts as heard would be tried, and given up.
-	eventually(t, "the leader misses it", func() error {
-		if leader.server.Status(t.Context()).Members[others[1].number-1].Active {
-			return errors.New("it is heard of")
-		}
-		return nil
+	refused(func(leader *machine, _ []*machine) order {
+		return order{leader, 9, "group 0: member 9 is not one of its members"}
 	})
-	refused(leader, others[1].number, "is not heard of")
-	if err := leader.server.Transfer(t.Context(), others[0].number); err != nil {
-		t.Error(err)
+	refused(func(leader *machine, _ []*machine) order {
+		return order{leader, 4, "group 0: member 4 has no vote in it"}
+	})
+	refused(func(leader *machine, _ []*machine) order { return order{leader, leader.number, "is this one"} })
+	refused(func(leader *machine, others []*machine) order {
+		return order{others[0], leader.number, fmt.Sprintf("member %d, this one, leads nothing", others[0].number)}
+	})
+	refused(func(_ *machine, others []*machine) order { return order{others[0], 0, "leads nothing"} })
+	refused(func(leader *machine, others []*machine) order {
+		for n := range full {
+			full[n].Store(uint64(n) == others[0].number)
+		}
+		return order{leader, others[0].number, "has no room for its log"}
+	})
+	for n := range full {
+		full[n].Store(false)
 	}
-	if l := f.leader(); l != others[0] {
-		t.Errorf("machine %d leads", l.number)
-	}
-	others[1].start() // so that the fleet ends with a quorum
+	var gone *machine
+	f.led(func(_ *machine, others []*machine) (uint64, error) { gone = others[1]; return 0, nil })
+	gone.stop()
+	// A transfer to it while it still counts as heard would be tried, and given up.
+	f.led(func(leader *machine, _ []*machine) (uint64, error) {
+		if leader.server.Status(t.Context()).Members[gone.number-1].Active {
+			return 0, fmt.Errorf("%w: it is heard of", errYet)
+		}
+		return 0, nil
+	})
+	refused(func(leader *machine, _ []*machine) order { return order{leader, gone.number, "is not heard of"} })
+	f.led(func(leader *machine, others []*machine) (uint64, error) {
+		if err := leader.server.Transfer(t.Context(), others[0].number); err != nil {
+			return 0, err
+		}
+		if l := f.leader(); l != others[0] {
+			return 1, fmt.Errorf("machine %d leads, want %d", l.number, others[0].number)
+		}
+		return 1, nil
+	})
+	gone.start() // so that the fleet ends with a quorum
 }
 
 // A member alone has nobody to give to.
