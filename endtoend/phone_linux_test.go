@@ -102,7 +102,7 @@ func (p *phone) begin(args ...string) (wait func() *result) {
 	c.Stdout, c.Stderr = &out, &errs
 	in := must(c.StdinPipe())
 	ended := make(chan struct{})
-	go p.typeCode(in, ended)
+	go p.typeCode(in, len(p.s.codes(p.handle)), ended)
 	check(p.t, c.Start())
 	return func() *result {
 		defer cancel()
@@ -117,10 +117,9 @@ func (p *phone) begin(args ...string) (wait func() *result) {
 	}
 }
 
-// typeCode waits for the next code for this person.
-func (p *phone) typeCode(in io.WriteCloser, ended <-chan struct{}) {
+// typeCode waits for the next code for this person, who had so many before.
+func (p *phone) typeCode(in io.WriteCloser, before int, ended <-chan struct{}) {
 	defer in.Close()
-	before := len(p.s.codes(p.handle))
 	for tick := time.NewTicker(2 * time.Millisecond); ; {
 		select {
 		case <-ended:
