@@ -205,18 +205,23 @@ func TestFailingFetchKeepsTheLastGoodKeysForADay(t *testing.T) {
 	}
 }
 
-func TestKeysTakenBackAreForgottenAtTheNextFetch(t *testing.T) {
-	s, c := newKeyServer(t), clocktest.At(now)
-	s.publish(edKey.jwk(), otherKey.jwk())
-	keys := s.source(c)
-	v := remote(keys)
-	accepted(t, v, good(otherKey).String())
-	s.publish(edKey.jwk())
-	c.Pass(16 * time.Minute)
-	if err := token.Refresh(context.Background(), keys); err != nil {
-		t.Fatal(err)
+// Also where nobody asked for hours: the first token waits for the fetch.
+func TestKeysTakenBackAreAcceptedForAQuarterOfAnHour(t *testing.T) {
+	for _, later := range []time.Duration{time.Second, 9 * time.Hour} {
+		s, c := newKeyServer(t), clocktest.At(now)
+		s.publish(edKey.jwk(), otherKey.jwk())
+		v := remote(s.source(c))
+		accepted(t, v, good(otherKey).String())
+		s.publish(edKey.jwk())
+		c.Pass(15 * time.Minute)
+		accepted(t, v, good(otherKey).String())
+		c.Pass(later)
+		refused(t, v, good(otherKey).String(), token.BadKey)
+		accepted(t, v, good(edKey).String())
+		if n := s.fetches.Load(); n != 2 {
+			t.Errorf("%d fetches", n)
+		}
 	}
-	refused(t, v, good(otherKey).String(), token.BadKey)
 }
 
 func TestKeysComeFromATrustedServerOnly(t *testing.T) {

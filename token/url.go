@@ -33,7 +33,8 @@ type Remote struct {
 	// stream of invented key ids causes no more than one fetch each.
 	Interval time.Duration
 	// Fresh is the age at which the keys are fetched again, 15 min by default:
-	// that long a key taken back is still accepted.
+	// that long a key taken back is still accepted. A token that comes later
+	// waits for the fetch; only where that fails do older keys serve, to MaxAge.
 	Fresh time.Duration
 	// MaxAge is how long the keys serve while fetching fails, 24 h by default.
 	// After it no token of the issuer is accepted.
@@ -102,15 +103,13 @@ func Refresh(ctx context.Context, s KeySource) error {
 }
 
 func (f *fetcher) find(kid, algorithm string) (key, bool) {
-	age, never := f.age()
-	if age > f.r.Fresh || never {
-		f.begin()
+	if age, never := f.age(); !never && age <= f.r.Fresh {
+		if k, ok := f.current.find(kid, algorithm); ok {
+			return k, true
+		}
 	}
-	if k, ok := f.current.find(kid, algorithm); ok && age <= f.r.MaxAge {
-		return k, true
-	}
-	// A new key, or keys too old: worth waiting for one fetch, bounded by its
-	// timeout, if the interval allows one.
+	// A new key, or keys so old that they may have been taken back: worth waiting for one
+	// fetch, bounded by its timeout, if the interval allows one.
 	if done := f.begin(); done != nil {
 		<-done
 	}
