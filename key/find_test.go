@@ -286,8 +286,12 @@ func TestContextEnds(t *testing.T) {
 		}
 		var calls atomic.Int64
 		s, ok := find(t, ctx, []byte(c.typed), func(*[key.Size]byte) bool {
-			if calls.Add(1) == c.after {
+			n := calls.Add(1)
+			if n == c.after {
 				cancel()
+			}
+			if n > c.after { // the one that ends it may be asleep before it does
+				<-ctx.Done()
 			}
 			return false
 		})

@@ -111,7 +111,10 @@ func TestCallsInFlight(t *testing.T) {
 			defer now.Add(-1)
 			for m := max.Load(); n > m && !max.CompareAndSwap(m, n); m = max.Load() {
 			}
-			time.Sleep(time.Millisecond)
+			// Until as many as may be are here together; a second, where they never are, and for the last ones.
+			for end := time.Now().Add(time.Second); max.Load() < most && time.Now().Before(end); time.Sleep(time.Millisecond) {
+			}
+			time.Sleep(time.Millisecond) // and one too many would come
 			return request, nil
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"keepsake.example/internal/mounttest"
 	"keepsake.example/peer"
 )
 
@@ -100,9 +101,7 @@ func TestFarAway(t *testing.T) {
 // way is free, and it is dialed at once.
 func TestDialsWhenDialed(t *testing.T) {
 	d := &directory{}
-	la, lb := listen(t), listen(t)
-	address := lb.Addr().String()
-	lb.Close()
+	la, address := listen(t), fmt.Sprint("127.0.0.1:", mounttest.Port(t, 0))
 	d.add(1, la.Addr().String())
 	d.add(2, address)
 	a := join(t, 1, la, d, func(c *peer.Config) { c.Limits.PauseFrom, c.Limits.PauseTo = time.Hour, time.Hour })

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"keepsake.example/cloud/faulty"
+	"keepsake.example/internal/mounttest"
 )
 
 // server keeps what is PUT and gives it to GET.
@@ -262,13 +263,9 @@ func TestSkew(t *testing.T) {
 
 // A server that is not there looks like one.
 func TestNobodyBehind(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
+	nobody := fmt.Sprint("127.0.0.1:", mounttest.Port(t, 0)) // kept, and nobody listens
 	for _, listen := range []func(string) (*faulty.Proxy, error){faulty.HTTP, faulty.TCP} {
-		p, err := listen(l.Addr().String())
+		p, err := listen(nobody)
 		if err != nil {
 			t.Fatal(err)
 		}
