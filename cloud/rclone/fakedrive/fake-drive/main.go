@@ -121,13 +121,13 @@ var asking = map[string]func(*fakedrive.Server, []string) (string, error){
 }
 
 // open follows an address to its end. Where that is the program that signs in, a page need not come:
-// rclone may close the connection as soon as it has the code.
+// rclone may close the connection as soon as it has the code, or the refusal.
 func open(s *fakedrive.Server, args []string) (string, error) {
 	if len(args) != 1 {
 		return "", errWords
 	}
 	resp, err := s.Browser().Get(args[0])
-	if e, ok := errors.AsType[*url.Error](err); ok && strings.Contains(e.URL, "/?code=") && brokenOff(err) {
+	if e, ok := errors.AsType[*url.Error](err); ok && (strings.Contains(e.URL, "/?code=") || strings.Contains(e.URL, "/?error=")) && brokenOff(err) {
 		return "delivered", nil
 	}
 	if err != nil {
