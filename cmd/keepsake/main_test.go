@@ -52,6 +52,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", e.WorkDir+"/home")
 			e.Setenv("TERM", "xterm")
 			e.Setenv("TZ", "UTC")
+			// A time of day that does not come while a script runs, nor in the 12 hours that one waits.
+			e.Setenv("SLOT", time.Now().UTC().Add(13*time.Hour).Format("15:04"))
 			// No keyring, also on a developer's desktop.
 			e.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+e.WorkDir+"/no-bus")
 			e.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+e.WorkDir+"/no-bus")
