@@ -1,7 +1,10 @@
 package endtoend_test
 
 import (
+	"crypto/tls"
+	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"regexp"
@@ -35,20 +38,50 @@ func TestDevnet(t *testing.T) {
 		t.Errorf("it does not say that it protects nothing:\n%s", text)
 	}
 
+	addresses := regexp.MustCompile(`https?://127\.0\.0\.1:\d+`).FindAllString(text, -1)
+	answers := map[string]string{}
+	for _, a := range addresses {
+		if answers[a] = face(t, a); answers[a] == "" {
+			t.Errorf("nobody answers at %s", a)
+		}
+	}
 	if code := p.end(syscall.SIGINT); code != 0 {
 		t.Errorf("devnet ended with %d:\n%s", code, s.issuer.log.Bytes())
 	}
 	if _, err := os.Stat(place); !os.IsNotExist(err) {
 		t.Errorf("its folder is still there: %v", err)
 	}
-	addresses := regexp.MustCompile(`https?://127\.0\.0\.1:\d+`).FindAllString(text, -1)
-	for _, a := range addresses {
-		if c, err := net.Dial("tcp", must(url.Parse(a)).Host); err == nil {
-			c.Close()
-			t.Errorf("somebody still listens at %s", a)
+	for _, a := range addresses { // which others may have been given since
+		if f := face(t, a); f != "" && f == answers[a] {
+			t.Errorf("devnet still answers at %s: %q", a, f)
 		}
 	}
 	if len(addresses) < 3 {
 		t.Errorf("it tells of %d addresses:\n%s", len(addresses), text)
 	}
+}
+
+// started is the metric of when a process began, to a hundredth of a second.
+var started = regexp.MustCompile(`(?m)^process_start_time_seconds .*`)
+
+// face is that by which a server is known again: the key of its TLS, or when its process
+// began. It is "" where nobody answers who has the like.
+func face(t *testing.T, address string) string {
+	t.Helper()
+	at := must(url.Parse(address))
+	if at.Scheme == "https" {
+		c, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", at.Host, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+		if err != nil {
+			return ""
+		}
+		defer c.Close()
+		return string(c.ConnectionState().PeerCertificates[0].RawSubjectPublicKeyInfo)
+	}
+	c := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	r, err := c.Get(address + "/metrics")
+	if err != nil {
+		return ""
+	}
+	defer r.Body.Close()
+	return started.FindString(string(must(io.ReadAll(r.Body))))
 }
