@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -67,19 +68,64 @@ func secretFile(what, file string) (*anchor.Secret, error) {
 }
 
 // unseen asks for a line that is not shown while it is typed.
-func (a *app) unseen(what string) ([]byte, error) {
-	fmt.Fprintf(a.Err, "%s: ", what)
-	defer fmt.Fprintln(a.Err)
+func (a *app) unseen(what string) (text []byte, err error) {
+	defer fmt.Fprintln(a.Err) // when the terminal is as it was
 	if f, ok := a.in.(*os.File); ok {
-		text, err := term.ReadPassword(int(f.Fd()))
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, fmt.Errorf("reading %s: %w", what, err)
+		// Before it asks: who answers at once is not shown either.
+		shows, err := term.MakeRaw(int(f.Fd()))
+		if err != nil {
+			return nil, fmt.Errorf("hiding %s: %w", what, err)
 		}
-		return text, nil
+		defer term.Restore(int(f.Fd()), shows)
 	}
-	line, err := readLine(a.in)
-	if err != nil {
+	fmt.Fprintf(a.Err, "%s: ", what)
+	if text, err = typed(a.in); err != nil {
+		clear(text)
 		return nil, fmt.Errorf("reading %s: %w", what, err)
 	}
-	return bytes.TrimSuffix([]byte(line), []byte("\n")), nil
+	return text, nil
+}
+
+const (
+	keyInterrupt = 'C' & 0x1f
+	keyEnd       = 'D' & 0x1f
+	keyKill      = 'U' & 0x1f
+	keyBackspace = 'H' & 0x1f
+	keyDelete    = 0x7f
+)
+
+// typed reads a line as a terminal gives it that does nothing itself, with the keys that
+// correct or end it. The caller wipes it; it is never moved, so that this wipes all of it.
+func typed(in io.Reader) ([]byte, error) {
+	line := make([]byte, 0, maxTyped)
+	var b [1]byte
+	defer clear(b[:])
+	for {
+		switch n, err := in.Read(b[:]); {
+		case n == 0 && errors.Is(err, io.EOF):
+			return line, nil
+		case n == 0 && err != nil:
+			return line, err
+		case n == 0:
+			continue
+		}
+		switch b[0] {
+		case '\r', '\n', keyEnd:
+			return line, nil
+		case keyInterrupt:
+			return line, errInterrupted
+		case keyKill:
+			clear(line)
+			line = line[:0]
+		case keyBackspace, keyDelete:
+			_, last := utf8.DecodeLastRune(line)
+			clear(line[len(line)-last:])
+			line = line[:len(line)-last]
+		default:
+			if len(line) == maxTyped {
+				return line, errors.New("it is too long")
+			}
+			line = append(line, b[0])
+		}
+	}
 }
