@@ -28,6 +28,7 @@ type Rekeying struct {
 const (
 	spoolTicks = 12000 // for which the leader has the secret before at most, while a member fetches a picture
 	retryTicks = 200   // until a box that did not open is tried again
+	doubtTicks = 100   // for which hearsay is kept at least: hellos, and an election on a slow network
 )
 
 var (
@@ -72,14 +73,15 @@ func (n *Node) rekey() error {
 // doubt gives up a secret that others told of and that the leader does not have: it was a lie.
 // Kept, it would keep this member from the secrets that its log brings, and the one before it good here. So it does
 // where no leader is heard for as long: whoever was met under that secret may have lost it, and is not heard under the one
-// before. If it is the group's all the same, this member will hear what it cannot read, and ask again.
+// before. If it is the group's all the same, this member will hear what it cannot read, and ask again. However short the
+// overlap is, there is time for an election: else its votes would come to nothing, each time anew.
 func (n *Node) doubt() error {
 	s := n.sessions
 	if s.confirmed {
 		return nil
 	}
 	lead := n.raft.BasicStatus().Lead
-	if n.ticks-n.turned < uint64(n.c.Overlap) || lead != 0 && n.shared(lead) {
+	if n.ticks-n.turned < uint64(max(n.c.Overlap, doubtTicks)) || lead != 0 && n.shared(lead) {
 		return nil
 	}
 	if err := s.lapse(); err != nil {

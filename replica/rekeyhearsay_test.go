@@ -97,3 +97,67 @@ func TestHearsayThatTheOtherLost(t *testing.T) {
 	g.must(1, 10)
 	g.agree()
 }
+
+// A member that slept is told the secret of the only one left, and asks again whenever it hears no leader. Where secrets
+// serve for less time than an election takes on a slow network, it holds to what it was told until there may be
+// a leader. (Seed 525138 of the simulator: it gave it up every 14 ticks, and none of the votes had an effect.)
+func TestHearsayOutlastsAnElection(t *testing.T) {
+	g := newGroup(t, 37)
+	g.locks = &locksmith{broken: map[uint64]bool{}}
+	slow := &slowNetwork{}
+	g.c = func(c *replica.Config) { c.Overlap, c.Send = 14, slow.between(c.Send) }
+	grow(g, 3)
+	asleep := g.leader().number%3 + 1
+	g.crash(asleep)
+	lead := g.leader().number
+	secret := g.rekey(lead)
+	g.tick(40)
+	left := 6 - lead - asleep
+	g.under(secret, 1, lead, left)
+	g.crash(lead)
+	slow.ticks = 2
+	g.start(asleep)
+	for range 100 {
+		if n := g.seats[asleep].node; n.Status().Leader == 0 {
+			check(t, n.AdoptSecret(&secret))
+		}
+		for range 6 {
+			slow.deliver()
+			g.tick(1)
+		}
+	}
+	slow.ticks = 0
+	g.under(secret, 1, asleep, left)
+	g.must(asleep, 10)
+	g.agree()
+}
+
+// A slowNetwork keeps each message for some ticks.
+type slowNetwork struct {
+	ticks, now int
+	held       []heldMessage
+}
+
+type heldMessage struct {
+	due  int
+	send func()
+}
+
+func (s *slowNetwork) between(send func(to uint64, data []byte)) func(to uint64, data []byte) {
+	return func(to uint64, data []byte) {
+		if s.ticks == 0 {
+			send(to, data)
+			return
+		}
+		s.held = append(s.held, heldMessage{s.now + s.ticks, func() { send(to, data) }})
+	}
+}
+
+// deliver begins a tick.
+func (s *slowNetwork) deliver() {
+	s.now++
+	for len(s.held) > 0 && s.held[0].due <= s.now {
+		s.held[0].send()
+		s.held = s.held[1:]
+	}
+}
