@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -202,15 +203,16 @@ func (n *Node) comeAndGone(before []uint64) {
 	}
 }
 
-// jump tells raft, in the name of who leads now.
+// jump tells raft, in the name of who leads now. Where that is nobody, raft must not take who sent
+// the picture for the leader of a term in which it may not lead.
 func (n *Node) jump(held *raftpb.Message) error {
-	from := held.GetFrom()
-	if n.lead != 0 {
-		from = n.lead
-	}
+	from := cmp.Or(n.lead, held.GetFrom())
 	err := n.raft.Step(&raftpb.Message{
 		Type: raftpb.MsgSnap.Enum(), From: new(from), To: new(n.base.member), Term: new(n.term), Snapshot: held.GetSnapshot(),
 	})
+	if err == nil && n.lead == 0 {
+		err = n.raft.ForgetLeader()
+	}
 	if err != nil {
 		return fmt.Errorf("replica: internal error: %w", err)
 	}

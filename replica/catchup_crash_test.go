@@ -3,6 +3,10 @@ package replica_test
 import (
 	"fmt"
 	"testing"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"keepsake.example/replica"
 )
 
 // behind is a group of three whose member 3 was away for so long that it must have
@@ -93,5 +97,59 @@ func TestCatchUpWhileTheLeaderChanges(t *testing.T) {
 				t.Errorf("no picture: %+v", st)
 			}
 		})
+	}
+}
+
+// A picture that is taken over when nobody is known to lead any more does not make a leader of who sent it: it may
+// not lead in this term (seed 558654 of the simulator).
+func TestPictureTakenOverWithoutALeader(t *testing.T) {
+	g := behind(t, 1)
+	s := g.seats[3]
+	s.manual = true
+	for range 40 {
+		if g.tick(1); len(s.later) > 0 && s.node.Status().Leader != 0 {
+			break
+		}
+	}
+	if len(s.later) == 0 {
+		t.Fatal("no picture came")
+	}
+	g.cut = apart(3)
+	g.tick(12)
+	if l := s.node.Status().Leader; l != 0 {
+		t.Fatalf("%d still leads for who hears nobody", l)
+	}
+	before := s.node.Status().Applied
+	for _, part := range s.later {
+		part()
+	}
+	s.later, s.manual = nil, false
+	g.step()
+	if now := s.node.Status(); now.Applied <= before || now.Leader != 0 {
+		t.Errorf("at %d after %d, led by %d", now.Applied, before, now.Leader)
+	}
+	g.cut = nil
+	g.settled()
+}
+
+// What would stop raft does not reach it.
+func TestMessagesThatWouldStopRaft(t *testing.T) {
+	for _, kind := range []raftpb.MessageType{
+		raftpb.MsgTransferLeader, raftpb.MsgReadIndex, raftpb.MsgVote, raftpb.MsgPreVote, raftpb.MsgVoteResp, raftpb.MsgPreVoteResp, raftpb.MsgHeartbeat, raftpb.MsgTimeoutNow,
+		raftpb.MsgReadIndexResp, raftpb.MsgAppResp, raftpb.MsgHeartbeatResp, raftpb.MsgApp,
+	} {
+		g := grown(t, 1, 3)
+		g.lead(1)
+		for _, back := range []uint64{1000, 1, 0} { // an empty term, the one before, and this one
+			for to := uint64(2); to >= 1; to-- {
+				term := g.seats[to].node.Status().Term
+				check(t, replica.Say(g.seats[3].node, to, kind, term-min(term, back)))
+				g.step()
+			}
+		}
+		if t.Failed() {
+			t.Fatal(kind)
+		}
+		g.settled()
 	}
 }

@@ -13,6 +13,16 @@ import (
 // OpenFolder is the Disk that a Config without one gets.
 var OpenFolder = openFolder
 
+// Say has a member send a message of raft's to another one that its own raft would not send.
+func Say(n *Node, to uint64, kind raftpb.MessageType, term uint64) error {
+	m := &raftpb.Message{Type: kind.Enum(), From: new(n.base.member), To: new(to), Term: new(term)}
+	if travels[kind].read {
+		m.Entries = []*raftpb.Entry{{Data: []byte("question")}}
+	}
+	_, err := n.send(to, &peerMessage{raft: m})
+	return err
+}
+
 // EncodeBatch writes a batch whose first entry has index first.
 func EncodeBatch(term, vote, commit, first, entryTerm uint64, data ...string) []byte {
 	b := batch{hard: hardState{term, vote, commit}}

@@ -223,9 +223,17 @@ func (n *Node) committedFor(m *raftpb.Message) uint64 {
 // known refuses what only a member may say. A leader or a candidate may be one of whom this
 // member has not heard yet: it was behind when that one was added. Raft itself refuses
 // answers of strangers.
+//
+// Nor does raft see what would stop it: a question with a term or anything else without one, and a transfer
+// that is asked of who does not lead, which it would pass on, and may not for its term.
 func (n *Node) known(m *raftpb.Message, from uint64) bool {
+	if (m.GetTerm() == 0) != (m.GetType() == raftpb.MsgReadIndex) {
+		return false
+	}
 	switch m.GetType() {
-	case raftpb.MsgTimeoutNow, raftpb.MsgReadIndex, raftpb.MsgTransferLeader:
+	case raftpb.MsgTransferLeader:
+		return n.store.member(from) && n.raft.BasicStatus().RaftState == raft.StateLeader
+	case raftpb.MsgTimeoutNow, raftpb.MsgReadIndex:
 		return n.store.member(from)
 	}
 	return true
