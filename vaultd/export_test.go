@@ -21,8 +21,12 @@ type Committer = committer
 // Wrap puts something between the server and its replica.
 func (s *Server) Wrap(f func(Committer) Committer) { g := s.root(); g.commits = f(g.commits) }
 
-// KeepCheckpoint is the keeper's part, and LogBytes what it looks at.
-func (s *Server) KeepCheckpoint(ctx context.Context) error { return s.checkpoint(ctx, s.root()) }
+// KeepCheckpoints is the part of a keeper, beside the root group's own, that makes checkpoints by the clock,
+// and LogBytes what it looks at.
+func (s *Server) KeepCheckpoints() func(context.Context) error {
+	g := &group{s: s, replica: s.root().replica}
+	return func(ctx context.Context) error { return s.checkpoint(ctx, g) }
+}
 
 func (s *Server) LogBytes() int64 { return s.root().replica.Status().LogBytes }
 
