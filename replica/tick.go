@@ -220,6 +220,14 @@ func (n *Node) TransferLeadership(to uint64) {
 	}
 }
 
+// Leads returns the term in which this member leads now, 0 where it does not.
+func (n *Node) Leads() (term uint64) {
+	if s := n.raft.BasicStatus(); s.RaftState == raft.StateLeader {
+		return s.HardState.GetTerm()
+	}
+	return 0
+}
+
 // keepLeadership ends a transfer that is under way: while there is one, raft takes no proposals.
 func (n *Node) keepLeadership() {
 	if n.lead == n.base.member {

@@ -41,8 +41,29 @@ type history struct {
 	asked   map[[32]byte]*request     // by digest and account
 	calls   map[uint64]*proposed      // by the sum of the entry
 
+	leaders   map[uint64]life // by term
 	answers   []answer
 	undecided int // accounts that porcupine had no time for
+}
+
+// life is one run of one member.
+type life struct {
+	number uint64
+	boot   int
+}
+
+// leads looks who leads: in each term one member, and in one life only, since entries of one term at one place
+// are taken for the same.
+func (h *history) leads(o *host) {
+	term := o.node.Leads()
+	if term == 0 {
+		return
+	}
+	now := life{o.number, o.boot}
+	if was, led := h.leaders[term]; led && was != now {
+		h.fail(oneHistory, "member %d leads in term %d, in its life %d; so did member %d in its life %d", now.number, term, now.boot, was.number, was.boot)
+	}
+	h.leaders[term] = now
 }
 
 // place is one entry of the history.
@@ -69,7 +90,7 @@ type evaluation struct {
 }
 
 func newHistory(r *run) *history {
-	h := &history{run: r, charges: map[charge]int{}, seen: map[evaluation]bool{}, dead: map[vaultapi.ID]uint64{}, asked: map[[32]byte]*request{}, calls: map[uint64]*proposed{}}
+	h := &history{run: r, charges: map[charge]int{}, seen: map[evaluation]bool{}, dead: map[vaultapi.ID]uint64{}, asked: map[[32]byte]*request{}, calls: map[uint64]*proposed{}, leaders: map[uint64]life{}}
 	for i := range h.spent {
 		h.spent[i] = map[int]int{}
 	}

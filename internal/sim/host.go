@@ -49,6 +49,7 @@ type node interface {
 	TransferLeadership(to uint64)
 	Time() uint64
 	Current() bool
+	Leads() (term uint64)
 	Status() replica.Status
 	Dropped() uint64
 	Secret(f func(secret []byte))
@@ -199,6 +200,7 @@ func (h *host) step() {
 		h.halted(err)
 		return
 	}
+	h.history.leads(h)
 	for len(h.ready) > 0 && h.up {
 		c := h.ready[0]
 		h.ready = h.ready[1:]
