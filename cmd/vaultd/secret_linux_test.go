@@ -6,34 +6,12 @@ import (
 	"io"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
-	"unsafe"
+
+	"github.com/creack/pty"
 
 	"keepsake.example/internal/command"
 )
-
-// pty opens a terminal, and what is at its other end.
-func pty(t *testing.T) (keyboard, terminal *os.File) {
-	t.Helper()
-	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { keyboard.Close() })
-	var number, unlock int32
-	for request, at := range map[uintptr]*int32{syscall.TIOCSPTLCK: &unlock, syscall.TIOCGPTN: &number} {
-		if _, _, e := syscall.Syscall(syscall.SYS_IOCTL, keyboard.Fd(), request, uintptr(unsafe.Pointer(at))); e != 0 {
-			t.Fatal(e)
-		}
-	}
-	terminal, err = os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|syscall.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { terminal.Close() })
-	return keyboard, terminal
-}
 
 // hasty is a person at a terminal who answers while the question is being shown.
 type hasty struct {
@@ -51,7 +29,12 @@ func (h *hasty) Write(text []byte) (int, error) {
 
 // What is typed as soon as the question is there is not shown, corrected or not.
 func TestSecretIsNotShown(t *testing.T) {
-	keyboard, terminal := pty(t)
+	keyboard, terminal, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keyboard.Close()
+	defer terminal.Close()
 	h := &hasty{keyboard, terminal, []string{"blue sofa\r", "green\x15blurr\b\x7fé\x7fe sofa\r", "no\x03"}}
 	a := &app{Output: command.Output{Out: h, Err: h}, in: terminal}
 	s, err := a.secret("the secret", "", true)

@@ -113,7 +113,7 @@ var rules = []policy.Rule{
 		Dir:      "cmd/vaultd",
 		Local:    []string{"vaultd", "roster", "peer", "ceremony", "anchor/software", "anchor/ledger", "anchor/tpm", "anchor/tpm/swtpm", "anchor/pkcs11", "anchor/pkcs11/softhsm", "fleet", "replica", "anchor", "sealed", "token", "internal/command", "internal/durable"},
 		External: []string{"github.com/BurntSushi/toml", "golang.org/x/term"},
-		Tests:    []string{"internal/mounttest", "github.com/rogpeppe/go-internal/..."},
+		Tests:    []string{"internal/mounttest", "github.com/rogpeppe/go-internal/...", "github.com/creack/pty"},
 		Never:    outsideVault,
 		Why:      "one binary per trust domain: the vault",
 	},
