@@ -6,6 +6,8 @@ import (
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
+
+	"keepsake.example/internal/planted"
 )
 
 const (
@@ -170,6 +172,9 @@ func (n *Node) take(r received) error {
 // takeRaft gives raft what another member's says.
 func (n *Node) takeRaft(r received) error {
 	m := r.m.raft
+	if planted.OldAppend || planted.OldAck || planted.OldVote {
+		n.renew(m)
+	}
 	if err := n.unload(); err != nil {
 		return err
 	}
@@ -210,6 +215,15 @@ func (n *Node) takeRaft(r received) error {
 		return n.heardOf(m)
 	}
 	return nil
+}
+
+// renew is a bug to be planted: what was said in an earlier term is taken for said in this one. (Raft drops it.)
+func (n *Node) renew(m *raftpb.Message) {
+	t := m.GetType()
+	old := planted.OldAppend && t == raftpb.MsgApp || planted.OldAck && t == raftpb.MsgAppResp || planted.OldVote && t == raftpb.MsgVoteResp
+	if old && m.GetTerm() > 0 && m.GetTerm() < n.term {
+		m.Term = new(n.term)
+	}
 }
 
 // committedFor is the commit index, for the message that the gate looks at it for.

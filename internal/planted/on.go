@@ -8,6 +8,9 @@ var (
 	SendBeforeSync    bool // messages and answers leave before the batch is durable and anchored
 	ApplyBeforeCommit bool // an entry is applied as soon as it is in the own log
 	VoteTwice         bool // a vote is not kept over a restart
+	OldAppend         bool // a leader of an earlier term is followed
+	OldAck            bool // what was acknowledged in an earlier term counts in this one
+	OldVote           bool // a vote for an earlier term counts in this one
 	OwnClock          bool // the leader's clock counts, not the quorum's
 	LeaseRead         bool // reads trust the leader's clock, not a quorum (raft's ReadOnlyLeaseBased)
 	OpenWindow        bool // a sealed message is accepted more than once

@@ -6,7 +6,7 @@ type faults struct {
 	*run
 	crash, part, pause, clock, image, lie, fill, transfer, leap, rollback, plot, blackout, wipe, flap int64
 
-	ambush bool // elections are lain in wait for
+	ambush func(*faults) // what lies in wait for a moment; nil for nothing
 
 	down int64 // how long a process is down after a crash, at most
 }
@@ -36,7 +36,7 @@ func newFaults(r *run) *faults {
 		f.plot = some(0.6, 300*millisecond, second)
 	}
 	f.down = 2 * second
-	if r.chance(0.15) || r.hooks.storm {
+	if r.chance(0.15) || r.hooks.ambush != nil {
 		f.storm()
 	}
 	if r.hooks.stalls {
@@ -49,9 +49,12 @@ func newFaults(r *run) *faults {
 func (f *faults) storm() {
 	f.crash, f.flap, f.down = f.between(60, 250)*millisecond, f.between(30, 150)*millisecond, 40*millisecond
 	f.net.loss = 0.3 * f.random.Float64()
-	if f.chance(0.5) || f.hooks.storm {
+	if f.chance(0.5) || f.hooks.ambush != nil {
 		f.crash, f.flap, f.net.loss = f.between(1, 3)*second, 0, 0
-		f.ambush = true
+		f.ambush = (*faults).lurk
+	}
+	if f.hooks.ambush != nil {
+		f.ambush = f.hooks.ambush
 	}
 }
 
@@ -71,8 +74,8 @@ func (f *faults) begin() {
 	f.every(f.blackout, f.darkness)
 	f.every(f.wipe, f.forget)
 	f.every(f.flap, f.cutOne)
-	if f.ambush {
-		f.lurk()
+	if f.ambush != nil {
+		f.ambush(f)
 	}
 }
 

@@ -18,7 +18,7 @@ type hooks struct {
 	judged  func(*run)         // called at the end of a run
 	mute    string             // an invariant that is not looked at
 	lenient bool               // anchors take any count
-	storm   bool               // every run is one of many elections, with candidates lain in wait for
+	ambush  func(*faults)      // every run is one of many elections, and this lies in wait for one of them
 	stalls  bool               // in every run processes are stopped often
 }
 

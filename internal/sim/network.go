@@ -7,7 +7,8 @@ type network struct {
 	*run
 	loss, double, slow float64 // chances for each message
 	replay, edit       float64
-	repeats            bool // messages come twice or edited in this run
+	repeats            bool   // messages come twice or edited in this run
+	ambush             ambush // nil: none
 	cut                map[link]bool
 	far                [places][places]int64 // one way, in microseconds
 	kept               []*packet             // what the hostile host keeps
@@ -65,6 +66,9 @@ func (n *network) carry(from, to uint64, deliver func()) {
 func (n *network) send(h *host, to uint64, message []byte) {
 	n.note("send", h.number, to, uint64(len(message)), sum(message))
 	p := &packet{from: h.number, to: to, bytes: message}
+	if n.ambush != nil && n.ambush.keeps(p) {
+		return
+	}
 	n.carry(p.from, p.to, func() { n.deliver(p) })
 	n.attack(p)
 }

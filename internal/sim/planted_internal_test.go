@@ -92,7 +92,7 @@ func (b *bug) options(t *testing.T, seed uint64, spoilt bool) Options {
 	if spoilt {
 		o.hooks = b.hooks
 	}
-	o.hooks.storm, o.hooks.stalls = b.hooks.storm, b.hooks.stalls // the same run but for the bug
+	o.hooks.ambush, o.hooks.stalls = b.hooks.ambush, b.hooks.stalls // the same run but for the bug
 	return o
 }
 
