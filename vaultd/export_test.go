@@ -18,8 +18,12 @@ import (
 // Committer is what answering needs of a replica.
 type Committer = committer
 
-// Wrap puts something between the server and its replica.
-func (s *Server) Wrap(f func(Committer) Committer) { g := s.root(); g.commits = f(g.commits) }
+// Wrap puts something between the server and its replicas.
+func (s *Server) Wrap(f func(Committer) Committer) {
+	for _, g := range s.groups.list() {
+		g.commits = f(g.commits)
+	}
+}
 
 // KeepCheckpoints is the part of a keeper, beside the root group's own, that makes checkpoints by the clock,
 // and LogBytes what it looks at.
