@@ -117,6 +117,9 @@ func (s *Server) NotJoined(ctx context.Context, number uint32, err error) {
 	s.notJoined(ctx, number, err)
 }
 
+// CloseGroup is what letting go of a group does.
+func (s *Server) CloseGroup(number uint32) error { return s.groups.get(number).close() }
+
 // ChangesFrom are the changes that a group lacks.
 var ChangesFrom = changesFrom
 

@@ -191,7 +191,7 @@ func (s *Server) hostOthers(ctx context.Context, r *roster.Roster) error {
 // of those that were taken away.
 func (s *Server) settle(ctx context.Context) {
 	r := s.known.Load()
-	for number := uint32(machine.Root + 1); number < r.Groups; number++ {
+	for number := uint32(machine.Root + 1); number < r.Groups && ctx.Err() == nil; number++ {
 		g, here := s.groups.get(number), s.belongs(r, number)
 		switch {
 		case here && g == nil:

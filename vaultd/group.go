@@ -37,6 +37,8 @@ type group struct {
 	changed chan struct{} // the machine said so
 	stop    chan struct{}
 	ended   sync.WaitGroup
+	closing sync.Once // who closes the server may meet who lets the group go
+	closed  error
 	// checkpointed is when the keeper, whose field it is, last made a checkpoint.
 	checkpointed time.Duration
 	cramped      bool                   // the keeper's too: that there is no room in the log was told
@@ -95,18 +97,20 @@ func (s *Server) host(ctx context.Context, number uint32, a anchor.Anchor) (*gro
 	return g, nil
 }
 
-// close ends the group's work and its replica.
+// close ends the group's work and its replica. It may be called twice.
 func (g *group) close() error {
-	close(g.stop)
-	g.ended.Wait()
-	err := g.replica.Close()
-	if g.anchor == nil {
-		return err
-	}
-	if e := g.anchor.Close(); e != nil {
-		return errors.Join(err, e)
-	}
-	return err
+	g.closing.Do(func() {
+		close(g.stop)
+		g.ended.Wait()
+		g.closed = g.replica.Close()
+		if g.anchor == nil {
+			return
+		}
+		if err := g.anchor.Close(); err != nil {
+			g.closed = errors.Join(g.closed, err)
+		}
+	})
+	return g.closed
 }
 
 // Time is the quorum's.

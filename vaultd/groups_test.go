@@ -116,6 +116,16 @@ func TestGroups(t *testing.T) {
 	counted(9)
 }
 
+// A server that is closed while it lets go of a group closes that group once.
+func TestCloseWhileAGroupIsLetGo(t *testing.T) {
+	f := newFleet(t, 1, 2)
+	f.settled()
+	if err := f.machine(1).server.CloseGroup(1); err != nil {
+		t.Error(err)
+	}
+	f.machine(1).stop()
+}
+
 // A whole run of a fleet, and then nothing of it in logs, metrics, status or on any disk.
 func TestNoSecretsOutsideAFleet(t *testing.T) {
 	t.Parallel() // it waits for elections more than it computes

@@ -341,6 +341,7 @@ func (s *Server) shut() error {
 			err = errors.Join(err, e)
 		}
 	}
+	also(s.root().close()) // who follows it joins groups and lets go of them: from here on nobody does
 	for _, g := range s.groups.list() {
 		also(g.close())
 	}
