@@ -14,8 +14,9 @@ type bundleCache struct {
 	every time.Duration
 	now   func() time.Time
 
-	mu    sync.Mutex // held while a fetch runs, which can take seconds
-	tried time.Time
+	mu       sync.Mutex
+	fetching chan struct{} // closed when the fetch that runs has ended; nil: none runs
+	ended    time.Time     // the fetch before it
 
 	last atomic.Pointer[fetched] // nil: never; who only looks waits for no fetch
 	old  atomic.Bool             // to be fetched at the next get
@@ -27,25 +28,61 @@ type fetched struct {
 	at   time.Time
 }
 
-// get gives the bundle, fetched anew when it is too old; an older one while that
-// fails, an error when there is none. Callers wait for a fetch that runs.
+const (
+	// bundlePause is the time from the end of a fetch to the next one, however many ask.
+	bundlePause = time.Second
+	// bundlePatience is how long callers wait for a fetch with a bundle at hand: longer than
+	// one takes while a vaultd answers, and far shorter than one that finds none.
+	bundlePatience = time.Second
+)
+
+// get gives the bundle, fetched anew when it is too old; an older one when that
+// fails or takes too long, an error when there is none. Callers wait for one fetch together, each
+// until ctx ends.
 func (b *bundleCache) get(ctx context.Context) ([]byte, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := b.now()
-	// One fetch a second, however many ask.
-	last := b.last.Load()
-	if !b.old.Load() && last != nil && now.Sub(last.at).Abs() < b.every || !b.tried.IsZero() && now.Sub(b.tried).Abs() < time.Second {
+	fetching := b.renew(ctx)
+	if fetching == nil {
 		return b.have()
 	}
-	b.tried = now
+	var enough <-chan time.Time
+	if b.last.Load() != nil {
+		enough = time.After(bundlePatience)
+	}
+	select {
+	case <-fetching:
+	case <-enough:
+	case <-ctx.Done():
+	}
+	return b.have()
+}
+
+// renew begins a fetch if one is due and none runs, and gives the one that runs.
+func (b *bundleCache) renew(ctx context.Context) chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now, last := b.now(), b.last.Load()
+	fresh := !b.old.Load() && last != nil && now.Sub(last.at).Abs() < b.every
+	if b.fetching != nil || fresh || !b.ended.IsZero() && now.Sub(b.ended).Abs() < bundlePause {
+		return b.fetching
+	}
 	b.old.Store(false)
+	b.fetching = make(chan struct{})
 	// The fetch serves all who wait, so that it does not end with who came first.
-	data, err := b.fetch(context.WithoutCancel(ctx))
+	go b.run(context.WithoutCancel(ctx), now)
+	return b.fetching
+}
+
+// run is a fetch, asked for at the time now.
+func (b *bundleCache) run(ctx context.Context, now time.Time) {
+	data, err := b.fetch(ctx)
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if err == nil {
 		b.last.Store(&fetched{data, now})
 	}
-	return b.have()
+	b.ended = b.now()
+	close(b.fetching)
+	b.fetching = nil
 }
 
 // have gives the bundle that was fetched last. It asks nobody and waits for
