@@ -26,9 +26,9 @@ type anchorScale struct {
 
 func anchorScaleOf(quick bool) anchorScale {
 	if quick {
-		return anchorScale{2, 50, 5, 50, 16, 10, fleetScale{people: 200, seconds: 2, clients: 32}, []int{1}}
+		return anchorScale{2, 50, 5, 50, 16, 10, fleetScale{people: 200, recoveries: 600, seconds: 2, clients: 32}, []int{1}}
 	}
-	return anchorScale{5, 300, 20, 200, 64, 30, fleetScale{people: 1000, seconds: 8, clients: 64}, []int{1, 5}}
+	return anchorScale{5, 300, 20, 200, 64, 30, fleetScale{people: 1000, recoveries: 2400, seconds: 8, clients: 64}, []int{1, 5}}
 }
 
 // anchorResult is what was found of the adapters.

@@ -176,9 +176,10 @@ func (m *members) enter(fleet string) error {
 
 // status is what the benchmark needs of it.
 type status struct {
-	Fleet   string
-	Member  int
-	Replica struct {
+	Fleet    string
+	Member   int
+	Accounts int `json:"accounts_at_most"`
+	Replica  struct {
 		Role          string
 		Leader        int
 		Term, Applied uint64
@@ -209,12 +210,12 @@ func (m *members) leader() (int, error) {
 }
 
 // startFleet starts a fleet of so many voters.
-func startFleet(dir, bin string, n int, quantum string, apart bool) (*members, error) {
+func startFleet(dir, bin string, n int, quantum time.Duration, apart bool) (*members, error) {
 	i, err := newIssuer()
 	if err != nil {
 		return nil, err
 	}
-	m := &members{bin: bin, dir: dir, issuer: i, quantum: quantum, far: apart}
+	m := &members{bin: bin, dir: dir, issuer: i, quantum: quantum.String(), far: apart}
 	if err := m.grow(n); err != nil {
 		return nil, errors.Join(err, m.stop())
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -13,6 +14,27 @@ var farness = []time.Duration{15 * time.Millisecond, 20 * time.Millisecond, 30 *
 
 // roundTrip is the way from one to another and back.
 func roundTrip(a, b int) time.Duration { return farness[a] + farness[b] }
+
+// majority is the round trip from a member to the second nearest of the four others:
+// with those two it is a majority of five.
+func majority(from int) time.Duration {
+	var ways []time.Duration
+	for i := range farness {
+		if i != from {
+			ways = append(ways, roundTrip(from, i))
+		}
+	}
+	slices.Sort(ways)
+	return ways[1]
+}
+
+// farthest is the member with the longest way to another.
+func farthest(from int) int {
+	if last := len(farness) - 1; from != last {
+		return last
+	}
+	return len(farness) - 2
+}
 
 // far carries what comes to a listener to an address, late.
 func far(l net.Listener, to string, late time.Duration) {
