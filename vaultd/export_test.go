@@ -132,3 +132,6 @@ func (s *Server) Ordered(err error) int {
 	s.done(r, "an order", err)
 	return r.Code
 }
+
+// GroupOf is the group that keeps an account's record.
+func (s *Server) GroupOf(a vaultapi.Account) (uint32, error) { return s.groupOf(a) }

@@ -38,7 +38,7 @@ type machine struct {
 // fleetOf is a fleet with its operators; its world asks the machine that via names.
 type fleetOf struct {
 	*world
-	mu        sync.Mutex // of asked, and of the machines' servers where there is a load
+	mu        sync.Mutex // of asked, machines, and their servers, where there is a load
 	operators []ed25519.PrivateKey
 	machines  []*machine
 	asked     *machine
@@ -123,7 +123,9 @@ func (f *fleetOf) newMachine(number uint64) *machine {
 	if f.change != nil {
 		f.change(m)
 	}
+	f.mu.Lock()
 	f.machines = append(f.machines, m)
+	f.mu.Unlock()
 	f.t.Cleanup(m.stop)
 	return m
 }
@@ -156,6 +158,13 @@ func (m *machine) start() {
 	if err != nil {
 		m.f.t.Fatal(err)
 	}
+	m.runs(s)
+}
+
+// runs says which server is asked, nil for none; there may be a load.
+func (m *machine) runs(s *vaultd.Server) {
+	m.f.mu.Lock()
+	defer m.f.mu.Unlock()
 	m.server = s
 }
 
@@ -165,7 +174,7 @@ func (m *machine) stop() {
 		if err := m.server.Close(); err != nil && m.server.Err() == nil {
 			m.f.t.Error(err)
 		}
-		m.server = nil
+		m.runs(nil)
 	}
 	if m.anchor != nil {
 		m.anchor.Close()

@@ -5,10 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"keepsake.example/roster"
 	"keepsake.example/vaultapi"
+	"keepsake.example/vaultd"
 )
 
 // placed has the operators change where a group is.
@@ -52,8 +56,7 @@ func (f *fleetOf) settled() {
 }
 
 // Accounts are spread over four groups on three machines, each with a leader of its
-// own. A machine that has not the group of an account has another one decide it, and
-// a new machine takes a group over while it is used.
+// own. A machine that has not the group of an account has another one decide it.
 func TestGroups(t *testing.T) {
 	t.Parallel() // it waits for elections more than it computes
 	f := newFleet(t, 3, 4)
@@ -63,18 +66,7 @@ func TestGroups(t *testing.T) {
 		f.askAt(f.machines[n%3])
 		people = append(people, f.registered(fmt.Sprint("person-", n), "right"))
 	}
-	counted := func(left uint8) {
-		t.Helper()
-		for n, p := range people {
-			for _, m := range f.machines {
-				f.askAt(m)
-				if st := wants(t, p.ask(&vaultapi.StatusBody{}), vaultapi.OK); st.Left != left {
-					t.Errorf("machine %d: person %d has %d left, want %d", m.number, n, st.Left, left)
-				}
-			}
-		}
-	}
-	counted(10)
+	f.counted(people, 10)
 	// Every group has somebody, and nobody is in two.
 	spread := map[uint32]bool{}
 	for _, g := range f.machine(1).server.Status(t.Context()).Groups {
@@ -96,15 +88,7 @@ func TestGroups(t *testing.T) {
 			t.Errorf("%d left, %v", a.Left, err)
 		}
 	}
-	counted(9)
-	// A fourth machine takes its place in group 1.
-	f.askAt(f.machine(1))
-	f.join(4)
-	f.placed(roster.Add, 1, 4)
-	f.settled()
-	f.placed(roster.Promote, 1, 4)
-	f.settled()
-	counted(9)
+	f.counted(people, 9)
 	for _, m := range f.machines {
 		m.stop()
 	}
@@ -113,7 +97,126 @@ func TestGroups(t *testing.T) {
 	}
 	f.askAt(f.leader())
 	f.settled()
-	counted(9)
+	f.counted(people, 9)
+}
+
+// counted wants every machine to say how many attempts everybody has left.
+func (f *fleetOf) counted(people []*person, left uint8) {
+	f.t.Helper()
+	for n, p := range people {
+		for _, m := range f.machines {
+			f.askAt(m)
+			if st := wants(f.t, p.ask(&vaultapi.StatusBody{}), vaultapi.OK); st.Left != left {
+				f.t.Errorf("machine %d: person %d has %d left, want %d", m.number, n, st.Left, left)
+			}
+		}
+	}
+}
+
+// A new machine takes a group over while its people recover their keys, again and again: each
+// attempt is answered, and counted once. The two that it takes it over from leave it, each of which may
+// lead it then. Whoever moves the group sees at every machine, also at one without it, how far its members are.
+func TestGroupMovesWhileItIsUsed(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
+	f := newFleet(t, 3, 4)
+	f.settled()
+	var people []*person
+	for n := 0; len(people) < 3; n++ {
+		p := f.person(fmt.Sprint("person-", n))
+		if group := must(f.machine(1).server.GroupOf(p.account)); group == 1 {
+			people = append(people, f.registered(p.name, "right"))
+		}
+	}
+	used, stop := f.recovering(people)
+	defer stop()
+	f.placed(roster.Remove, 1, 3)
+	f.settled()
+	used()
+	f.join(4)
+	f.placed(roster.Add, 1, 4)
+	f.settled()
+	used()
+	f.caughtUp(1, 4, true)
+	f.placed(roster.Promote, 1, 4)
+	f.settled()
+	f.caughtUp(1, 4, false)
+	for _, old := range []uint64{1, 2} {
+		used()
+		f.placed(roster.Remove, 1, old)
+		f.settled()
+	}
+	used()
+	stop()
+	f.counted(people, 10)
+	if in := f.machine(3).server.Status(t.Context()).Members[3].Groups; len(in) != 4 || in[1].Role != "leader" || in[1].Learner {
+		t.Errorf("machine 3 says of machine 4, which has group 1 alone: %+v", in)
+	}
+}
+
+// recovering has people recover their keys until stop, at whichever machine answers. With used
+// one waits until each has done so twice more.
+func (f *fleetOf) recovering(people []*person) (used, stop func()) {
+	ended, done := make(chan struct{}), make([]atomic.Int64, len(people))
+	var load sync.WaitGroup
+	recover := func(p *person) error {
+		g := newGuess("right")
+		a, err := f.deliverAnywhere(p.question(g.body))
+		if err != nil || a.Code != vaultapi.OK || a.Left != 9 || p.finish(g, a) != nil {
+			return fmt.Errorf("attempt: %+v, %v", a, err)
+		}
+		if a, err = f.deliverAnywhere(p.question(p.prove(g))); err != nil || a.Code != vaultapi.OK {
+			return fmt.Errorf("proof: %+v, %v", a, err)
+		}
+		return nil
+	}
+	for i, p := range people {
+		load.Go(func() {
+			for {
+				select {
+				case <-ended:
+					return
+				default:
+				}
+				if err := recover(p); err != nil {
+					f.t.Errorf("%s, after %d recoveries: %v", p.name, done[i].Load(), err)
+					return
+				}
+				done[i].Add(1)
+			}
+		})
+	}
+	used = func() {
+		f.t.Helper()
+		for i := range done {
+			from := done[i].Load()
+			eventually(f.t, "the group is used", func() error {
+				if now := done[i].Load(); now < from+2 {
+					return fmt.Errorf("%s recovered %d times, then %d", people[i].name, from, now)
+				}
+				return nil
+			})
+		}
+	}
+	return used, sync.OnceFunc(func() { close(ended); load.Wait() })
+}
+
+// caughtUp waits until every machine shows that a member of a group has no lag.
+func (f *fleetOf) caughtUp(group uint32, number uint64, learner bool) {
+	f.t.Helper()
+	for _, m := range f.machines {
+		eventually(f.t, "the member has caught up", func() error {
+			for _, member := range m.server.Status(f.t.Context()).Members {
+				i := slices.IndexFunc(member.Groups, func(g vaultd.MemberGroup) bool { return g.Group == group })
+				if member.Number != number {
+					continue
+				}
+				if g := member.Groups[i]; g.Lag == nil || *g.Lag != 0 || g.Learner != learner || g.Applied == 0 {
+					return fmt.Errorf("machine %d says %+v", m.number, g)
+				}
+			}
+			return nil
+		})
+	}
 }
 
 // A server that is closed while it lets go of a group closes that group once.

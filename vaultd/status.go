@@ -91,6 +91,8 @@ type MemberStatus struct {
 	RTT        float64 `json:"rtt_ms"`
 	Problem    string  `json:"link_problem,omitempty"`
 	Report     *Report `json:"report,omitempty"`
+	// Groups are those that are placed on it, and how it stands in each.
+	Groups []MemberGroup `json:"groups"`
 }
 
 // Report is what a member says of itself to the others.
@@ -111,8 +113,9 @@ type Report struct {
 	Problems []string `json:"problems,omitempty"`
 	// NoRoom are the groups whose log has no room on this member's disk, and Lacking the
 	// voters of groups which this member leads that it cannot count on.
-	NoRoom  []uint32  `json:"no_room,omitempty"`
-	Lacking []Lacking `json:"lacking,omitempty"`
+	NoRoom  []uint32      `json:"no_room,omitempty"`
+	Lacking []Lacking     `json:"lacking,omitempty"`
+	Groups  []GroupReport `json:"groups,omitempty"`
 }
 
 // Lacking is a voter that acknowledges nothing now, as the leader of the group sees it.
@@ -187,7 +190,7 @@ func (s *Server) report() *Report {
 		Version: s.config.version, Role: root.Role, Term: root.Term, Applied: root.Applied, Anchor: root.Anchor.Name, Counter: root.Batch,
 		Ready: s.ready(), Draining: s.draining.Load(), Host: utc(s.time.now()), Serial: s.known.Load().Serial,
 		Accounts: accounts, Bytes: bytes, Queued: int(s.gate.waiting.Load()), Problems: s.problems(),
-		NoRoom: noRoom, Lacking: lacking,
+		NoRoom: noRoom, Lacking: lacking, Groups: s.reportGroups(),
 	}
 }
 
@@ -310,6 +313,7 @@ func (s *Server) members(ctx context.Context, r *roster.Roster, root replica.Sta
 		}
 	}
 	all.Wait()
+	inGroups(r, list)
 	return list
 }
 

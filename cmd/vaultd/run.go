@@ -33,6 +33,7 @@ type options struct {
 	yes      bool
 	proposal proposal
 	to       uint
+	group    uint
 	ceremony staging
 }
 

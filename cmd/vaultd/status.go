@@ -12,7 +12,6 @@ import (
 	"text/tabwriter"
 
 	"keepsake.example/internal/command"
-	"keepsake.example/roster"
 	"keepsake.example/vaultd"
 )
 
@@ -23,11 +22,18 @@ it stands and what it sees of its fleet: a line for each member, with its role, 
 far its log is behind (lag, in entries), its anchor, its version, what it holds, and
 how the link to it is. Says how many voters may still be lost before service stops: one
 that is down, behind, or has no room on its disk is lost already.
+In a fleet of several groups each has a line, with the furthest that a member of it is
+behind; role, term, applied, lag and anchor of the table are those of group 0, or, with
+--group, of another, and then the table has that group's members.
 Any member can be asked. Exit code 8 when it does not answer, 11 when it has halted.`,
 	Example: `  vaultd status --config /var/lib/vaultd/vaultd.toml
+  vaultd status --config /var/lib/vaultd/vaultd.toml --group 3
   vaultd status --admin 127.0.0.1:7444 --json`,
-	Flags: adminFlags,
-	Run:   (*app).status,
+	Flags: func(f *flag.FlagSet, o *options) {
+		adminFlags(f, o)
+		f.UintVar(&o.group, "group", 0, "`NUMBER` of the group that the table is about")
+	},
+	Run: (*app).status,
 }
 
 func adminFlags(f *flag.FlagSet, o *options) {
@@ -56,11 +62,11 @@ func (a *app) status(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	st := statusJSON{*word, []margin{}}
-	for _, g := range st.Groups {
-		st.Margins = append(st.Margins, marginOf(&st.Status, g))
+	if groups := max(1, word.Roster.Groups); o.group >= uint(groups) {
+		return command.Usage(fmt.Sprintf("--group %d: there is no such group", o.group), fmt.Sprintf("the groups of this fleet are 0 to %d", groups-1))
 	}
-	if err := a.Emit(st, func(w io.Writer) { st.write(w) }); err != nil {
+	st := statusJSON{*word, marginsOf(word)}
+	if err := a.Emit(st, func(w io.Writer) { st.write(w, uint32(o.group)) }); err != nil {
 		return err
 	}
 	if st.Halted != "" {
@@ -87,80 +93,7 @@ type statusJSON struct {
 	Margins []margin `json:"margins"`
 }
 
-// margin is how many voters a group can still lose, as seen from the member that was asked.
-type margin struct {
-	Group  uint32 `json:"group"`
-	Voters int    `json:"voters"`
-	Up     int    `json:"voters_up"` // those that can be counted on: linked, heard by the leader, not behind, with room
-	Needed int    `json:"voters_needed"`
-	// Lacking are the voters that are linked and cannot be counted on, and why.
-	Lacking []string `json:"voters_lacking,omitempty"`
-
-	secret vaultd.SecretStatus
-}
-
-func marginOf(st *vaultd.Status, g vaultd.GroupStatus) margin {
-	up, lacks := map[uint64]bool{}, lacking(st.Members, g.Group)
-	for _, m := range st.Members {
-		up[m.Number] = m.Link != "down"
-	}
-	m := margin{Group: g.Group, secret: g.Secret}
-	for _, member := range g.Members {
-		if member.Learner {
-			continue
-		}
-		m.Voters++
-		switch why := lacks[member.Number]; {
-		case !up[member.Number]:
-		case why != "":
-			m.Lacking = append(m.Lacking, fmt.Sprintf("member %d %s", member.Number, why))
-		default:
-			m.Up++
-		}
-	}
-	m.Needed = roster.Needed(m.Voters, int(st.Roster.Tolerate))
-	return m
-}
-
-// lacking says which members of a group cannot be counted on though they may be linked, and
-// why: by what they say of themselves, and by what the leader says of them.
-func lacking(members []vaultd.MemberStatus, group uint32) map[uint64]string {
-	why := map[uint64]string{}
-	for _, m := range members {
-		if m.Report == nil {
-			continue
-		}
-		for _, l := range m.Report.Lacking {
-			if l.Group == group {
-				why[l.Member] = l.Why
-			}
-		}
-	}
-	for _, m := range members {
-		if m.Report != nil && slices.Contains(m.Report.NoRoom, group) {
-			why[m.Number] = "has no room for its log"
-		}
-	}
-	return why
-}
-
-func (m margin) String() string {
-	text := fmt.Sprintf("%d of %d voters up, %d needed", m.Up, m.Voters, m.Needed)
-	if len(m.Lacking) > 0 {
-		text = fmt.Sprintf("%d of %d voters can be counted on (%s), %d needed", m.Up, m.Voters, strings.Join(m.Lacking, "; "), m.Needed)
-	}
-	switch {
-	case m.Up < m.Needed:
-		return text + ": NOTHING IS SERVED"
-	case m.Up == m.Needed && m.Voters > m.Needed:
-		return text + ": ONE MORE LOSS STOPS SERVICE"
-	case m.Up == m.Needed:
-		return text + ": no loss is survived"
-	}
-	return fmt.Sprintf("%s: %d more can be lost", text, m.Up-m.Needed)
-}
-
-func (st *statusJSON) write(w io.Writer) {
+func (st *statusJSON) write(w io.Writer, group uint32) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-13s %s\n", name, command.OneLine(fmt.Sprintf(format, args...)))
 	}
@@ -187,7 +120,7 @@ func (st *statusJSON) write(w io.Writer) {
 	}
 	row("rules", "change %d; %d of %d operators sign; %s; tolerated rollbacks %d", g.Serial, g.Quorum, g.Operators, version, g.Tolerate)
 	for _, m := range st.Margins {
-		row(fmt.Sprintf("group %d", m.Group), "%s; %s", m, secretText(m.secret))
+		row(fmt.Sprintf("group %d", m.Group), "%s", m.line())
 	}
 	for _, p := range st.Problems {
 		row("PROBLEM", "%s", p)
@@ -196,7 +129,7 @@ func (st *statusJSON) write(w io.Writer) {
 		row("INSECURE", "%s", i)
 	}
 	if len(st.Members) > 1 {
-		st.writeMembers(w)
+		st.writeMembers(w, group)
 	}
 }
 
@@ -207,37 +140,53 @@ func (st *statusJSON) readiness() string {
 	return yesNo(st.Ready)
 }
 
-// writeMembers is the table of the fleet's members; the one that was asked has a star.
-func (st *statusJSON) writeMembers(w io.Writer) {
-	var furthest uint64
-	for _, m := range st.Members {
-		if m.Report != nil {
-			furthest = max(furthest, m.Report.Applied)
-		}
+// writeMembers is the table of a group's members, as they stand in it; the one that was asked
+// has a star.
+func (st *statusJSON) writeMembers(w io.Writer, group uint32) {
+	fmt.Fprintln(w)
+	if st.Roster.Groups > 1 {
+		fmt.Fprintf(w, "in group %d:\n", group)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "\n\tname\tdata center\trole\tterm\tapplied\tlag\tanchor\tversion\taccounts\tMiB\tlink")
+	fmt.Fprintln(table, "\tname\tdata center\trole\tterm\tapplied\tlag\tanchor\tversion\taccounts\tMiB\tlink")
 	for _, m := range st.Members {
+		i := slices.IndexFunc(m.Groups, func(g vaultd.MemberGroup) bool { return g.Group == group })
+		if i < 0 {
+			continue
+		}
 		number := strconv.FormatUint(m.Number, 10)
 		if m.Number == st.Member {
 			number += "*"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", number, command.OneLine(m.Name), command.OneLine(m.DataCenter), reported(m, furthest), command.OneLine(link(m)))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", number, command.OneLine(m.Name), command.OneLine(m.DataCenter), reported(m, m.Groups[i]), command.OneLine(link(m)))
 	}
 	table.Flush()
 }
 
-// reported is what a member says of itself, in cells; dashes when it does not answer.
-func reported(m vaultd.MemberStatus, furthest uint64) string {
-	r := m.Report
-	if r == nil {
-		role := "voter"
-		if m.Learner {
-			role = "learner"
-		}
-		return role + strings.Repeat("\t-", 7)
+// reported is what a member says of itself, in cells; dashes for what it does not say.
+func reported(m vaultd.MemberStatus, in vaultd.MemberGroup) string {
+	role := "voter"
+	if in.Learner {
+		role = "learner"
 	}
-	return fmt.Sprintf("%s\t%d\t%d\t%d\t%s %d\t%d\t%d\t%d", r.Role, r.Term, r.Applied, furthest-r.Applied, r.Anchor, r.Counter, r.Version, r.Accounts, r.Bytes>>20)
+	anchor, replica, machine := "-", role+"\t-\t-\t-", "-\t-\t-"
+	if in.Role != "" {
+		replica = fmt.Sprintf("%s\t%d\t%d\t%s", command.OneLine(in.Role), in.Term, in.Applied, lagText(in.Lag))
+	}
+	if r := m.Report; r != nil {
+		machine = fmt.Sprintf("%d\t%d\t%d", r.Version, r.Accounts, r.Bytes>>20)
+		if in.Role != "" {
+			anchor = fmt.Sprintf("%s %d", r.Anchor, in.Counter)
+		}
+	}
+	return replica + "\t" + anchor + "\t" + machine
+}
+
+func lagText(lag *uint64) string {
+	if lag == nil {
+		return "-"
+	}
+	return strconv.FormatUint(*lag, 10)
 }
 
 func link(m vaultd.MemberStatus) string {

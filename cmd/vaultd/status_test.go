@@ -26,6 +26,10 @@ func paperFleet(voters int, down ...uint64) *vaultd.Status {
 		if n == 1 {
 			m.Link = "self"
 		}
+		m.Groups = []vaultd.MemberGroup{{Learner: m.Learner}}
+		if m.Report != nil {
+			m.Groups[0] = vaultd.MemberGroup{Learner: m.Learner, Role: "follower", Applied: 90 + n, Lag: new(uint64(voters) + 1 - n)}
+		}
 		st.Members = append(st.Members, m)
 		st.Groups[0].Members = append(st.Groups[0].Members, vaultd.GroupMember{Number: n, Learner: m.Learner})
 	}
@@ -113,7 +117,7 @@ func TestStatusTable(t *testing.T) {
 	if len(lines) != 5 {
 		t.Fatalf("%d lines:\n%s", len(lines), table)
 	}
-	for i, want := range []string{"", " 91 ", " - ", " 93 ", " 94 "} {
+	for i, want := range []string{"", " 91       3 ", " - ", " 93       1 ", " 94       0 "} {
 		if !strings.Contains(lines[i], want) {
 			t.Errorf("no %q in %q", want, lines[i])
 		}
@@ -124,6 +128,60 @@ func TestStatusTable(t *testing.T) {
 	draining := paperFleet(3)
 	draining.Draining, draining.Problems = true, []string{"clock is off"}
 	asked(t, draining).wants(t, command.Done, "NO: draining", "PROBLEM       clock is off")
+}
+
+// threeGroups is what member 1 says of a fleet of three groups: 0 is everybody's, 1 is on
+// members 1 to 3, of whom 3 is a learner that is behind, and 2 is on 2 and 3, one of which does
+// not say how it stands.
+func threeGroups() *vaultd.Status {
+	st := paperFleet(2)
+	st.Roster.Groups = 3
+	st.Groups = append(st.Groups, vaultd.GroupStatus{Group: 1, Members: []vaultd.GroupMember{{Number: 1}, {Number: 2}, {Number: 3, Learner: true}}})
+	in := func(member int, g vaultd.MemberGroup) {
+		st.Members[member-1].Groups = append(st.Members[member-1].Groups, g)
+	}
+	for n := 1; n <= 3; n++ {
+		st.Members[n-1].Groups = []vaultd.MemberGroup{{Role: "follower", Term: 2, Applied: 90, Lag: new(uint64)}}
+	}
+	in(1, vaultd.MemberGroup{Group: 1, Role: "leader", Term: 7, Applied: 5000, Lag: new(uint64)})
+	in(2, vaultd.MemberGroup{Group: 1, Role: "follower", Term: 7, Applied: 4999, Lag: new(uint64(1))})
+	in(3, vaultd.MemberGroup{Group: 1, Learner: true, Role: "learner", Term: 7, Applied: 3800, Lag: new(uint64(1200))})
+	in(2, vaultd.MemberGroup{Group: 2, Role: "leader", Term: 4, Applied: 60, Lag: new(uint64)})
+	in(3, vaultd.MemberGroup{Group: 2})
+	return st
+}
+
+// Who moves a group sees how far its members are, at whichever member he asks: the worst of each
+// group at once, and all of one with --group.
+func TestStatusOfGroups(t *testing.T) {
+	st := threeGroups()
+	asked(t, st).wants(t, command.Done, "group 0       2 of 2 voters up, 2 needed: no loss is survived; secret 0; lag 0\n",
+		"group 1       2 of 2 voters up, 2 needed: no loss is survived; secret 0; lag 1200 (member 3)\n",
+		"group 2       2 of 2 voters up, 2 needed: no loss is survived; lag 0; not known how far: member 3\n", "\nin group 0:\n")
+	for group, want := range map[string][]string{
+		"1": {"in group 1:", "leader    7     5000     0 ", "follower  7     4999     1 ", "learner   7     3800     1200 "},
+		"2": {"in group 2:", "leader  4     60       0 ", "voter   -     -        -    - "},
+	} {
+		r := asked(t, st, "--group", group).wants(t, command.Done, want...)
+		_, table, _ := strings.Cut(r.out, "link\n")
+		if lines := strings.Count(table, "\n"); lines != len(want)-1 {
+			t.Errorf("group %s: %d members in\n%s", group, lines, r.out)
+		}
+	}
+	asked(t, st, "--group", "3").wants(t, command.Misused, "no such group", "hint: the groups of this fleet are 0 to 2")
+	var j struct {
+		Margins []margin
+		Members []vaultd.MemberStatus
+	}
+	if err := json.Unmarshal([]byte(asked(t, st, "--json").out), &j); err != nil || len(j.Margins) != 3 || len(j.Members) != 3 {
+		t.Fatalf("%+v, %v", j, err)
+	}
+	if m := j.Margins[1]; m.Lag == nil || *m.Lag != 1200 || m.Behind != 3 {
+		t.Errorf("group 1: %+v", m)
+	}
+	if g := j.Members[2].Groups; len(g) != 3 || *g[1].Lag != 1200 || g[2].Lag != nil {
+		t.Errorf("member 3: %+v", g)
+	}
 }
 
 // An order that finds no leader, or no quorum, says so; each answer has its exit code.
