@@ -55,7 +55,7 @@ go test -timeout 5m -tags nextversion -run '^(TestMark|TestMixedVersions)$$' ./v
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build cloud test check check-cloud unit once long race sim sim-profile sim-planted fuzz stats demo bench-backup bench-cloud bench-vault bench-fleet bench-anchor clean
+.PHONY: help build cloud test check check-cloud unit once long race sim outages sim-profile sim-planted fuzz stats demo bench-backup bench-cloud bench-vault bench-fleet bench-anchor clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -105,6 +105,10 @@ race: ## go test -race on the packages where goroutines meet
 sim: ## the whole fleet in one thread: make sim SEEDS=n FIRST=seed (10,000 from 1)
 	@mkdir -p bin && go test -c -tags memo $(if $(wildcard bin/sim.pgo),-pgo $(CURDIR)/bin/sim.pgo) -o bin/sim.test ./internal/sim
 	bin/sim.test -test.run '^TestSeeds$$' -test.timeout 0 -jobs $$(nproc) -seeds $(SEEDS) -first $(FIRST)
+
+outages: ## five vaultd and two chatd lose machines, ten times each kind, under load (endtoend/outage; 20 minutes)
+	PATH="$$PATH:/sbin:/usr/sbin" tools/need ip iproute2
+	go test -run '^TestOutages$$' -timeout 60m -v ./endtoend/outage -args -long
 
 sim-profile: ## bin/sim.pgo, by which make sim builds the simulator from then on, if it is there: for long runs
 	@mkdir -p bin && go test -c -tags memo -o bin/sim.test ./internal/sim

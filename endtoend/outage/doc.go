@@ -11,7 +11,9 @@
 // answers. What they asked, when, and what they were told is kept, and at the end held
 // against a plain model of an account: every history must be one that a single vault
 // without faults could have given (linearizability, github.com/anishathalye/porcupine).
-// An answer that never came may stand for a request that was done, or not.
+// An answer that never came may stand for a request that was done, or not. Members that
+// are cut off, or sleep, are asked themselves besides, past chatd, which would spare them:
+// they may say nothing, and must not tell what is over.
 //
 // The programs are not linked; what a client knows (packages oprf, sealed, vaultapi,
 // fleet, token) is, because the tests speak for the client.

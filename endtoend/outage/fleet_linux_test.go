@@ -161,13 +161,47 @@ func (s *system) leader(t *testing.T, among ...int) (n int) {
 	return n
 }
 
-// awaitTogether waits until all five run, are ready and have applied the same.
+// letLead has a site's vaultd lead.
+func (s *system) letLead(t *testing.T, n int) {
+	t.Helper()
+	await(t, "another leader", func() bool {
+		if is := s.leader(t, everywhere...); is != n {
+			v := s.vaults[is-1]
+			v.site.try(t, "vaultd", "transfer", "--config", v.config, "--to", strconv.Itoa(n)) // may come too late
+			return false
+		}
+		return true
+	})
+}
+
+// awaitTogether waits until all five run, are ready, follow one leader, and have applied
+// everything that any of them had applied when the last was ready. More comes in meanwhile.
 func (s *system) awaitTogether(t *testing.T) {
 	t.Helper()
 	for _, v := range s.vaults {
 		v.awaitReady(t)
 	}
 	s.leader(t, everywhere...)
+	most := uint64(0)
+	for _, n := range everywhere {
+		st, _ := s.status(n)
+		most = max(most, st.Replica.Applied)
+	}
+	await(t, fmt.Sprintf("all to have applied entry %d under one leader", most), func() bool { return s.together(most) })
+}
+
+func (s *system) together(applied uint64) bool {
+	var first state
+	for _, n := range everywhere {
+		st, ok := s.status(n)
+		if n == 1 {
+			first = st
+		}
+		if !ok || st.Replica.Applied < applied || st.Replica.Leader != first.Replica.Leader || st.Replica.Term != first.Replica.Term {
+			return false
+		}
+	}
+	return applied > 0 && first.Replica.Leader != 0
 }
 
 var everywhere = []int{1, 2, 3, 4, 5}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"keepsake.example/oprf"
 	"keepsake.example/sealed"
 	"keepsake.example/vaultapi"
 )
@@ -114,11 +115,15 @@ func (u *user) register() bool {
 }
 
 // try makes an attempt, and checks the evaluation.
-func (u *user) try(password string) (asked *vaultapi.AttemptBody, d done) {
+func (u *user) try(password string) (*vaultapi.AttemptBody, done) {
 	asked, b := u.p.guess(password)
+	return asked, u.tryWith(asked, b)
+}
+
+func (u *user) tryWith(asked *vaultapi.AttemptBody, b *oprf.Blinding) done {
 	d, a := u.ask(asked, asked.Attempt)
 	if d.unknown {
-		return asked, d
+		return d
 	}
 	if d.code == vaultapi.OK {
 		if err := u.p.checkEvaluation(asked, b, a); err != nil {
@@ -128,7 +133,7 @@ func (u *user) try(password string) (asked *vaultapi.AttemptBody, d done) {
 	u.l.mu.Lock()
 	defer u.l.mu.Unlock()
 	u.l.attempts = append(u.l.attempts, d)
-	return asked, d
+	return d
 }
 
 func (u *user) status() { u.ask(&vaultapi.StatusBody{}, vaultapi.ID{}) }
@@ -167,6 +172,7 @@ func (l *load) comeAndGo(name string, life func(*user)) {
 	for i := 0; !l.ended(pace); i++ {
 		if u := l.newUser(fmt.Sprintf("%s, %d", name, i)); u.register() {
 			life(u)
+			u.p.http.CloseIdleConnections() // of one address chatd takes 200 at once, and there are more accounts
 		}
 	}
 }
@@ -249,6 +255,7 @@ func (l *load) finish() {
 	for name, h := range l.histories {
 		u := &user{l, name, l.people[name], h}
 		u.status()
+		u.p.http.CloseIdleConnections()
 		list := h.all()
 		for _, d := range list {
 			if requests++; d.unknown {

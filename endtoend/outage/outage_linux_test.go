@@ -52,7 +52,9 @@ var outages = []outage{
 	{"the leader is parted with one other", parted},
 	{"the leader hears nobody", deaf},
 	{"the leader sleeps", asleep},
+	{"the leader sleeps and wakes alone", wakesAlone},
 	{"a disk is full", diskFull},
+	{"the leader's disk is full", leaderFull},
 	{"one after the other starts anew", rolling},
 }
 
@@ -76,7 +78,7 @@ var leads = regexp.MustCompile(`(?m)^vaultd_group_leads.* 1$`)
 func (s *system) leads(since time.Time, among []int) time.Duration {
 	for time.Since(since) < patience {
 		for _, n := range among { // /status would ask those that are lost
-			if _, body := s.vaults[n-1].look("/metrics"); leads.Match(body) {
+			if s.vaults[n-1].says(leads) {
 				return time.Since(since)
 			}
 		}
@@ -158,31 +160,56 @@ func cableCut(t *testing.T, s *system, l *load) {
 func parted(t *testing.T, s *system, l *load) {
 	n := s.leader(t, everywhere...)
 	few := []int{n, 1 + (n+1)%5} // not both sites that have a chatd
+	w := l.witness(t, few...)
 	s.wide.part(few, others(few...))
 	told(t, l, time.Now(), others(few...)...)
 	s.leader(t, others(few...)...)
-	s.wide.heal()
+	s.heal(t, w)
 }
 
 func deaf(t *testing.T, s *system, l *load) {
 	n := s.leader(t, everywhere...)
+	w := l.witness(t, n)
 	s.wide.deafen(others(n), n)
 	told(t, l, time.Now(), others(n)...)
 	s.leader(t, others(n)...)
+	s.heal(t, w)
+}
+
+// heal lets everything pass again, after some attempts that those who are cut off know nothing of.
+func (s *system) heal(t *testing.T, w *witness) {
+	t.Helper()
+	time.Sleep(2 * pace)
 	s.wide.heal()
+	w.end(t, time.Now())
 }
 
 // The leader is stopped, and when it goes on it believes that it leads.
 func asleep(t *testing.T, s *system, l *load) {
 	n := s.leader(t, everywhere...)
+	w := l.witness(t, n)
+	sleeps(t, s, l, n)
+	w.end(t, time.Now())
+}
+
+// Nor does anybody tell it better for a while.
+func wakesAlone(t *testing.T, s *system, l *load) {
+	n := s.leader(t, everywhere...)
+	w := l.witness(t, n)
+	s.wide.part([]int{n}, others(n))
+	sleeps(t, s, l, n)
+	s.heal(t, w)
+}
+
+func sleeps(t *testing.T, s *system, l *load, n int) {
+	t.Helper()
 	s.vaults[n-1].signal(t, syscall.SIGSTOP)
 	since := time.Now()
 	told(t, l, since, others(n)...)
 	s.leader(t, others(n)...)
 	time.Sleep(time.Until(since.Add(5 * time.Second)))
 	s.vaults[n-1].signal(t, syscall.SIGCONT)
-	since = time.Now()
-	l.back(t, since)
+	l.back(t, time.Now())
 }
 
 // fill takes all room that is left on the disk of a folder.
@@ -212,6 +239,55 @@ func diskFull(t *testing.T, s *system, l *load) {
 	l.back(t, since.Add(2*time.Second))
 	check(t, os.Remove(filler))
 	v.site.command(t, "vaultd", "checkpoint", "--config", v.config)
+}
+
+// The third leads, and its disk has room for a checkpoint, but not for the log after it: what it
+// is asked next it has no room for. It hands the leadership over, and takes nothing until there
+// is room.
+func leaderFull(t *testing.T, s *system, l *load) {
+	v, folder := s.vaults[2], s.path("vault3", "state")
+	s.letLead(t, 3)
+	filler := fill(t, folder)
+	size := must(os.Stat(filler)).Size()
+	check(t, os.Truncate(filler, size-logFile*3/4))
+	release := hold(t, folder) // else the checkpoint makes the room of the log before it free
+	v.site.command(t, "vaultd", "checkpoint", "--config", v.config)
+	await(t, "no room for the log", func() bool { return v.says(noRoom) })
+	since := time.Now()
+	told(t, l, since, others(3)...)
+	s.leader(t, others(3)...)
+	l.back(t, since.Add(2*time.Second))
+	if !v.says(noRoom) || v.says(leads) {
+		t.Error("without room, the third takes entries or leads")
+	}
+	release()
+	check(t, os.Remove(filler))
+	await(t, "room for the log", func() bool { return !v.says(noRoom) })
+}
+
+// logFile is how long a file of a vaultd's log is: it is made at once.
+const logFile = 1 << 20
+
+var noRoom = regexp.MustCompile(`(?m)^vaultd_group_no_room.* 1$`)
+
+// says looks for a line of a server's metrics.
+func (s *server) says(line *regexp.Regexp) bool {
+	_, body := s.look("/metrics")
+	return line.Match(body)
+}
+
+// hold opens the files of a folder: they keep their room when they are removed, until release.
+func hold(t *testing.T, folder string) (release func()) {
+	t.Helper()
+	var held []*os.File
+	for _, e := range must(os.ReadDir(folder)) {
+		held = append(held, must(os.Open(filepath.Join(folder, e.Name()))))
+	}
+	return func() {
+		for _, f := range held {
+			f.Close()
+		}
+	}
 }
 
 func rolling(t *testing.T, s *system, l *load) {

@@ -91,16 +91,21 @@ func (s *system) channelKey() (*sealed.PublicKey, error) {
 // errUndecided is a request of which nobody knows what became.
 var errUndecided = errors.New("not decided")
 
-// ask sends a request until the vault has decided it: the same bytes, to one chatd
-// after the other.
-func (p *person) ask(ctx context.Context, body vaultapi.Body) (*vaultapi.Answer, error) {
+// seal makes the bytes of a request.
+func (p *person) seal(body vaultapi.Body) ([]byte, *sealed.Pending, error) {
 	r := &vaultapi.Request{Token: p.token, Body: body}
 	r.Bind(p.fleet, p.device)
 	message, err := r.Encode()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	request, pending, err := p.key.Seal(message)
+	return p.key.Seal(message)
+}
+
+// ask sends a request until the vault has decided it: the same bytes, to one chatd
+// after the other.
+func (p *person) ask(ctx context.Context, body vaultapi.Body) (*vaultapi.Answer, error) {
+	request, pending, err := p.seal(body)
 	if err != nil {
 		return nil, err
 	}
@@ -108,11 +113,7 @@ func (p *person) ask(ctx context.Context, body vaultapi.Body) (*vaultapi.Answer,
 		text, err := p.post(ctx, p.urls[i%len(p.urls)], request)
 		if err == nil {
 			p.last.Store(int64(i % len(p.urls))) // it is asked first next time, as a client does
-			m, err := pending.Open(text)
-			if err != nil {
-				return nil, err
-			}
-			a, err := vaultapi.DecodeAnswer(body.Type(), m)
+			a, err := answer(body, pending, text)
 			if err != nil || a.Code != vaultapi.Busy {
 				return a, err
 			}
@@ -128,20 +129,27 @@ func (p *person) ask(ctx context.Context, body vaultapi.Body) (*vaultapi.Answer,
 func (p *person) post(ctx context.Context, url string, request []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // as a client that knows of another, in its first round
 	defer cancel()
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/vault", bytes.NewReader(request))
+	return post(ctx, p.http, url+"/v1/vault", p.forChat, request)
+}
+
+// post sends a sealed request to an address, with an access token or "".
+func post(ctx context.Context, c *http.Client, url, access string, request []byte) ([]byte, error) {
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(request))
 	if err != nil {
 		return nil, err
 	}
-	q.Header.Set("Authorization", "Bearer "+p.forChat)
+	if access != "" {
+		q.Header.Set("Authorization", "Bearer "+access)
+	}
 	q.Header.Set("Content-Type", "application/octet-stream")
-	r, err := p.http.Do(q)
+	r, err := c.Do(q)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(r.Body, sealed.AnswerSize+1))
 	if err == nil && r.StatusCode != http.StatusOK {
-		err = fmt.Errorf("chatd: %s: %s", r.Status, text)
+		err = fmt.Errorf("%s: %s: %s", url, r.Status, text)
 	}
 	return text, err
 }
