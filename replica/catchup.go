@@ -35,7 +35,13 @@ func (n *Node) hold(m *raftpb.Message) {
 		return
 	}
 	n.elapsed = 0
-	if n.installing() || n.fetch != nil && !n.fetch.replacedBy(t) {
+	switch {
+	case n.installing():
+		return
+	case n.fetch != nil && n.fetch.goOn(m.GetFrom(), t):
+		n.held = m
+		return
+	case n.fetch != nil && n.fetch.complete():
 		return
 	}
 	n.giveUp()
@@ -95,12 +101,25 @@ func (n *Node) request(ask []chunkRequest) error {
 	return nil
 }
 
-// fetching goes on with a fetch at a tick.
+// keep is for how many ticks a part of a picture is kept of which no more is fetched, on either side. A disk
+// without room is not kept full by it.
+func (n *Node) keep() int {
+	if n.cramped.err != nil {
+		return patience
+	}
+	return comesBack
+}
+
+// fetching goes on with a fetch at a tick, unless the log brought meanwhile what it would.
 func (n *Node) fetching() error {
 	if n.fetch == nil {
 		return nil
 	}
-	ask, gone := n.fetch.tick()
+	if n.arrival == nil && n.passed(n.held) {
+		n.giveUp()
+		return nil
+	}
+	ask, gone := n.fetch.tick(n.keep())
 	if err := n.request(ask); err != nil {
 		return err
 	}

@@ -12,13 +12,20 @@ import (
 // behind is a group of three whose member 3 was away for so long that it must have
 // a picture; the network is whole again.
 func behind(t testing.TB, seed uint64) *group {
-	g := grown(t, seed, 3)
-	g.cut = func(from, to uint64) bool { return from == 3 || to == 3 }
+	t.Helper()
+	return behindBy(t, grown(t, seed, 3), 3, 200, 1, 2)
+}
+
+// behindBy lets a group of three leave member 3 behind by three checkpoints of some members, with so many entries of a
+// size before each.
+func behindBy(t testing.TB, g *group, entries, size int, members ...uint64) *group {
+	t.Helper()
+	g.cut = apart(3)
 	for range 3 {
-		for range 3 {
-			g.must(1, 200)
+		for range entries {
+			g.must(1, size)
 		}
-		for _, n := range []uint64{1, 2} {
+		for _, n := range members {
 			done := false
 			g.seats[n].node.Checkpoint(func(err error) { check(t, err); done = true })
 			g.tick(20)

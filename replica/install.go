@@ -9,15 +9,15 @@ import (
 
 // spec/replication.md §14.
 const (
-	fetchWindow = 16  // chunks that are asked for at a time, 4 MiB: at 100 ms there and back, 40 MB/s
-	askAgain    = 10  // ticks without a chunk, after which what is missing is asked for again
-	giveUp      = 100 // ticks without a chunk, after which the fetch is over
+	fetchWindow = 16 // chunks that are asked for at a time, 4 MiB: at 100 ms there and back, 40 MB/s
+	askAgain    = 10 // ticks without a chunk, after which what is missing is asked for again
 )
 
 // A fetch is the follower's side of catching up: it asks for the chunks of one
 // picture, a few at a time, and keeps them in a spool. It holds none in memory. It has no clock.
+// It outlasts a loss of the link, or of the leader; not a start of this member: the spool's key is in memory.
 type fetch struct {
-	from   uint64 // who has it
+	from   uint64 // who offered it last
 	ticket ticket
 	spool  *spool
 	next   uint64 // the first chunk that is missing
@@ -37,9 +37,16 @@ func newFetch(disk Disk, random io.Reader, from uint64, t ticket) (*fetch, error
 // complete reports whether all chunks are here.
 func (f *fetch) complete() bool { return f.next == f.ticket.chunks() }
 
-// replacedBy reports whether what a leader offers ends this fetch: another
-// picture does, unless this one is here already.
-func (f *fetch) replacedBy(t ticket) bool { return t.id != f.ticket.id && !f.complete() }
+// goOn reports whether what a leader offers is what is being fetched, and then goes on with it
+// there. The same bytes are the same state, whoever wrote them; if what came of them before was false, the digest
+// shows it.
+func (f *fetch) goOn(from uint64, t ticket) bool {
+	if t.size != f.ticket.size || t.digest != f.ticket.digest {
+		return false
+	}
+	f.from, f.ticket.id = from, t.id
+	return true
+}
 
 // receive takes a chunk and returns what to ask for next. A chunk that was not
 // asked for, or is here already, changes nothing. After an error the fetch is over.
@@ -71,16 +78,16 @@ func (f *fetch) more() (ask []chunkRequest) {
 }
 
 // tick returns what to ask for, at first and when nothing came for a while, and
-// whether the fetch is to be given up. When all is here it says from time to time that
-// this member is at work.
-func (f *fetch) tick() (ask []chunkRequest, gone bool) {
+// whether the fetch is to be given up, because nothing came for so many ticks. When all is here it says from time to
+// time that this member is at work.
+func (f *fetch) tick(keep int) (ask []chunkRequest, gone bool) {
 	f.quiet++
 	switch {
 	case f.quiet%askAgain != 0:
 		return nil, false
 	case f.complete():
 		return []chunkRequest{{f.ticket.id, f.ticket.chunks()}}, false
-	case f.quiet >= giveUp:
+	case f.quiet >= keep:
 		return nil, true
 	}
 	for i := f.next; i < f.asked; i++ {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -33,7 +34,7 @@ func TestFetchWindow(t *testing.T) {
 	if more := must(f.receive(1, get(0))); more != nil || f.next != 0 {
 		t.Error("took what it did not ask for")
 	}
-	ask, _ := f.tick()
+	ask, _ := f.tick(comesBack)
 	if len(ask) != fetchWindow || ask[0].index != 0 || ask[fetchWindow-1].index != fetchWindow-1 {
 		t.Fatalf("asks for %v", ask)
 	}
@@ -66,22 +67,22 @@ func TestFetchWindow(t *testing.T) {
 }
 
 // What did not come is asked for again after a while; a fetch without any answer
-// is given up, and one that has everything says only that it is at work.
+// is given up after minutes, and one that has everything says only that it is at work.
 func TestFetchAsksAgain(t *testing.T) {
 	s := newSender()
 	snapshot := s.with(t, 40, picture(3*chunkSize))
 	s.start(2, snapshot)
 	f := newFetchOf(t, &shelf{}, snapshot)
 	var asked []string
-	for i := range giveUp + 6 {
-		ask, gone := f.tick()
+	for i := range comesBack + 6 {
+		ask, gone := f.tick(comesBack)
 		if len(ask) > 0 {
 			asked = append(asked, fmt.Sprint(i, ":", len(ask)))
 		}
 		if i == 5 {
 			must(f.receive(1, must(s.request(2, &chunkRequest{f.ticket.id, 1}))))
 		}
-		if gone != (i == 5+giveUp) {
+		if gone != (i == 5+comesBack) {
 			t.Fatalf("tick %d: gone is %v", i, gone)
 		}
 	}
@@ -92,8 +93,8 @@ func TestFetchAsksAgain(t *testing.T) {
 		f.quiet = 0
 		must(f.receive(1, must(s.request(2, &chunkRequest{f.ticket.id, i}))))
 	}
-	for range 3 * giveUp {
-		ask, gone := f.tick()
+	for range 3 * patience {
+		ask, gone := f.tick(patience)
 		if gone || len(ask) > 1 || len(ask) == 1 && ask[0].index != 3 {
 			t.Fatalf("whole, and asks for %v", ask)
 		}
@@ -102,21 +103,43 @@ func TestFetchAsksAgain(t *testing.T) {
 				t.Fatal("gets a chunk after the last")
 			}
 		}
-		if gone := s.tick(); len(gone) > 0 {
+		if gone := s.tick(comesBack); len(gone) > 0 {
 			t.Fatal("the sender gives up who is at work")
 		}
 	}
-	if f.replacedBy(ticket{id: [16]byte{1}}) {
-		t.Error("whole, and begins again")
-	}
 }
 
-// Another picture replaces one that is not whole.
-func TestFetchReplaced(t *testing.T) {
-	s := newSender()
-	f := newFetchOf(t, &shelf{}, s.with(t, 40, picture(chunkSize)))
-	if f.replacedBy(f.ticket) || !f.replacedBy(ticket{id: [16]byte{1}}) {
-		t.Error("begins again for the same picture, or goes on with an old one")
+// The same bytes under another name, of another member, are gone on with: there, and from what is here.
+func TestFetchGoesOnElsewhere(t *testing.T) {
+	s, data := newSender(), picture(3*chunkSize)
+	snapshot := s.with(t, 40, data)
+	s.start(2, snapshot)
+	f := newFetchOf(t, &shelf{}, snapshot)
+	f.tick(comesBack)
+	must(f.receive(1, must(s.request(2, &chunkRequest{f.ticket.id, 0}))))
+	other := newSender()
+	other.random = rand.NewChaCha8([32]byte{4})
+	again := other.with(t, 45, data)
+	next := must(ticketOf(again))
+	if next.id == f.ticket.id || !f.goOn(4, next) || !other.start(2, again) {
+		t.Fatal("begins again")
+	}
+	if must(f.receive(1, must(s.request(2, &chunkRequest{must(ticketOf(snapshot)).id, 1})))); f.have != 0 {
+		t.Error("takes chunks of who offered it before")
+	}
+	for range askAgain {
+		ask, _ := f.tick(comesBack)
+		for i := range ask {
+			must(f.receive(4, must(other.request(2, &ask[i]))))
+		}
+	}
+	if got, _, err := installed(f); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d of %d bytes: %v", len(got), len(data), err)
+	}
+	longer := next
+	longer.size++
+	if next.digest[0]++; f.goOn(4, next) || f.goOn(4, longer) {
+		t.Error("goes on with other bytes")
 	}
 }
 

@@ -26,7 +26,7 @@ type Rekeying struct {
 }
 
 const (
-	spoolTicks = 12000 // for which the leader has the secret before at most, while a member fetches a picture
+	spoolTicks = 12000 // for which the leader has the secret before at most, while a member fetches a picture, or is away
 	retryTicks = 200   // until a box that did not open is tried again
 	doubtTicks = 100   // for which hearsay is kept at least: hellos, and an election on a slow network
 )
@@ -41,6 +41,7 @@ var (
 // rekeying is how a node goes over to another secret.
 type rekeying struct {
 	turned    uint64 // tick at which the node went over
+	shared    uint64 // tick at which it was told of the secret, or last had a leader that was met under it
 	opening   bool
 	retry     uint64 // tick before which no box is opened
 	problem   error  // of the last box
@@ -75,13 +76,17 @@ func (n *Node) rekey() error {
 // where no leader is heard for as long: whoever was met under that secret may have lost it, and is not heard under the one
 // before. If it is the group's all the same, this member will hear what it cannot read, and ask again. However short the
 // overlap is, there is time for an election: else its votes would come to nothing, each time anew.
+// As long as a leader has the secret that time does not begin: what says that it is the right one may come in a picture,
+// and that takes as long as it takes.
 func (n *Node) doubt() error {
 	s := n.sessions
 	if s.confirmed {
 		return nil
 	}
-	lead := n.raft.BasicStatus().Lead
-	if n.ticks-n.turned < uint64(max(n.c.Overlap, doubtTicks)) || lead != 0 && n.shared(lead) {
+	if lead := n.raft.BasicStatus().Lead; lead != 0 && n.shares(lead) {
+		n.shared = n.ticks
+	}
+	if n.ticks-n.shared < uint64(max(n.c.Overlap, doubtTicks)) {
 		return nil
 	}
 	if err := s.lapse(); err != nil {
@@ -91,9 +96,9 @@ func (n *Node) doubt() error {
 	return nil
 }
 
-// shared says whether the leader was met under the present secret; where this member leads, whether a
+// shares says whether the leader was met under the present secret; where this member leads, whether a
 // majority was, without which it would not.
-func (n *Node) shared(lead uint64) bool {
+func (n *Node) shares(lead uint64) bool {
 	if lead == n.self {
 		return n.sessions.met(n.store.voters) > len(n.store.voters)/2
 	}
@@ -234,7 +239,7 @@ func (n *Node) AdoptSecret(secret *[32]byte) error {
 		next.wipe()
 		return err
 	}
-	n.turned = n.ticks
+	n.turned, n.shared = n.ticks, n.ticks
 	return n.sessions.turn(next, false)
 }
 

@@ -161,3 +161,46 @@ func (s *slowNetwork) deliver() {
 		s.held = s.held[1:]
 	}
 }
+
+// A member that slept is told the group's secret, and fetches a picture for longer than the overlap: until that is here its
+// state cannot say that the secret is the right one. The leader that has it does: a moment without that leader is no doubt.
+func TestHearsayOutlastsALongFetch(t *testing.T) {
+	g := newGroup(t, 38)
+	g.locks = &locksmith{broken: map[uint64]bool{}}
+	noChunks := true
+	g.c = func(c *replica.Config) {
+		send := c.Send
+		c.Send = func(to uint64, data []byte) {
+			if !noChunks || len(data) < chunkBytes {
+				send(to, data)
+			}
+		}
+	}
+	grow(g, 3)
+	behindBy(t, g, 2, 60000, 1, 2)
+	g.cut = apart(3)
+	secret := g.rekey(1)
+	g.tick(700)
+	g.under(secret, 1, 1, 2)
+	g.cut = nil
+	g.tick(60)
+	n := g.seats[3].node
+	check(t, n.AdoptSecret(&secret))
+	g.tick(700)
+	if st := n.Status(); st.Leader != 1 || st.Secret.Generation != 0 {
+		t.Fatalf("hears %d, and has %+v: the test shows nothing", st.Leader, st.Secret)
+	}
+	g.cut = apart(3)
+	for g.tick(1); n.Status().Leader != 0; {
+		g.tick(1)
+	}
+	g.cut = nil
+	if g.secretOf(3) != secret {
+		t.Error("it gave up a secret that its leader has")
+	}
+	noChunks = false
+	g.tick(100)
+	g.under(secret, 1, 1, 2, 3)
+	g.must(3, 10)
+	g.agree()
+}

@@ -13,7 +13,7 @@ type scratch struct {
 }
 
 func (w *world) Scratch() (f replica.File, err error) {
-	err = w.locked("scratch", func() error { f = &scratch{w: w}; return nil })
+	err = w.locked("scratch", func() error { f = &scratch{w: w}; w.open.Add(1); return nil })
 	return f, err
 }
 
@@ -43,4 +43,4 @@ func (s *scratch) ReadAt(p []byte, at int64) (n int, err error) {
 
 func (s *scratch) Size() (int64, error) { return int64(len(s.data)), nil }
 func (s *scratch) Sync() error          { return nil }
-func (s *scratch) Close() error         { s.data = nil; return nil }
+func (s *scratch) Close() error         { s.data = nil; s.w.open.Add(-1); return nil }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"keepsake.example/anchor"
 	"keepsake.example/replica"
@@ -23,6 +24,7 @@ type world struct {
 	limit int   // the step that fails; 0: none
 	fault error // errPower: all steps after fail too
 	trace []string
+	open  atomic.Int32 // files without a name
 
 	now, durable map[string]*simFile // names, as seen and as they are after a power cut
 	anchored     *simAnchor

@@ -51,7 +51,7 @@ func (n *Node) pass() error {
 		if err := errors.Join(n.leave(), n.meet(), n.beat()); err != nil {
 			return err
 		}
-		for _, member := range n.transfers.tick() {
+		for _, member := range n.transfers.tick(n.keep()) {
 			n.raft.ReportSnapshot(member, raft.SnapshotFailure)
 		}
 		if err := n.fetching(); err != nil {
@@ -175,7 +175,7 @@ func (n *Node) notice() {
 	n.hours.follow(n.lead, n.term)
 	n.timeMu.Unlock()
 	if !n.leads {
-		n.transfers.stop()
+		n.transfers.rest()
 	}
 	for _, sequence := range sortedKeys(n.waiting) {
 		if p := n.waiting[sequence]; p.lead != n.lead || p.term != n.term {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -11,9 +12,10 @@ import (
 
 // spec/replication.md §14.
 const (
-	maxTransfers = 2   // members that fetch at a time
-	maxSpools    = 2   // pictures kept at a time: one that is fetched, and a newer one
-	patience     = 100 // ticks after which a member that asks for nothing is given up
+	maxTransfers = 2    // members that fetch at a time
+	maxSpools    = 2    // pictures kept at a time: one that is fetched, and a newer one
+	patience     = 100  // ticks after which a member that asks for nothing has its place no more
+	comesBack    = 6000 // for which it may go on with what it fetched: five minutes
 )
 
 // transfers is the leader's side of catching up: pictures of the machine, each
@@ -24,10 +26,10 @@ type transfers struct {
 	random     io.Reader
 	background func(func())
 
-	wanted  bool       // raft asked and there was nothing
-	making  *offered   // being spooled
-	offers  []*offered // ready, oldest first
-	readers map[uint64]*reader
+	wanted  bool               // raft asked and there was nothing
+	making  *offered           // being spooled
+	offers  []*offered         // ready, oldest first
+	readers map[uint64]*reader // who fetches, and who is away
 }
 
 // offered is one picture.
@@ -37,7 +39,7 @@ type offered struct {
 	spool    *spool
 	state    atomic.Int32 // of writing it
 	done     chan error   // of the background's part
-	idle     int          // ticks since anybody fetched it
+	idle     int          // ticks without a reader
 }
 
 // What of a picture is done. Who makes the last of these steps closes the spool.
@@ -47,10 +49,24 @@ const (
 	unwanted
 )
 
-// reader is a member that fetches.
+// reader is a member that fetches. Who asked for nothing for a while is away: its place is free, and raft looks
+// where it is; but what it fetched is there still.
 type reader struct {
 	from *offered
 	idle int // ticks since it asked
+}
+
+func (r *reader) away() bool { return r.idle >= patience }
+
+// free says whether a member may fetch.
+func (t *transfers) free(to uint64) bool {
+	others := 0
+	for member, r := range t.readers {
+		if member != to && !r.away() {
+			others++
+		}
+	}
+	return others < maxTransfers
 }
 
 func newTransfers(disk Disk, random io.Reader, background func(func())) *transfers {
@@ -61,11 +77,34 @@ func newTransfers(disk Disk, random io.Reader, background func(func())) *transfe
 // taken at index first or later, after which the log goes on. If there is none, wants
 // says so from now on.
 func (t *transfers) offer(first uint64) (*raftpb.Snapshot, bool) {
-	if n := len(t.offers); n > 0 && t.offers[n-1].snapshot.GetMetadata().GetIndex() >= first {
-		return t.offers[n-1].snapshot, len(t.readers) < maxTransfers
+	t.outdated(first)
+	if n := len(t.offers); n > 0 && t.offers[n-1].index() >= first {
+		return t.offers[n-1].snapshot, t.free(0)
 	}
 	t.wanted = true
 	return nil, false
+}
+
+func (o *offered) index() uint64 { return o.snapshot.GetMetadata().GetIndex() }
+
+// outdated throws away what helps nobody who comes back: after it the log does not go on, and a newer picture
+// needs the place.
+func (t *transfers) outdated(first uint64) {
+	for _, o := range slices.Clone(t.offers) {
+		if o.index() < first && !t.read(o) {
+			t.discard(o)
+		}
+	}
+}
+
+// read says whether somebody fetches a picture now.
+func (t *transfers) read(o *offered) bool {
+	for _, r := range t.readers {
+		if r.from == o && !r.away() {
+			return true
+		}
+	}
+	return false
 }
 
 // wants says that a picture should be taken, and begin called.
@@ -139,7 +178,7 @@ func (t *transfers) poll() error {
 func (t *transfers) start(to uint64, s *raftpb.Snapshot) bool {
 	id, err := ticketOf(s)
 	o := t.find(id.id)
-	if err != nil || o == nil || t.readers[to] == nil && len(t.readers) >= maxTransfers {
+	if err != nil || o == nil || !t.free(to) {
 		return false
 	}
 	t.readers[to] = &reader{from: o}
@@ -156,10 +195,10 @@ func (t *transfers) find(id [idSize]byte) *offered {
 }
 
 // request answers a request for a chunk; nil: there is nothing to send. Only who was offered
-// the picture gets it.
+// the picture gets it. Who was away goes on, if there is a place.
 func (t *transfers) request(from uint64, q *chunkRequest) (*chunk, error) {
 	r := t.readers[from]
-	if r == nil || r.from.ticket.id != q.id {
+	if r == nil || t.find(q.id) != r.from || !t.free(from) {
 		return nil, nil
 	}
 	r.idle = 0
@@ -174,18 +213,22 @@ func (t *transfers) request(from uint64, q *chunkRequest) (*chunk, error) {
 	return &chunk{id: q.id, index: q.index, data: data}, nil
 }
 
-// tick returns the members that are given up: raft then looks where they are,
-// and begins again. A picture that nobody fetches is thrown away after a while.
-func (t *transfers) tick() (gone []uint64) {
+// tick returns the members that are away from now on: raft then looks where they are,
+// and offers them a picture again. What they fetched is kept for so many ticks, and what nobody fetched for
+// a shorter while.
+func (t *transfers) tick(keep int) (gone []uint64) {
 	for _, member := range sortedKeys(t.readers) {
 		r := t.readers[member]
+		lost := t.find(r.from.ticket.id) == nil
 		r.from.idle = 0
-		if r.idle++; r.idle >= patience || t.find(r.from.ticket.id) == nil {
-			delete(t.readers, member)
+		if r.idle++; r.idle == patience || lost && !r.away() {
 			gone = append(gone, member)
 		}
+		if lost || r.idle >= keep {
+			delete(t.readers, member)
+		}
 	}
-	for _, o := range append([]*offered(nil), t.offers...) {
+	for _, o := range slices.Clone(t.offers) {
 		if o.idle++; o.idle >= patience {
 			t.discard(o)
 		}
@@ -197,12 +240,15 @@ func (t *transfers) tick() (gone []uint64) {
 // and its place is free for another: then it answers true.
 func (t *transfers) reached(member, index uint64) bool {
 	r := t.readers[member]
-	if r == nil || index < r.from.snapshot.GetMetadata().GetIndex() {
+	if r == nil || index < r.from.index() {
 		return false
 	}
-	delete(t.readers, member)
+	t.drop(member)
 	return true
 }
+
+// drop keeps nothing more for a member.
+func (t *transfers) drop(member uint64) { delete(t.readers, member) }
 
 // least is the lowest index of what is offered: the entries after it must stay in
 // the log, or who fetched it is behind once more.
@@ -211,7 +257,7 @@ func (t *transfers) least() (index uint64, ok bool) {
 		if o == nil {
 			continue
 		}
-		if i := o.snapshot.GetMetadata().GetIndex(); !ok || i < index {
+		if i := o.index(); !ok || i < index {
 			index, ok = i, true
 		}
 	}
@@ -229,16 +275,20 @@ func (t *transfers) discard(o *offered) {
 	}
 }
 
-// stop ends everything: this member leads no more, or is closed. A part in the
-// background ends by itself.
-func (t *transfers) stop() {
+// rest makes nothing new: this member leads no more. But it may lead again, perhaps because who fetches is back: so
+// that one may go on. A part in the background ends by itself.
+func (t *transfers) rest() {
 	if o := t.making; o != nil && o.state.Swap(unwanted) == spooled {
 		o.spool.close()
 	}
-	t.making = nil
+	t.making, t.wanted = nil, false
+}
+
+// stop ends everything: this member is closed.
+func (t *transfers) stop() {
+	t.rest()
 	for len(t.offers) > 0 {
 		t.discard(t.offers[0])
 	}
 	clear(t.readers)
-	t.wanted = false
 }

@@ -173,8 +173,8 @@ func exchange(t testing.TB, s *sender, to uint64, f *fetch, lossless bool, seed 
 				chunks = slices.Delete(chunks, i, i+1)
 			}
 		default:
-			more, gone := f.tick()
-			if ticks++; gone || len(s.tick()) > 0 || ticks > 100_000 {
+			more, gone := f.tick(comesBack)
+			if ticks++; gone || len(s.tick(comesBack)) > 0 || ticks > 100_000 {
 				t.Fatal("given up")
 			}
 			asks = append(asks, more...)
@@ -237,7 +237,7 @@ func TestTransfersAreBounded(t *testing.T) {
 		if i%10 == 0 {
 			must(s.request(3, &chunkRequest{id, 0}))
 		}
-		if gone := s.tick(); fmt.Sprint(gone) != map[bool]string{true: "[2]", false: "[]"}[i == patience-1] {
+		if gone := s.tick(comesBack); fmt.Sprint(gone) != map[bool]string{true: "[2]", false: "[]"}[i == patience-1] {
 			t.Fatalf("tick %d: gives up %v", i, gone)
 		}
 	}
@@ -254,14 +254,67 @@ func TestTransfersAreBounded(t *testing.T) {
 		t.Error("no place became free of one who is done")
 	}
 	s.reached(5, 40)
+	s.drop(2) // who was away, and is a member no more
 	for range patience {
-		s.tick()
+		s.tick(comesBack)
 	}
 	if _, ok := s.offer(40); ok || s.shelf.open() > 0 {
 		t.Error("kept for ever")
 	}
 	if s.start(2, snapshot) {
 		t.Error("starts with what is gone")
+	}
+}
+
+// Who is away for a while finds what it fetched, and goes on where there is a place; for minutes, and no longer than
+// others on a disk without room.
+func TestTransfersAwait(t *testing.T) {
+	s := newSender()
+	snapshot := s.with(t, 40, picture(2*chunkSize))
+	first := chunkRequest{must(ticketOf(snapshot)).id, 0}
+	s.start(2, snapshot)
+	pass := func(ticks, keep int) (gone []uint64) {
+		for range ticks {
+			gone = append(gone, s.tick(keep)...)
+		}
+		return gone
+	}
+	if gone := pass(comesBack-1, comesBack); fmt.Sprint(gone) != "[2]" {
+		t.Errorf("gives up %v", gone)
+	}
+	s.start(3, snapshot)
+	s.start(4, snapshot)
+	if must(s.request(2, &first)) != nil {
+		t.Error("three fetch at a time")
+	}
+	s.reached(3, 40)
+	s.reached(4, 40)
+	if must(s.request(2, &first)) == nil {
+		t.Error("what it fetched is gone")
+	}
+	s.rest() // this member leads no more
+	if got, ok := s.offer(40); got != snapshot || !ok || must(s.request(2, &first)) == nil {
+		t.Error("leads again, and has another picture, or none")
+	}
+	if gone := pass(2*patience, patience); fmt.Sprint(gone) != "[2]" || s.shelf.open() > 0 {
+		t.Errorf("gives up %v, and keeps what takes the room", gone)
+	}
+}
+
+// What is behind the log is kept for nobody who is away: a newer picture takes the place.
+func TestTransfersOutdated(t *testing.T) {
+	s := newSender()
+	old := s.with(t, 40, picture(10))
+	s.start(2, old)
+	for range patience {
+		s.tick(comesBack)
+	}
+	s.start(3, s.with(t, 50, picture(20)))
+	if s.shelf.open() != 1 || must(s.request(2, &chunkRequest{must(ticketOf(old)).id, 0})) != nil {
+		t.Error("both are kept")
+	}
+	if gone := s.tick(comesBack); len(gone) > 0 {
+		t.Errorf("gives up %v once more", gone)
 	}
 }
 
@@ -350,7 +403,7 @@ func TestSpoolTampered(t *testing.T) {
 	if _, err := s.request(2, &chunkRequest{f.ticket.id, 0}); !errors.Is(err, errChunk) {
 		t.Errorf("sent: %v", err)
 	}
-	if gone := s.tick(); fmt.Sprint(gone) != "[2]" {
+	if gone := s.tick(comesBack); fmt.Sprint(gone) != "[2]" {
 		t.Errorf("goes on with a bad spool: gives up %v", gone)
 	}
 }

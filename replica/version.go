@@ -164,4 +164,5 @@ func (n *Node) unheard(member uint64) {
 	delete(n.heard, member)
 	delete(n.versions, member)
 	delete(n.forgetful, member)
+	n.transfers.drop(member)
 }
