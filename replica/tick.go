@@ -73,6 +73,9 @@ func (n *Node) beat() error {
 		}
 		n.raft.Tick()
 		n.notice()
+		if n.lead == n.base.member && !n.heardByMany() {
+			return n.resign()
+		}
 		return n.relax()
 	}
 	n.elapsed++
@@ -96,6 +99,38 @@ func (n *Node) beat() error {
 	}
 	if err := n.raft.Campaign(); err != nil {
 		return err
+	}
+	n.notice()
+	return nil
+}
+
+// heardByMany says whether a majority of the voters, itself counted, was heard within an election timeout.
+func (n *Node) heardByMany() bool {
+	count := 0
+	for _, v := range n.store.voters {
+		if heard, ok := n.heard[v]; v == n.base.member || ok && n.ticks-heard < electionTicks {
+			count++
+		}
+	}
+	return count > len(n.store.voters)/2
+}
+
+// resign ends the leadership of a member that hears no majority. Raft looks only once in an
+// election timeout whether anybody was heard since it looked last, which is up to twice as late; it
+// has no call for it but its ticks. Whoever is not heard may hear all the same, and would wait for another
+// timeout: one of them is told to stand at once.
+func (n *Node) resign() error {
+	if to := n.furthest(false); to != 0 {
+		now := &raftpb.Message{Type: raftpb.MsgTimeoutNow.Enum(), To: new(to), From: new(n.base.member), Term: new(n.term)}
+		if _, err := n.post([]*raftpb.Message{now}); err != nil {
+			return err
+		}
+	}
+	for range 2 * electionTicks {
+		if n.Leads() == 0 {
+			break
+		}
+		n.raft.Tick()
 	}
 	n.notice()
 	return nil
@@ -237,13 +272,19 @@ func (n *Node) keepLeadership() {
 
 // nearest is the other voter that has the most of the log, of those that were
 // heard lately.
-func (n *Node) nearest() (best uint64) {
+func (n *Node) nearest() uint64 {
 	if n.lead != n.base.member {
 		return 0
 	}
+	return n.furthest(true)
+}
+
+// furthest is the other voter that has the most of a leader's log, of those that were heard lately,
+// or were not; 0 for none.
+func (n *Node) furthest(heard bool) (best uint64) {
 	most := uint64(0)
 	for _, m := range n.Status().Members {
-		if !m.Learner && m.Active && m.Number != n.base.member && (best == 0 || m.Match > most) {
+		if !m.Learner && m.Active == heard && m.Number != n.base.member && (best == 0 || m.Match > most) {
 			best, most = m.Number, m.Match
 		}
 	}
