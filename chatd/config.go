@@ -86,8 +86,9 @@ type Limits struct {
 	// than clients wait; TryTimeout one of them, 6 s by default, more than a vaultd
 	// waits for a commit.
 	RelayTimeout, TryTimeout time.Duration
-	// ProbeEvery is the time between two probes of a vaultd that answers, 500 ms by
-	// default, and ProbeTimeout bounds one, 1 s by default: a vaultd that fell
+	// ProbeEvery is the time between two probes of a vaultd that answers, 250 ms by
+	// default, and ProbeTimeout bounds one, 1 s by default, or four times as long as
+	// the last ones took, from 400 ms on, where that is less: a vaultd that fell
 	// silent holds requests up for as long as both. PassOver is the first pause of
 	// one that failed, 250 ms by default, doubled up to 64 times.
 	ProbeEvery, ProbeTimeout, PassOver time.Duration
@@ -138,7 +139,7 @@ func (l *Limits) setDefaults() {
 	def(&l.IdleTimeout, 2*time.Minute)
 	def(&l.RelayTimeout, 15*time.Second)
 	def(&l.TryTimeout, 6*time.Second)
-	def(&l.ProbeEvery, 500*time.Millisecond)
+	def(&l.ProbeEvery, 250*time.Millisecond)
 	def(&l.ProbeTimeout, time.Second)
 	def(&l.PassOver, 250*time.Millisecond)
 	def(&l.Tries, 12)

@@ -28,7 +28,7 @@ func (u *upstream) watch(ctx context.Context) {
 // when requests had better go elsewhere.
 func (u *upstream) probe(ctx context.Context, i int) {
 	p, why := u.vaults[i], ""
-	one, cancel := context.WithTimeout(ctx, u.limits.ProbeTimeout)
+	one, cancel := context.WithTimeout(ctx, u.nearest.Patience(i, u.limits.ProbeTimeout))
 	defer cancel()
 	began := time.Now()
 	_, err := p.ask(one, http.MethodHead, bundlePath, nil, 0)

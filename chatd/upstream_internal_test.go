@@ -306,7 +306,7 @@ func TestSilenceIsFoundByProbes(t *testing.T) {
 		send(t, u)
 		silent := make(chan struct{})
 		fleet[0].set(func(r *replica) { r.silent = silent })
-		if by, took := send(t, u); by != 1 || took > 1700*ms {
+		if by, took := send(t, u); by != 1 || took > 750*ms {
 			t.Errorf("%d answered, after %v", by, took)
 		}
 		if by, took := send(t, u); by != 1 || took != 30*ms {

@@ -56,7 +56,7 @@ func readRequest(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return request, nil
 }
 
-// serveBundle also tells chatd, which asks for it twice a second, whether to bring
+// serveBundle also tells chatd, which asks for it four times a second, whether to bring
 // requests here.
 func (s *Server) serveBundle(w http.ResponseWriter, _ *http.Request) {
 	if !s.ready() {

@@ -43,6 +43,11 @@ const (
 	proven = 64
 	// doublings bound the pause of a server that stays away.
 	doublings = 6
+	// A probe of a server that answered the last ones has a connection, and comes back about
+	// as soon as they did: after late times as long it is lost, but not before leastLate, which
+	// a busy server may take.
+	late      = 4
+	leastLate = 400 * time.Millisecond
 )
 
 // Options are what a Servers is made with.
@@ -284,6 +289,17 @@ func (s *Servers) Wait(i int, now time.Time) time.Duration {
 		return s.o.Every / 4
 	}
 	return s.o.Every - s.o.Every/8 + s.o.Chance(s.o.Every/4+1)
+}
+
+// Patience tells how long a probe of a server is waited for, at most so long.
+func (s *Servers) Patience(i int, most time.Duration) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := &s.all[i]
+	if v.away || v.probed.IsZero() {
+		return most // it is connected to first
+	}
+	return min(most, max(late*v.near, leastLate))
 }
 
 // Probed takes the end of a probe that began at began: why is "" when the server
