@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -336,11 +337,40 @@ func (s *Server) askReport(ctx context.Context, to uint64) *Report {
 	if err != nil {
 		return nil
 	}
+	return readReport(reply)
+}
+
+// readReport reads what a member says of itself, which may be a lie; nil for what is no report.
+func readReport(reply []byte) *Report {
 	r := new(Report)
 	if json.Unmarshal(reply, r) != nil {
 		return nil
 	}
+	r.Role, r.Anchor, r.Host = hearsay(r.Role), hearsay(r.Anchor), hearsay(r.Host)
+	for i, problem := range r.Problems {
+		r.Problems[i] = hearsay(problem)
+	}
+	for i := range r.Lacking {
+		r.Lacking[i].Why = hearsay(r.Lacking[i].Why)
+	}
+	for i := range r.Groups {
+		r.Groups[i].Role = hearsay(r.Groups[i].Role)
+	}
 	return r
+}
+
+// maxHearsay bounds what another member says of a thing, in bytes.
+const maxHearsay = 500
+
+// hearsay is a text of another member that people are shown: a short line in which no terminal
+// finds an order.
+func hearsay(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, text[:min(len(text), maxHearsay)])
 }
 
 func utc(ms uint64) string { return time.UnixMilli(int64(ms)).UTC().Format(time.RFC3339) }

@@ -132,7 +132,7 @@ func (s *Server) askStanding(ctx context.Context, to uint64, number uint32, memb
 	if len(reply) == 0 || reply[0] != answered {
 		return "", ErrNoQuorum
 	}
-	return string(reply[1:]), nil
+	return hearsay(string(reply[1:])), nil
 }
 
 // serveStanding says, where this machine leads the group, what a learner lacks to be

@@ -176,7 +176,7 @@ func reported(m vaultd.MemberStatus, in vaultd.MemberGroup) string {
 	if r := m.Report; r != nil {
 		machine = fmt.Sprintf("%d\t%d\t%d", r.Version, r.Accounts, r.Bytes>>20)
 		if in.Role != "" {
-			anchor = fmt.Sprintf("%s %d", r.Anchor, in.Counter)
+			anchor = fmt.Sprintf("%s %d", command.OneLine(r.Anchor), in.Counter)
 		}
 	}
 	return replica + "\t" + anchor + "\t" + machine

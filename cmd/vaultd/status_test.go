@@ -30,6 +30,9 @@ func paperFleet(voters int, down ...uint64) *vaultd.Status {
 		if m.Report != nil {
 			m.Groups[0] = vaultd.MemberGroup{Learner: m.Learner, Role: "follower", Applied: 90 + n, Lag: new(uint64(voters) + 1 - n)}
 		}
+		if n == 4 && m.Report != nil { // it lies
+			m.Report.Anchor, m.Groups[0].Role = "tpm\t1\n6\x1b[2J", "leader\x1b[2J\n5"
+		}
 		st.Members = append(st.Members, m)
 		st.Groups[0].Members = append(st.Groups[0].Members, vaultd.GroupMember{Number: n, Learner: m.Learner})
 	}
