@@ -41,11 +41,11 @@ func (m Messages) print(kind, format string, args []any) {
 	}
 }
 
-// printable replaces what a terminal would obey. Messages hold errors of the
-// system, and those hold names of files unquoted.
+// printable replaces what a terminal would obey. Texts hold errors of the
+// system, with names of files unquoted, and what a cloud or a server says.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r != '\n' && (r < 0x20 || r >= 0x7f && r < 0xa0) {
+		if r != '\n' && r != '\t' && (r < 0x20 || r >= 0x7f && r < 0xa0) {
 			return '?'
 		}
 		return r

@@ -19,6 +19,7 @@ const roomForAnswer = 6
 // dropped. The answer is seen while it is typed: not for secrets.
 func (t *Terminal) Ask(ctx context.Context, question string) (string, error) {
 	var answer string
+	question = printable(question)
 	// A line that wraps cannot be drawn again: a question that leaves no room for
 	// an answer gets lines of its own.
 	if utf8.RuneCountInString(question) > t.Width()-roomForAnswer {

@@ -92,9 +92,9 @@ func withFD(f *os.File, use func(fd int) error) error {
 	return errors.Join(err, inner)
 }
 
-// Print writes to the terminal.
+// Print writes a text to the terminal, which obeys nothing in it.
 func (t *Terminal) Print(format string, args ...any) {
-	t.write(fmt.Sprintf(format, args...))
+	t.write(printable(fmt.Sprintf(format, args...)))
 }
 
 // write ends lines as the present mode needs it: raw mode does not return the

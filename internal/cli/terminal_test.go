@@ -229,6 +229,23 @@ func TestShowErasesTheScreen(t *testing.T) {
 	}
 }
 
+// A cloud that is asked in the name of a person chooses what he is shown and asked: the terminal
+// obeys none of it.
+func TestTerminalObeysNoText(t *testing.T) {
+	terminal, s := newScreen(t)
+	terminal.Print("phones:\n%s\n", "1\x1b]0;mine\x07 2\u009b2J")
+	go func() {
+		s.wait("red: ")
+		s.press("123\r")
+	}()
+	if _, err := terminal.Ask(t.Context(), "code \x1b[31mred: "); err != nil {
+		t.Fatal(err)
+	}
+	if text := s.text(); !strings.Contains(text, "1?]0;mine? 2?2J") || strings.Contains(text, "\x1b[31m") {
+		t.Errorf("shown: %q", text)
+	}
+}
+
 // A second signal ends the process in the middle of a question.
 func TestRestoreTerminalFromAnotherGoroutine(t *testing.T) {
 	terminal, s := newScreen(t)

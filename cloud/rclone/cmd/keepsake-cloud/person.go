@@ -50,10 +50,16 @@ func (p *person) Tell(text string) {
 }
 
 // fit breaks the lines of a text that are too long, but for those set apart by
-// blanks, which hold what is to be copied.
+// blanks, which hold what is to be copied. A text can be a cloud's: no terminal
+// obeys what is in it.
 func fit(text string, width int) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
+		line, ended := strings.CutSuffix(line, "\n")
+		line = command.OneLine(line)
+		if ended {
+			line += "\n"
+		}
 		if len(line) <= width || strings.HasPrefix(line, "  ") {
 			b.WriteString(line)
 			continue
