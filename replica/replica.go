@@ -25,7 +25,9 @@ type Replica struct {
 	once    sync.Once
 	status  atomic.Pointer[Status]
 	lost    atomic.Uint64 // messages for which there was no room
-	err     error         // why it halted; written before done is closed
+	began   time.Time
+	stepped atomic.Int64 // when the last step ended, since it began
+	err     error        // why it halted; written before done is closed
 }
 
 // proposing is a proposal on its way to the node.
@@ -54,6 +56,7 @@ func Open(ctx context.Context, c Config) (*Replica, error) {
 		wanted:  make(chan func(*Node), c.MaxQueue),
 		inbox:   make(chan []byte, maxInbox),
 		closing: make(chan struct{}), done: make(chan struct{}),
+		began: time.Now(),
 	}
 	r.report()
 	go r.run()
@@ -321,6 +324,13 @@ func (r *Replica) Close() error {
 func (r *Replica) report() {
 	s := r.node.Status()
 	r.status.Store(&s)
+	r.stepped.Store(int64(time.Since(r.began)))
+}
+
+// Stalled is for how long the replica has not ended a step. There is one at every tick: where
+// it takes much longer, a disk or an anchor hangs, and with it all that is asked here.
+func (r *Replica) Stalled() time.Duration {
+	return time.Since(r.began) - time.Duration(r.stepped.Load())
 }
 
 // Status returns a picture of the replica, as of its last step.

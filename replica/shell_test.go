@@ -88,7 +88,7 @@ func (f *fleet) change(t testing.TB, text string) {
 // add makes another voter.
 func (f *fleet) add(t testing.TB, w *world, n uint64) {
 	var secret [32]byte
-	check(t, f.get(1).Secret(func(b []byte) { copy(secret[:], b) }))
+	check(t, f.get(1).Secret(t.Context(), func(b []byte) { copy(secret[:], b) }))
 	f.change(t, fmt.Sprint("add ", n))
 	check(t, replica.Join(t.Context(), f.config(w, n), n, &secret))
 	f.open(t, w, n)

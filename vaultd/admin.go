@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -18,7 +19,7 @@ import (
 // reaches: it has no authentication, and nothing that could reveal or weaken.
 //
 //	GET  /healthz     200 while the replicas run
-//	GET  /readyz      200 while requests are answered
+//	GET  /readyz      200 while requests are answered: not when the root group's replica has not ended a step for 2 s
 //	GET  /metrics     for Prometheus
 //	GET  /status      Status as JSON
 //	GET  /bundle      as Handler has it
@@ -148,10 +149,13 @@ func tellChange(w http.ResponseWriter, c *roster.Change) {
 	io.WriteString(w, text)
 }
 
+// maxStall is how long a step of a replica may take before this machine says that it hangs.
+const maxStall = 2 * time.Second
+
 // ready says whether requests are answered now.
 func (s *Server) ready() bool {
 	s.mu.Lock()
 	closing := s.closing
 	s.mu.Unlock()
-	return !closing && !s.draining.Load() && s.halted() == nil && s.decides() && s.keys.longest() > s.now()
+	return !closing && !s.draining.Load() && s.halted() == nil && s.decides() && s.root().replica.Stalled() < maxStall && s.keys.longest() > s.now()
 }

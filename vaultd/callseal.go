@@ -1,6 +1,7 @@
 package vaultd
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -54,8 +55,8 @@ func newCall(secret, salt []byte, from, to uint64) (*call, error) {
 var onceOnly [12]byte
 
 // sealRequest seals a question: its kind, the salt, the rest.
-func (s *Server) sealRequest(to uint64, kind byte, rest []byte) (c *call, b []byte, err error) {
-	lost := s.root().replica.SecretFor(to, func(secret []byte) { c, b, err = sealRequest(secret, s.self, to, kind, rest) })
+func (s *Server) sealRequest(ctx context.Context, to uint64, kind byte, rest []byte) (c *call, b []byte, err error) {
+	lost := s.root().replica.SecretFor(ctx, to, func(secret []byte) { c, b, err = sealRequest(secret, s.self, to, kind, rest) })
 	return c, b, errors.Join(lost, err)
 }
 
@@ -71,9 +72,9 @@ func sealRequest(secret []byte, self, to uint64, kind byte, rest []byte) (*call,
 }
 
 // openRequest opens a question of another member.
-func (s *Server) openRequest(from uint64, b []byte) (c *call, kind byte, rest []byte, err error) {
+func (s *Server) openRequest(ctx context.Context, from uint64, b []byte) (c *call, kind byte, rest []byte, err error) {
 	err = errSeal
-	lost := s.root().replica.SecretsOf(from, func(secret []byte) (right bool) {
+	lost := s.root().replica.SecretsOf(ctx, from, func(secret []byte) (right bool) {
 		c, kind, rest, err = openRequest(secret, from, s.self, b)
 		return err == nil
 	})

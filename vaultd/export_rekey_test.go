@@ -14,7 +14,7 @@ func SetOverlap(c *Config, ticks int) { c.overlap = ticks }
 
 // SecretOf is what the memory of a machine gives away: a group's secret.
 func (s *Server) SecretOf(number uint32) (secret [32]byte) {
-	if err := s.groups.get(number).replica.Secret(func(b []byte) { copy(secret[:], b) }); err != nil {
+	if err := s.groups.get(number).replica.Secret(context.Background(), func(b []byte) { copy(secret[:], b) }); err != nil {
 		panic(err)
 	}
 	return secret

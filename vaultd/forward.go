@@ -55,7 +55,7 @@ func (s *Server) serve(ctx context.Context, from uint64, request []byte) ([]byte
 	if len(request) > 0 && request[0] == askSecret {
 		return s.serveSecret(from, request[1:])
 	}
-	call, kind, rest, err := s.openRequest(from, request)
+	call, kind, rest, err := s.openRequest(ctx, from, request)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (s *Server) ask(ctx context.Context, to uint64, kind byte, rest []byte) ([]
 	if links == nil {
 		return nil, peer.ErrUnknown
 	}
-	call, request, err := s.sealRequest(to, kind, rest)
+	call, request, err := s.sealRequest(ctx, to, kind, rest)
 	if err != nil {
 		return nil, err
 	}

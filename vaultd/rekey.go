@@ -170,7 +170,7 @@ func (s *Server) renew(ctx context.Context, g *group) (generation uint64, err er
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Commit)
 	defer cancel()
-	k, err := g.newSecret()
+	k, err := g.newSecret(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -192,13 +192,13 @@ func (s *Server) renew(ctx context.Context, g *group) (generation uint64, err er
 
 // newSecret draws a secret and seals it to each member of the group. Nobody has it
 // afterwards but in the boxes.
-func (g *group) newSecret() (k *machine.Rekey, err error) {
+func (g *group) newSecret(ctx context.Context) (k *machine.Rekey, err error) {
 	var members []roster.Member
 	g.of(func(m *machine.Machine) { k, members = m.NextRekey() })
 	if k == nil {
 		return nil, errNoState
 	}
-	lost := g.replica.Secret(func(b []byte) { k.Before, err = checkOf(b) })
+	lost := g.replica.Secret(ctx, func(b []byte) { k.Before, err = checkOf(b) })
 	if err = errors.Join(lost, err); err != nil {
 		return nil, err
 	}
@@ -293,7 +293,7 @@ func (s *Server) catchSecret(ctx context.Context, g *group, long bool) error {
 	if !ok {
 		return errDisagree
 	}
-	return s.adopt(g, told(boxes[from]), boxes[from][secretHead:])
+	return s.adopt(ctx, g, told(boxes[from]), boxes[from][secretHead:])
 }
 
 // agreed finds an answer that a majority of the voters gives, self counted: one of them
@@ -344,13 +344,13 @@ func (s *Server) askSecrets(ctx context.Context, g *group) (map[uint64][]byte, e
 	if links == nil || r == nil {
 		return nil, errNoState
 	}
-	claim, err := g.replica.Claim()
+	ctx, cancel := context.WithTimeout(ctx, 2*askPause)
+	defer cancel()
+	claim, err := g.replica.Claim(ctx)
 	if err != nil {
 		return nil, err
 	}
 	request := append(binary.BigEndian.AppendUint32([]byte{askSecret}, g.number), claim[:]...)
-	ctx, cancel := context.WithTimeout(ctx, 2*askPause)
-	defer cancel()
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	boxes := map[uint64][]byte{}
@@ -373,7 +373,7 @@ func (s *Server) askSecrets(ctx context.Context, g *group) (map[uint64][]byte, e
 }
 
 // adopt opens a box and goes over to the secret in it, until the state says the same.
-func (s *Server) adopt(g *group, head told, box []byte) error {
+func (s *Server) adopt(ctx context.Context, g *group, head told, box []byte) error {
 	k := machine.Rekey{
 		Fleet: s.fleet, Group: g.number, Generation: binary.BigEndian.Uint64(head[1:]), Serial: binary.BigEndian.Uint64(head[9:]), Check: [32]byte(head[17:]),
 	}
@@ -386,5 +386,5 @@ func (s *Server) adopt(g *group, head told, box []byte) error {
 		return errors.Join(errDisagree, err)
 	}
 	s.log.Info("took the secret that was made while this machine slept", "group", g.number, "generation", k.Generation)
-	return g.replica.AdoptSecret(secret)
+	return g.replica.AdoptSecret(ctx, secret)
 }

@@ -227,6 +227,9 @@ func (s *Server) problems() (list []string) {
 	list = append(list, s.unjoinedProblems(s.known.Load())...)
 	for _, g := range s.groups.list() {
 		st := g.replica.Status()
+		if d := g.replica.Stalled(); st.Halted == nil && d > maxStall {
+			say("group %d: no step has ended for %v: the disk or the anchor hangs, and this member counts as one that is down", g.number, d.Round(time.Second))
+		}
 		if st.Halted == nil && st.Leader == 0 {
 			say("group %d: no leader is known here: a majority of its voters is down or out of reach, or an election is under way", g.number)
 		}

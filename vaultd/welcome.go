@@ -150,7 +150,7 @@ func (s *Server) serveWelcome(ctx context.Context, from uint64, b []byte) ([]byt
 		s.log.Error("a member asks to be welcomed a second time: its disk was emptied, or somebody has its keys", "group", g.number, "member", from)
 		return []byte{refusedWelcome}, nil
 	}
-	return s.welcome(g, r, m, nonce)
+	return s.welcome(ctx, g, r, m, nonce)
 }
 
 // What a question for a welcome is answered with first.
@@ -174,9 +174,9 @@ func (s *Server) mayWelcome(g *group, number uint64) (roster.Member, *roster.Ros
 	return roster.Member{}, nil, fmt.Errorf("vaultd: member %d is not one of group %d as it is known here", number, g.number)
 }
 
-func (s *Server) welcome(g *group, r *roster.Roster, m roster.Member, nonce [32]byte) (reply []byte, err error) {
+func (s *Server) welcome(ctx context.Context, g *group, r *roster.Roster, m roster.Member, nonce [32]byte) (reply []byte, err error) {
 	var w *welcome
-	lost := g.replica.Secret(func(secret []byte) { w, err = newWelcome(r, g.number, m, nonce, secret) })
+	lost := g.replica.Secret(ctx, func(secret []byte) { w, err = newWelcome(r, g.number, m, nonce, secret) })
 	if err = errors.Join(lost, err); err != nil {
 		return nil, err
 	}
