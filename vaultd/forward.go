@@ -78,8 +78,11 @@ func (s *Server) serve(ctx context.Context, from uint64, request []byte) ([]byte
 	return call.sealAnswer(reply), nil
 }
 
-// ask asks another member.
+// ask asks another member, which has a quarter of the time that a commit has: there are others
+// to ask when it hangs.
 func (s *Server) ask(ctx context.Context, to uint64, kind byte, rest []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Commit/4)
+	defer cancel()
 	links := s.links.Load()
 	if links == nil {
 		return nil, peer.ErrUnknown
@@ -145,6 +148,15 @@ func (a *asked) set(number uint32, member uint64) {
 	a.last[number] = member
 }
 
+// forget lets the others be asked first: this one had no answer.
+func (a *asked) forget(number uint32, member uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.last[number] == member {
+		delete(a.last, number)
+	}
+}
+
 // others lists the members of a group that can be asked, who answered last first.
 func (s *Server) others(number uint32) (list []uint64) {
 	last := s.asked.get(number)
@@ -161,23 +173,29 @@ func (s *Server) others(number uint32) (list []uint64) {
 }
 
 // forward has a command decided by another machine, whichever has its group and can.
-// A wrong one says so; one that is lost in the middle may have done it, and the next
-// one finds that out at no cost.
+// A wrong one says so; one that is lost in the middle, or hangs, may have done it, and the next
+// one finds that out at no cost. It is busy only when all were asked, and one of them was.
 func (s *Server) forward(ctx context.Context, number uint32, c *vault.Command) (*vaultapi.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Commit)
 	defer cancel()
 	request := append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+vault.MaxCommand), number), c.Encode()...)
 	defer clear(request)
 	for n := 1; ; n++ {
+		busy := false
 		for _, to := range s.others(number) {
 			answer, err := s.askCommand(ctx, to, request, c.Body.Type())
 			if err == nil {
 				s.asked.set(number, to)
 				return answer, nil
 			}
-			if errors.Is(err, errBusy) || ctx.Err() != nil {
+			s.asked.forget(number, to)
+			busy = busy || errors.Is(err, errBusy)
+			if ctx.Err() != nil {
 				return nil, err
 			}
+		}
+		if busy {
+			return nil, errBusy
 		}
 		if err := s.pause(ctx, n, ErrNoQuorum); err != nil {
 			return nil, err

@@ -3,6 +3,7 @@ package vaultd_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"keepsake.example/anchor"
 	"keepsake.example/roster"
+	"keepsake.example/vaultapi"
 )
 
 // A hanging anchor does not count on while it is locked.
@@ -55,4 +57,36 @@ func TestMachineThatHangs(t *testing.T) {
 		t.Error("its status does not come while it hangs")
 	}
 	m.problem("group 0", "hangs")
+}
+
+// A member of a group that hangs is passed over by who has requests for the group, and is not
+// the first to be asked next time.
+func TestMemberThatHangsIsPassedOver(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
+	var hangs sync.RWMutex
+	f := newFleet(t, 3, 2, func(m *machine) {
+		m.config.Limits.Commit = 2 * time.Second
+		if m.number == 2 {
+			m.config.GroupAnchor = func(group uint32) (anchor.Anchor, error) {
+				a, err := m.groupAnchor(group)
+				return hanging{a, &hangs}, err
+			}
+		}
+	})
+	f.settled()
+	f.placed(roster.Remove, 1, 1) // its requests go to machine 2, which answered last
+	f.placed(roster.Demote, 1, 2) // and cannot do without 3
+	f.settled()
+	f.askAt(f.machine(1))
+	var people []*person
+	for n := range 8 {
+		people = append(people, f.registered(fmt.Sprint(n), "right"))
+	}
+	hangs.Lock()
+	defer hangs.Unlock()
+	for range 2 {
+		for _, p := range people {
+			wants(t, p.ask(newGuess("right").body), vaultapi.OK)
+		}
+	}
 }
