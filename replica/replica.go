@@ -19,7 +19,7 @@ type Replica struct {
 	queue   chan *proposing
 	reads   chan chan error
 	wanted  chan func(*Node)
-	inbox   chan []byte
+	inbox   *inbox
 	closing chan struct{}
 	done    chan struct{}
 	once    sync.Once
@@ -54,7 +54,7 @@ func Open(ctx context.Context, c Config) (*Replica, error) {
 		queue:   make(chan *proposing, c.MaxQueue),
 		reads:   make(chan chan error, c.MaxQueue),
 		wanted:  make(chan func(*Node), c.MaxQueue),
-		inbox:   make(chan []byte, maxInbox),
+		inbox:   newInbox(),
 		closing: make(chan struct{}), done: make(chan struct{}),
 		began: time.Now(),
 	}
@@ -83,8 +83,8 @@ func (r *Replica) serve(ticks <-chan time.Time) {
 			r.read(ready)
 		case f := <-r.wanted:
 			f(r.node)
-		case message := <-r.inbox:
-			r.receive(message)
+		case <-r.inbox.ready:
+			r.receive()
 		case then := <-r.node.parts:
 			r.node.through = append(r.node.through, then)
 		case <-ticks:
@@ -94,6 +94,7 @@ func (r *Replica) serve(ticks <-chan time.Time) {
 			return
 		}
 		err := r.node.Step()
+		r.inbox.done()
 		r.report()
 		if err != nil {
 			return
@@ -162,17 +163,9 @@ func (r *Replica) read(first chan error) {
 }
 
 // receive gives the node the messages that wait: one sync serves them all.
-func (r *Replica) receive(message []byte) {
-	for count := 1; ; count++ {
-		r.node.Receive(message)
-		if count >= maxInbox {
-			return
-		}
-		select {
-		case message = <-r.inbox:
-		default:
-			return
-		}
+func (r *Replica) receive() {
+	for _, l := range r.inbox.take() {
+		r.node.Receive(l.message)
 	}
 }
 
@@ -239,11 +232,10 @@ func (r *Replica) Peek(f func(Machine)) error {
 }
 
 // Receive takes a sealed message from the network, whoever sent it: what is not of
-// a member is dropped, and so is what finds no room. It owns the message, and does not block.
+// a member is dropped, and so is what finds no room among what its sender has sent. It owns the
+// message, and does not block.
 func (r *Replica) Receive(message []byte) {
-	select {
-	case r.inbox <- message:
-	default:
+	if !r.inbox.put(message) {
 		r.lost.Add(1)
 	}
 }

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"keepsake.example/anchor"
 	"keepsake.example/replica"
 )
 
@@ -237,4 +239,51 @@ func TestReplicaAlone(t *testing.T) {
 	if err := r.Peek(func(replica.Machine) {}); err != nil {
 		t.Errorf("what is closed can still be looked at: %v", err)
 	}
+}
+
+// hangingAnchor hangs once in a step, as hardware does, when it is told to.
+type hangingAnchor struct {
+	anchor.Anchor
+	hangs           atomic.Bool
+	inside, release chan bool
+}
+
+func (a *hangingAnchor) Advance(ctx context.Context, s anchor.State) error {
+	if a.hangs.CompareAndSwap(true, false) {
+		close(a.inside)
+		<-a.release
+	}
+	return a.Anchor.Advance(ctx, s)
+}
+
+// Whoever has a member's identity key, and not the group's secret, does not fill the others' memory
+// while a disk hangs, and does not keep messages of other members out.
+func TestForgedMessagesTakeBoundedMemory(t *testing.T) {
+	f, w := &fleet{alive: map[uint64]*replica.Replica{}}, newWorld()
+	c := f.config(w, 1)
+	a := &hangingAnchor{Anchor: c.Anchor, inside: make(chan bool), release: make(chan bool)}
+	c.Anchor = a
+	check(t, replica.Create(t.Context(), c, 1, [][]byte{[]byte(genesis)}))
+	r, err := replica.Open(t.Context(), c)
+	check(t, err)
+	a.hangs.Store(true)
+	go r.Propose(t.Context(), []byte("an entry"))
+	<-a.inside
+	kept := func(from byte, count int) int {
+		forged := make([]byte, 2<<20)
+		forged[0], forged[1], forged[9], forged[17], forged[33] = 1, 2, from, 1, 1 // a header that says: sealed, to member 1
+		before := r.Status().Dropped
+		for range count {
+			r.Receive(forged)
+		}
+		return count - int(r.Status().Dropped-before)
+	}
+	if n := kept(3, 1500); n != 4 {
+		t.Errorf("%d messages of 2 MiB are kept of 1500", n)
+	}
+	if n := kept(2, 4); n != 4 {
+		t.Errorf("%d messages of another member are kept of 4", n)
+	}
+	close(a.release)
+	check(t, r.Close())
 }

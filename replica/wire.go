@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// maxInbox is how many messages wait: those over it come again, or are obsolete.
+	// maxInbox is how many messages share a step, and wait of one member: those over it come again, or
+	// are obsolete.
 	maxInbox = 1024
 	// So many bytes of entries from a leader share one sync at most.
 	maxTaken = 4 << 20
