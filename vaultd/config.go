@@ -29,7 +29,7 @@ type Config struct {
 	Keys  *Keys
 	Peers net.Listener
 	// GroupAnchor opens the anchor of a group from 1 that this machine is a member of,
-	// an empty one when it joins. The server closes it.
+	// an empty one when it joins. The server closes it. It may be called for several groups at once.
 	GroupAnchor func(group uint32) (anchor.Anchor, error)
 
 	// AcceptInsecureAnchor lets an anchor serve that says it protects nothing, and

@@ -113,8 +113,8 @@ func (s *Server) AskAs(ctx context.Context, to uint64, group uint32, c *vault.Co
 }
 
 // NotJoined is a try to join a group that failed.
-func (s *Server) NotJoined(ctx context.Context, number uint32, err error) {
-	s.notJoined(ctx, number, err)
+func (s *Server) NotJoined(number uint32, err error) {
+	s.notJoined(number, err)
 }
 
 // CloseGroup is what letting go of a group does.

@@ -194,10 +194,9 @@ func (s *Server) settle(ctx context.Context) {
 	for number := uint32(machine.Root + 1); number < r.Groups && ctx.Err() == nil; number++ {
 		g, here := s.groups.get(number), s.belongs(r, number)
 		switch {
+		case s.unjoined.get(number) != nil: // who tries it looks itself
 		case here && g == nil:
-			if err := s.joinGroup(ctx, number); err == nil || ctx.Err() == nil {
-				s.notJoined(ctx, number, err)
-			}
+			s.joinBeside(ctx, number)
 		case !here && g != nil && errors.Is(g.replica.Err(), replica.ErrRemoved):
 			s.groups.drop(number)
 			if err := g.close(); err != nil && !errors.Is(err, replica.ErrRemoved) {
@@ -207,12 +206,16 @@ func (s *Server) settle(ctx context.Context) {
 	}
 }
 
-// later has a group looked at again, after a while.
+// later has a group looked at again, after a while: once, however often it is asked for.
 func (s *Server) later(ctx context.Context, g *group, after time.Duration) {
+	if g.waiting.Swap(true) {
+		return
+	}
 	g.ended.Go(func() {
 		select {
 		case <-ctx.Done():
 		case <-time.After(after):
+			g.waiting.Store(false)
 			notify(g.changed)
 		}
 	})

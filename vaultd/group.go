@@ -35,6 +35,7 @@ type group struct {
 	room    func() error  // why its log has none, nil while it has
 	anchor  anchor.Anchor // closed with the group; nil for the root's, which is the caller's
 	changed chan struct{} // the machine said so
+	waiting atomic.Bool   // to be looked at again, after a while
 	stop    chan struct{}
 	ended   sync.WaitGroup
 	closing sync.Once // who closes the server may meet who lets the group go

@@ -161,12 +161,7 @@ func (s *Server) makeMember(ctx context.Context, number uint32, a anchor.Anchor)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Commit)
 	defer cancel()
-	q := s.questions[number]
-	if q == nil { // the same one for all tries of this run
-		q = newQuestion(number, s.self)
-		s.questions[number] = q
-	}
-	secret, err := q.ask(ctx, links, s.known.Load(), s.config.Keys)
+	secret, err := s.unjoined.ask(number, s.self).ask(ctx, links, s.known.Load(), s.config.Keys)
 	if err != nil {
 		return err
 	}

@@ -34,17 +34,15 @@ type Server struct {
 	self        uint64 // this member's number
 	warns       []string
 
-	groups groups
-	links  atomic.Pointer[peer.Links]    // nil for a fleet of one without Peers
-	known  atomic.Pointer[roster.Roster] // as the root group has it here, for reading
-	asked  asked                         // groups that are elsewhere
-	// questions are for welcomes, by group: of the goroutine that follows the root.
-	questions map[uint32]*question
-	unjoined  unjoined
-	keys      keyring
-	door      *door.Door
-	device    *device // nil in a fleet without a key in its devices
-	gate      *gate
+	groups   groups
+	links    atomic.Pointer[peer.Links]    // nil for a fleet of one without Peers
+	known    atomic.Pointer[roster.Roster] // as the root group has it here, for reading
+	asked    asked                         // groups that are elsewhere
+	unjoined unjoined
+	keys     keyring
+	door     *door.Door
+	device   *device // nil in a fleet without a key in its devices
+	gate     *gate
 	// ofAccount bounds what one account has in work.
 	ofAccount *accounts
 	metrics   *metrics
@@ -83,7 +81,7 @@ func newServer(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{
 		config: c, log: c.Log, clock: c.Clock, limits: c.Limits, tokens: c.Tokens, gate: newGate(c.Limits),
-		ofAccount: newAccounts(c.Limits.PerAccount), metrics: newMetrics(), dead: make(chan struct{}), questions: map[uint32]*question{},
+		ofAccount: newAccounts(c.Limits.PerAccount), metrics: newMetrics(), dead: make(chan struct{}), unjoined: newUnjoined(),
 	}
 	s.time.clock = c.Clock
 	if s.door, err = door.New(rand.Reader); err != nil {

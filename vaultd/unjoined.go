@@ -13,47 +13,127 @@ import (
 	"keepsake.example/vaultd/machine"
 )
 
-// unjoined are the groups that were placed on this machine and that it has not joined,
-// with why the last try failed.
+// maxJoining is how many groups are being joined at one time: a try waits for members that
+// may be down.
+const maxJoining = 16
+
+// unjoined are the groups that were placed on this machine and that it has not joined: one
+// goroutine tries each, so that what follows the root waits for none of them.
 type unjoined struct {
-	mu  sync.Mutex
-	why map[uint32]error
+	mu     sync.Mutex
+	groups map[uint32]*joining
+	places chan struct{} // of maxJoining
 }
 
-// set takes why a try failed, nil for a group that is joined or was taken away, and
-// says whether that is the first failure since.
-func (u *unjoined) set(number uint32, err error) (first bool) {
+// joining is how a group stands that is being tried.
+type joining struct {
+	why      error     // the last try failed, nil before
+	question *question // the same one for all tries of this run
+}
+
+func newUnjoined() unjoined {
+	return unjoined{groups: map[uint32]*joining{}, places: make(chan struct{}, maxJoining)}
+}
+
+// begin says whether a group is to be tried from now on: not if it is already.
+func (u *unjoined) begin(number uint32) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	_, was := u.why[number]
-	if err == nil {
-		delete(u.why, number)
+	if u.groups[number] != nil {
 		return false
 	}
-	if u.why == nil {
-		u.why = map[uint32]error{}
-	}
-	u.why[number] = err
-	return !was
+	u.groups[number] = &joining{}
+	return true
 }
 
-func (u *unjoined) get(number uint32) error {
+// goesOn says whether a group is to be tried still. When it is not, another begin may come.
+func (u *unjoined) goesOn(number uint32, due func() bool) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.why[number]
+	if due() {
+		return true
+	}
+	delete(u.groups, number)
+	return false
 }
 
-// notJoined keeps what a try to join a group came to, nil for success, for the status,
-// and has another one made. The log has the first failure, and not each.
-func (s *Server) notJoined(ctx context.Context, number uint32, err error) {
-	if s.unjoined.set(number, err) {
-		s.log.Warn("joining a group: tried again until it is joined, told once", "group", number, "error", err)
+// failed takes why a try failed, and says whether that is the first.
+func (u *unjoined) failed(number uint32, err error) (first bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	j := u.groups[number]
+	if j == nil {
+		return false
 	}
-	switch {
-	case errors.Is(err, ErrWelcomed):
-		s.later(ctx, s.root(), time.Minute) // each question is an entry of the group's log, and this one waits for people
-	case err != nil:
-		s.later(ctx, s.root(), time.Second)
+	first, j.why = j.why == nil, err
+	return first
+}
+
+// get returns how a group stands that is being tried, as a copy; nil for another one.
+func (u *unjoined) get(number uint32) *joining {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if j := u.groups[number]; j != nil {
+		return new(*j)
+	}
+	return nil
+}
+
+// ask returns what this machine asks for its welcome to a group that is being tried.
+func (u *unjoined) ask(number uint32, self uint64) *question {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	j := u.groups[number]
+	if j.question == nil {
+		j.question = newQuestion(number, self)
+	}
+	return j.question
+}
+
+// joinBeside tries to join a group until it is joined, or is placed here no more.
+func (s *Server) joinBeside(ctx context.Context, number uint32) {
+	if !s.unjoined.begin(number) {
+		return
+	}
+	due := func() bool {
+		return ctx.Err() == nil && s.groups.get(number) == nil && s.belongs(s.known.Load(), number)
+	}
+	s.root().ended.Go(func() {
+		for s.unjoined.goesOn(number, due) {
+			pause := s.tryJoining(ctx, number)
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+		}
+		notify(s.root().changed) // it may be to be let go of already
+	})
+}
+
+// tryJoining tries once, and says after what time to try again.
+func (s *Server) tryJoining(ctx context.Context, number uint32) time.Duration {
+	select {
+	case s.unjoined.places <- struct{}{}:
+	case <-ctx.Done():
+		return 0
+	}
+	err := s.joinGroup(ctx, number)
+	<-s.unjoined.places
+	if err == nil || ctx.Err() != nil {
+		return 0
+	}
+	s.notJoined(number, err)
+	if errors.Is(err, ErrWelcomed) {
+		return time.Minute // it waits for people
+	}
+	return time.Second
+}
+
+// notJoined keeps for the status why a try to join a group failed. The log has the first
+// failure, and not each.
+func (s *Server) notJoined(number uint32, err error) {
+	if s.unjoined.failed(number, err) {
+		s.log.Warn("joining a group: tried again until it is joined, told once", "group", number, "error", err)
 	}
 }
 
@@ -64,8 +144,8 @@ func (s *Server) unjoinedProblems(r *roster.Roster) (list []string) {
 			continue
 		}
 		why := "it is being tried"
-		if err := s.unjoined.get(number); err != nil {
-			why = err.Error()
+		if j := s.unjoined.get(number); j != nil && j.why != nil {
+			why = j.why.Error()
 		}
 		list = append(list, fmt.Sprintf("group %d: placed on this machine, which has not joined it, and counts there as one that is down: %s", number, why))
 	}

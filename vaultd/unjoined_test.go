@@ -7,9 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"keepsake.example/anchor"
 	"keepsake.example/replica"
+	"keepsake.example/roster"
 	"keepsake.example/vaultd"
 )
 
@@ -62,8 +66,8 @@ func TestJoiningOfAGroupCutOff(t *testing.T) {
 	if len(logs) == 0 {
 		t.Fatal("no log of group 1")
 	}
-	anchor := filepath.Join(m.dir, "anchor-1")
-	if err := os.Rename(anchor, anchor+".aside"); err != nil {
+	at := filepath.Join(m.dir, "anchor-1")
+	if err := os.Rename(at, at+".aside"); err != nil {
 		t.Fatal(err)
 	}
 	m.openAnchor()
@@ -91,7 +95,7 @@ func TestJoiningOfAGroupCutOff(t *testing.T) {
 	said := func() int { return bytes.Count(f.log.Bytes(), []byte(`"msg":"joining a group`)) }
 	before := said()
 	for range 3 {
-		m.server.NotJoined(t.Context(), 1, errors.New("again"))
+		m.server.NotJoined(1, errors.New("again"))
 	}
 	m.problem("group 1", "again")
 	if before != 2 || said() != before {
@@ -115,4 +119,51 @@ func TestJoiningOfAGroupIsMadeUpFor(t *testing.T) {
 	if p := f.machine(2).server.Status(t.Context()).Problems; len(p) != 0 {
 		t.Errorf("problems %q", p)
 	}
+}
+
+// A group that cannot be joined is tried once a second, whatever happens meanwhile, and the
+// keeper's minutes make it no more.
+func TestJoiningIsTriedOnceASecond(t *testing.T) {
+	t.Parallel() // it waits more than it computes
+	f := newFleet(t, 1, 2)
+	var tries atomic.Int64
+	f.change = func(m *machine) {
+		m.config.GroupAnchor = func(uint32) (anchor.Anchor, error) {
+			tries.Add(1)
+			return nil, errors.New("no slot free")
+		}
+	}
+	m := f.join(2)
+	for range 30 {
+		m.clock.advance(time.Minute)
+		time.Sleep(20 * time.Millisecond)
+	}
+	before := tries.Load()
+	time.Sleep(2 * time.Second)
+	if n := tries.Load() - before; n < 1 || n > 3 {
+		t.Errorf("%d tries in 2 s", n)
+	}
+}
+
+// A group that hangs while it is joined does not keep from this machine what operators change.
+func TestJoiningHoldsUpNothing(t *testing.T) {
+	t.Parallel() // it waits more than it computes
+	f := newFleet(t, 1, 2)
+	hangs := make(chan struct{})
+	defer close(hangs)
+	f.change = func(m *machine) {
+		m.config.GroupAnchor = func(uint32) (anchor.Anchor, error) {
+			<-hangs
+			return nil, errors.New("no slot free")
+		}
+	}
+	m := f.join(2)
+	void := f.next(roster.Void)
+	f.decide(void)
+	eventually(t, "the machine knows of the change", func() error {
+		if st := m.server.Status(t.Context()); st.Roster.Serial != void.Serial {
+			return fmt.Errorf("change %d of %d", st.Roster.Serial, void.Serial)
+		}
+		return nil
+	})
 }
