@@ -137,7 +137,7 @@ var rules = []policy.Rule{
 	{Dir: "internal/memo", Std: []string{"bytes", "crypto/ed25519", "crypto/hkdf", "crypto/sha256", "encoding/binary"}, Why: "calls what it is given: in everything that is shipped, it is what it is given"},
 	{Dir: "internal/planted", Why: "known bugs by name: constants and false in everything that is shipped"},
 	{
-		Dir: "internal/sim", Local: []string{"anchor", "internal/memo", "internal/planted", "oprf", "oprf/p256", "replica", "roster", "vault", "vaultapi", "vaultd/door", "vaultd/machine"},
+		Dir: "internal/sim", Local: []string{"anchor", "chatd/nearest", "internal/memo", "internal/planted", "oprf", "oprf/p256", "replica", "roster", "vault", "vaultapi", "vaultd/door", "vaultd/machine"},
 		External: []string{"github.com/anishathalye/porcupine"}, Tests: []string{"golang.org/x/term"}, Never: []string{"cmd/...", "vaultd", "peer"}, Why: "the whole fleet in one thread: no files, network or clock",
 	},
 	{Dir: "endtoend", Tests: []string{"anchor/tpm/swtpm", "internal/mounttest"}, Why: "runs the programs as they are shipped, and links none of them"},

@@ -134,6 +134,7 @@ func (d *device) ask(q *request, then func(*vaultapi.Answer)) {
 	d.relay.ask(q, func(a *vaultapi.Answer) {
 		d.busy--
 		if a == nil && d.chance(0.6) && !d.ended {
+			d.relay = pick(d.world, d.relays) // the same bytes, to the next chatd
 			d.after(d.between(0, second), func() { d.ask(q, then) })
 			return
 		}

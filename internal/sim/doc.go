@@ -1,5 +1,5 @@
 // Package sim runs a whole fleet of the vault in one thread: replicas with the real
-// log, anchor checks, consensus, catch-up and door, a relay and clients, on disks,
+// log, anchor checks, consensus, catch-up and door, relays with the real choice of whom to ask (chatd/nearest), and clients, on disks,
 // links and clocks that are simulated and hostile. Everything that happens follows
 // from one number, the seed: the same seed gives the same run, byte for byte.
 //
@@ -9,7 +9,7 @@
 // a hostile host keeps every sealed message and sends it again, edited, or to somebody else.
 // Power goes before any durable step, and what was not synced is lost or torn. Disks
 // are put back to an earlier state, and where the roster tolerates it their anchors too. Clocks of a
-// minority jump. Processes stop and wake up later. Meanwhile operators add, promote,
+// minority jump. Processes stop and wake up later, relays are started again. Meanwhile operators add, promote,
 // demote and remove members, move the leader, and somebody tries it without
 // signatures. Clients guess, race, repeat, replay and register again.
 //

@@ -4,7 +4,7 @@ package sim
 // never, in microseconds.
 type faults struct {
 	*run
-	crash, part, pause, clock, image, lie, fill, transfer, leap, rollback, plot, blackout, wipe, flap int64
+	crash, part, pause, clock, image, lie, fill, transfer, leap, rollback, plot, blackout, wipe, flap, relay int64
 
 	ambush func(*faults) // what lies in wait for a moment; nil for nothing
 
@@ -35,6 +35,7 @@ func newFaults(r *run) *faults {
 		f.rollback = some(0.5, second, 4*second)
 		f.plot = some(0.6, 300*millisecond, second)
 	}
+	f.relay = some(0.3, 500*millisecond, 4*second)
 	f.down = 2 * second
 	if r.chance(0.15) || r.hooks.ambush != nil {
 		f.storm()
@@ -51,7 +52,7 @@ func (f *faults) storm() {
 	f.net.loss = 0.3 * f.random.Float64()
 	if f.chance(0.5) || f.hooks.ambush != nil {
 		f.crash, f.flap, f.net.loss = f.between(1, 3)*second, 0, 0
-		f.ambush = (*faults).lurk
+		f.ambush = pick(f.world, []func(*faults){(*faults).lurk, (*faults).lurkForVotes, (*faults).lurkForAcks})
 	}
 	if f.hooks.ambush != nil {
 		f.ambush = f.hooks.ambush
@@ -74,6 +75,7 @@ func (f *faults) begin() {
 	f.every(f.blackout, f.darkness)
 	f.every(f.wipe, f.forget)
 	f.every(f.flap, f.cutOne)
+	f.every(f.relay, func() { pick(f.world, f.relays).restart() })
 	if f.ambush != nil {
 		f.ambush(f)
 	}
@@ -200,7 +202,7 @@ func (f *faults) sides(but *host, some int) (first, rest []*host) {
 
 func (f *faults) partition() {
 	h := pick(f.world, f.hosts)
-	switch f.random.IntN(5) {
+	switch f.random.IntN(6) {
 	case 0:
 		f.net.isolate(h.number, true, false)
 	case 1:
@@ -211,6 +213,9 @@ func (f *faults) partition() {
 		if v := f.victim(); v != nil {
 			f.net.isolate(v.number, true, true)
 		}
+	case 4:
+		y := pick(f.world, f.relays)
+		f.net.cut[link{y.number, h.number}], f.net.cut[link{h.number, y.number}] = f.chance(0.7), f.chance(0.7)
 	default:
 		o := pick(f.world, f.hosts)
 		f.net.cut[link{h.number, o.number}] = true

@@ -72,6 +72,9 @@ func (f *fleet) changed(m *wrapper, accepted bool) {
 // arrange makes the machines of new members, and takes some of those that were removed away;
 // others go on as if nothing had happened.
 func (f *fleet) arrange() {
+	for _, y := range f.relays {
+		f.after(f.between(0, 2*second), y.open)
+	}
 	for _, m := range f.roster.Members {
 		if f.host(m.Number) == nil {
 			f.after(f.between(0, 200*millisecond), func() { f.admit(m.Number) })

@@ -107,8 +107,8 @@ func (r *run) populate() {
 	for _, h := range r.hosts {
 		h.start()
 	}
-	for i := range 2 {
-		r.relays = append(r.relays, &relay{run: r, number: relayNumber + uint64(i)})
+	for _, place := range r.random.Perm(places)[:r.between(2, 3)] {
+		r.relays = append(r.relays, newRelay(r, place))
 	}
 	r.net.misfortune()
 	r.clients = newClients(r)
