@@ -106,9 +106,9 @@ sim: ## the whole fleet in one thread: make sim SEEDS=n FIRST=seed (10,000 from 
 	@mkdir -p bin && go test -c -tags memo $(if $(wildcard bin/sim.pgo),-pgo $(CURDIR)/bin/sim.pgo) -o bin/sim.test ./internal/sim
 	bin/sim.test -test.run '^TestSeeds$$' -test.timeout 0 -jobs $$(nproc) -seeds $(SEEDS) -first $(FIRST)
 
-outages: ## five vaultd and two chatd lose machines, ten times each kind, under load (endtoend/outage; 20 minutes)
+outages: ## five vaultd and two chatd lose machines, ten times each, under load; the times go to a dated table in bench/ (half an hour)
 	PATH="$$PATH:/sbin:/usr/sbin" tools/need ip iproute2
-	go test -run '^TestOutages$$' -timeout 60m -v ./endtoend/outage -args -long
+	go test -run '^TestOutages$$' -timeout 60m -v ./endtoend/outage -args -long -table $(CURDIR)/bench/outages-$$(date +%F).md
 
 sim-profile: ## bin/sim.pgo, by which make sim builds the simulator from then on, if it is there: for long runs
 	@mkdir -p bin && go test -c -tags memo -o bin/sim.test ./internal/sim

@@ -23,6 +23,10 @@ type load struct {
 	stop  chan struct{}
 	all   sync.WaitGroup
 
+	kind     string // of the outage that goes on
+	absences []absence
+	busy     []string // the machine, after each round
+
 	mu        sync.Mutex
 	histories map[string]*history
 	people    map[string]*person

@@ -8,12 +8,16 @@ import (
 	"testing"
 )
 
-var long = flag.Bool("long", false, "let everything fail more often, which takes some minutes")
+var long = flag.Bool("long", false, "let everything fail more often, which takes half an hour")
+
+// table is where the times of the outages are written.
+var table = flag.String("table", "", "write how long service was away to this `FILE`")
 
 // What a test that runs itself again in a network of its own is told.
 const (
 	programsVar = "KEEPSAKE_TEST_PROGRAMS"
 	longVar     = "KEEPSAKE_TEST_LONG"
+	tableVar    = "KEEPSAKE_TEST_TABLE"
 )
 
 // programs is the folder of the binaries.
@@ -23,7 +27,7 @@ var programs string
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if programs = os.Getenv(programsVar); programs != "" {
-		*long = os.Getenv(longVar) != ""
+		*long, *table = os.Getenv(longVar) != "", os.Getenv(tableVar)
 		os.Exit(m.Run())
 	}
 	dir, err := os.MkdirTemp("", "keepsake-outage-")
@@ -59,7 +63,7 @@ func fail(err error) {
 
 // environment is what the test is told when it runs itself again.
 func environment() []string {
-	env := []string{programsVar + "=" + programs}
+	env := []string{programsVar + "=" + programs, tableVar + "=" + *table}
 	if *long {
 		env = append(env, longVar+"=1")
 	}

@@ -14,8 +14,8 @@ import (
 
 // Five data centers, and everything that happens to them. What was acknowledged stays,
 // nobody gets an eleventh guess, and what everybody was told could have come from one
-// vault. How long service was away is printed, and measured in bench: a busy machine
-// would make a bound on it a matter of luck.
+// vault. How long service was away is printed, and written to a table in bench by
+// make outages: a busy machine would make a bound on it a matter of luck.
 func TestOutages(t *testing.T) {
 	if !mounttest.Networks(t, environment()...) {
 		return
@@ -28,11 +28,13 @@ func TestOutages(t *testing.T) {
 	}
 	for range times {
 		for _, o := range outages {
+			l.kind = o.name
 			if t.Run(o.name, func(t *testing.T) { o.happen(t, s, l) }); t.Failed() {
 				break
 			}
 			s.awaitTogether(t)
 		}
+		l.writeTable(t)
 	}
 	l.finish()
 }
@@ -58,25 +60,25 @@ var outages = []outage{
 	{"one after the other starts anew", rolling},
 }
 
-// told prints how long service was away, and how much of that passed until one of those
-// that are left led.
+// told keeps and prints how long service was away, and how much of that passed until one of those
+// that are left led, where the leader is lost.
 func told(t *testing.T, l *load, since time.Time, left ...int) {
 	t.Helper()
 	led := make(chan time.Duration, 1)
 	go func() { led <- l.s.leads(since, left) }()
-	back := l.back(t, since).Round(time.Millisecond)
-	if len(left) == 0 {
-		t.Logf("the first answer to an attempt made after it: %v after it", back)
-		return
+	a := absence{kind: l.kind, since: since, back: l.back(t, since), leaderGone: len(left) > 0}
+	if a.leaderGone {
+		a.led = <-led
 	}
-	t.Logf("the first answer to an attempt made after it: %v after it; a leader: %v after it", back, (<-led).Round(time.Millisecond))
+	l.absences = append(l.absences, a)
+	t.Logf("the first answer to an attempt made after it: %v after it; a leader: %v after it", a.back.Round(time.Millisecond), a.led.Round(time.Millisecond))
 }
 
 var leads = regexp.MustCompile(`(?m)^vaultd_group_leads.* 1$`)
 
 // leads waits until somebody leads, and gives the time that passed.
 func (s *system) leads(since time.Time, among []int) time.Duration {
-	for time.Since(since) < patience {
+	for len(among) > 0 && time.Since(since) < patience {
 		for _, n := range among { // /status would ask those that are lost
 			if s.vaults[n-1].says(leads) {
 				return time.Since(since)
