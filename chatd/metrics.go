@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"keepsake.example/chatd/nearest"
+	"keepsake.example/internal/crowd"
 )
 
 // metrics are registered where they are made: one that was made is published.
@@ -64,6 +65,14 @@ func newMetrics() *metrics {
 		open:     gauge("connections", "Open client connections."),
 		turned:   counter("connections_refused_total", "Client connections closed at once, by reason.", "reason"),
 		panics:   f.NewCounter(prometheus.CounterOpts{Namespace: "chatd", Name: "internal_errors_total", Help: "Requests that met a bug."}),
+	}
+}
+
+// crowd counts client connections.
+func (m *metrics) crowd() crowd.Watch {
+	return crowd.Watch{
+		Open:    func(now int) { m.open.Set(float64(now)) },
+		Refused: func(reason string) { m.turned.WithLabelValues(reason).Inc() },
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"keepsake.example/chatd/limit"
+	"keepsake.example/internal/crowd"
 )
 
 // visit is one request on its way, with what its log line will say.
@@ -75,7 +78,9 @@ func (s *Server) logVisit(name string, status int, took time.Duration, v *visit,
 }
 
 // from names the client's network in logs.
-func (s *Server) from(v *visit) string { return s.c.Names.name("address", network(v.from).String()) }
+func (s *Server) from(v *visit) string {
+	return s.c.Names.name("address", crowd.Network(v.from).String())
+}
 
 // guarded runs a handler after the checks that every route has, and turns a
 // panic into an answer: net/http would log its value, which can be anything.
@@ -89,7 +94,7 @@ func (s *Server) guarded(h handler, method string, w *answer, r *http.Request, v
 			}
 		}
 	}()
-	if wait, ok := s.addresses.Allow(networkKey(v.from), s.c.Now()); !ok {
+	if wait, ok := s.addresses.Allow(limit.Key(crowd.Network(v.from).Addr().As16()), s.c.Now()); !ok {
 		return refRate(wait, "address")
 	}
 	if method != "" && r.Method != method {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"keepsake.example/chatd/limit"
+	"keepsake.example/internal/crowd"
 	"keepsake.example/token"
 )
 
@@ -127,8 +128,8 @@ func (s *Server) Serve(ctx context.Context, l Listeners) error {
 	public, admin := s.publicServer(), s.adminServer()
 	failed := make(chan error, 2)
 	go func() {
-		g := guard(l.Public, s.c.Limits.Connections, s.c.Limits.ConnectionsPerAddress, s.m)
-		failed <- public.ServeTLS(g, "", "")
+		limits := crowd.Limits{All: s.c.Limits.Connections, Each: s.c.Limits.ConnectionsPerAddress}
+		failed <- public.ServeTLS(crowd.Guard(l.Public, limits, s.m.crowd()), "", "")
 	}()
 	if l.Admin != nil {
 		go func() { failed <- admin.Serve(l.Admin) }()

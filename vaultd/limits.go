@@ -13,6 +13,10 @@ import (
 // Limits are the bounds of one vaultd. DefaultLimits gives the ones that
 // doc/vaultd.md explains; a zero field takes its default, but for Quantum.
 type Limits struct {
+	// Connections is how many chatd may have open at once, and ConnectionsPerAddress how many of
+	// them from one address (a /64 of IPv6); the next is closed before its TLS begins. A chatd opens
+	// one, another for every 250 requests under way, and few while it connects anew.
+	Connections, ConnectionsPerAddress int
 	// Concurrent is how many requests are worked at once. One costs 0.2 to 0.6 ms
 	// of processor time and otherwise waits for the disk, together with others.
 	Concurrent int
@@ -45,6 +49,7 @@ type Limits struct {
 // DefaultLimits are the limits of a vaultd that was told none.
 func DefaultLimits() Limits {
 	return Limits{
+		Connections: 500, ConnectionsPerAddress: 100,
 		Concurrent: 512, Queue: 2048, QueueWait: 2 * time.Second, PerAccount: 4,
 		Commit: 4 * time.Second, Drain: 10 * time.Second, Quantum: 20 * time.Millisecond,
 		KeyRotation: 7 * 24 * time.Hour, KeyValidity: 21 * 24 * time.Hour,
@@ -55,7 +60,7 @@ func DefaultLimits() Limits {
 // filled puts the default in the place of every zero but the quantum's.
 func (l Limits) filled() Limits {
 	d := DefaultLimits()
-	for _, f := range []struct{ is, or *int }{{&l.Concurrent, &d.Concurrent}, {&l.Queue, &d.Queue}, {&l.PerAccount, &d.PerAccount}} {
+	for _, f := range []struct{ is, or *int }{{&l.Connections, &d.Connections}, {&l.ConnectionsPerAddress, &d.ConnectionsPerAddress}, {&l.Concurrent, &d.Concurrent}, {&l.Queue, &d.Queue}, {&l.PerAccount, &d.PerAccount}} {
 		if *f.is == 0 {
 			*f.is = *f.or
 		}
@@ -79,6 +84,8 @@ func (l Limits) check() error {
 		from     int64
 		isPeriod bool
 	}{
+		{"connections", int64(l.Connections), 1 << 16, 1, false},
+		{"connections_per_address", int64(l.ConnectionsPerAddress), 1 << 16, 1, false},
 		{"concurrent", int64(l.Concurrent), 1 << 16, 1, false},
 		{"queue", int64(l.Queue), 1 << 20, 1, false},
 		{"per_account", int64(l.PerAccount), 1024, 1, false},

@@ -20,10 +20,13 @@ import (
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
+	refused  *prometheus.CounterVec // connections
 	tokens   prometheus.Counter
 	busy     prometheus.Counter
 	seconds  prometheus.Histogram
 	commit   prometheus.Histogram
+	// Of chatd, open now.
+	connections prometheus.Gauge
 	// Of a fleet with a key in its devices. One of these for each request of the second suite,
 	// refused or not.
 	device       prometheus.Histogram
@@ -36,6 +39,10 @@ func newMetrics() *metrics {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "vaultd_requests_total", Help: "Requests by what became of the sealed block: answered, key (no such channel key), unopened, unavailable.",
 		}, []string{"result"}),
+		connections: prometheus.NewGauge(prometheus.GaugeOpts{Name: "vaultd_connections", Help: "Open connections of chatd, or of strangers."}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "vaultd_connections_refused_total", Help: "Connections closed at once, by which limit: all, or address.",
+		}, []string{"reason"}),
 		tokens: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "vaultd_tokens_refused_total", Help: "Requests whose token or binding was refused. Many at once: the issuer's keys or audience are set up wrongly.",
 		}),
@@ -61,7 +68,7 @@ func newMetrics() *metrics {
 	for _, result := range []string{"answered", "key", "unopened", "unavailable"} {
 		m.requests.WithLabelValues(result)
 	}
-	m.registry.MustRegister(m.requests, m.tokens, m.busy, m.seconds, m.commit, m.device, m.deviceFailed,
+	m.registry.MustRegister(m.requests, m.connections, m.refused, m.tokens, m.busy, m.seconds, m.commit, m.device, m.deviceFailed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

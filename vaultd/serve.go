@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"keepsake.example/internal/crowd"
 )
 
 // Bounds of the two HTTP servers. A request has 8 KiB and comes from chatd, which
@@ -19,6 +21,15 @@ const (
 	maxHeaders  = 8 << 10
 	adminWrites = 5 * time.Minute // a checkpoint of ten million accounts
 )
+
+// Bound gives a listener for Serve's public, to be wrapped in TLS, that closes connections over
+// Limits.Connections and ConnectionsPerAddress at once.
+func (s *Server) Bound(l net.Listener) net.Listener {
+	return crowd.Guard(l, crowd.Limits{All: s.limits.Connections, Each: s.limits.ConnectionsPerAddress}, crowd.Watch{
+		Open:    func(now int) { s.metrics.connections.Set(float64(now)) },
+		Refused: func(reason string) { s.metrics.refused.WithLabelValues(reason).Inc() },
+	})
+}
 
 // Serve answers chatd on public, whose TLS is the caller's (ServerTLS), and the
 // operator on admin, until ctx ends or a replica halts. Then it gives leadership

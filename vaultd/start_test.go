@@ -195,6 +195,8 @@ func TestFoundedOnce(t *testing.T) {
 
 func TestLimitsRefused(t *testing.T) {
 	for name, change := range map[string]func(*vaultd.Limits){
+		"no connections":     func(l *vaultd.Limits) { l.Connections = -1 },
+		"none of an address": func(l *vaultd.Limits) { l.ConnectionsPerAddress = 1 << 20 },
 		"no places":          func(l *vaultd.Limits) { l.Concurrent = -1 },
 		"quantum":            func(l *vaultd.Limits) { l.Quantum = 2 * time.Second },
 		"negative quantum":   func(l *vaultd.Limits) { l.Quantum = -1 },

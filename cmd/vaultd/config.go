@@ -50,6 +50,9 @@ type issuer struct {
 }
 
 type limits struct {
+	Connections           int `toml:"connections"`
+	ConnectionsPerAddress int `toml:"connections_per_address"`
+
 	Concurrent   int              `toml:"concurrent"`
 	Queue        int              `toml:"queue"`
 	QueueWait    command.Duration `toml:"queue_wait"`
@@ -71,6 +74,7 @@ func defaults() config {
 		TLSKey: "tls.key", LockMemory: true, Keys: "member.keys", GroupAnchors: "anchors",
 		TPM: chip{Path: "/dev/tpmrm0", Dir: "tpm"}, PKCS11: slot{PINFile: "pin"},
 		Limits: limits{
+			Connections: d.Connections, ConnectionsPerAddress: d.ConnectionsPerAddress,
 			Concurrent: d.Concurrent, Queue: d.Queue, QueueWait: command.Duration(d.QueueWait), PerAccount: d.PerAccount,
 			Commit: command.Duration(d.Commit), Drain: command.Duration(d.Drain), Quantum: command.Duration(d.Quantum),
 			KeyRotation: command.Duration(d.KeyRotation), KeyValidity: command.Duration(d.KeyValidity), Checkpoint: command.Duration(d.Checkpoint), MaxClockJump: command.Duration(30 * 24 * time.Hour),
@@ -80,6 +84,7 @@ func defaults() config {
 
 func (l limits) limits() vaultd.Limits {
 	return vaultd.Limits{
+		Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress,
 		Concurrent: l.Concurrent, Queue: l.Queue, QueueWait: time.Duration(l.QueueWait), PerAccount: l.PerAccount,
 		Commit: time.Duration(l.Commit), Drain: time.Duration(l.Drain), Quantum: time.Duration(l.Quantum),
 		KeyRotation: time.Duration(l.KeyRotation), KeyValidity: time.Duration(l.KeyValidity),

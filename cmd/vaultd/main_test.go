@@ -195,6 +195,32 @@ func TestFoundServeAndAsk(t *testing.T) {
 	vault(t, "status", config).wants(t, exitUnreachable, "hint")
 }
 
+// Strangers who connect and say nothing take no more places than there are for one address; the
+// rest is closed before its TLS, and counted.
+func TestIdleStrangersAreTurnedAway(t *testing.T) {
+	dir, _ := founded(t)
+	file := filepath.Join(dir, "vaultd.toml")
+	text := bytes.Replace(must(os.ReadFile(file)), []byte("connections_per_address = 100"), []byte("connections_per_address = 3"), 1)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stop := serving(t, dir)
+	defer stop()
+	c := must(readConfig(file))
+	for range 3 {
+		defer must(net.Dial("tcp", c.Listen)).Close()
+	}
+	fourth := must(net.Dial("tcp", c.Listen))
+	defer fourth.Close()
+	fourth.SetReadDeadline(time.Now().Add(3 * time.Second)) // silent ones are closed after 5 s
+	if _, err := fourth.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a fourth: %v", err)
+	}
+	if m := string(must(get(t.Context(), "GET", c.Admin, "/metrics"))); !strings.Contains(m, `vaultd_connections_refused_total{reason="address"} 1`) || !strings.Contains(m, "vaultd_connections 3") {
+		t.Error("not counted")
+	}
+}
+
 // A replica that was rolled back says so, what to do, and ends with its own code.
 func TestRolledBack(t *testing.T) {
 	dir, _ := founded(t)

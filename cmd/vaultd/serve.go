@@ -121,7 +121,7 @@ func (a *app) protect(c *config, log *slog.Logger) (notes []string) {
 
 // listen serves chatd and the operator until ctx ends or the replica halts.
 func (a *app) listen(ctx context.Context, c *config, s *vaultd.Server, log *slog.Logger) error {
-	public, pin, err := c.listener()
+	public, pin, err := c.listener(s)
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (a *app) listen(ctx context.Context, c *config, s *vaultd.Server, log *slog
 }
 
 // listener is where chatd connects.
-func (c *config) listener() (net.Listener, string, error) {
+func (c *config) listener(s *vaultd.Server) (net.Listener, string, error) {
 	text, err := os.ReadFile(c.path(c.TLSKey))
 	if err != nil {
 		return nil, "", fmt.Errorf("reading the TLS key: %w", err)
@@ -151,11 +151,11 @@ func (c *config) listener() (net.Listener, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	l, err := tls.Listen("tcp", c.Listen, vaultd.ServerTLS(certificate, pins))
+	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return nil, "", fmt.Errorf("listening for chatd: %w", err)
 	}
-	return l, pin.String(), nil
+	return tls.NewListener(s.Bound(l), vaultd.ServerTLS(certificate, pins)), pin.String(), nil
 }
 
 func (c *config) pins() (pins []vaultd.Pin, err error) {

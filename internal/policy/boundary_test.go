@@ -103,7 +103,7 @@ var rules = []policy.Rule{
 	{Dir: "vaultd/machine", Local: []string{"internal/planted", "replica", "roster", "vault", "vaultapi"}, Tests: []string{"oprf", "oprf/p256"}, Never: outsideVault, Why: "what a replica of the vault drives: the records and who keeps them"},
 	{
 		Dir:      "vaultd",
-		Local:    []string{"anchor", "fleet", "oprf", "oprf/p256", "peer", "replica", "roster", "sealed", "token", "vault", "vaultapi", "vaultd/door", "vaultd/machine"},
+		Local:    []string{"anchor", "fleet", "internal/crowd", "oprf", "oprf/p256", "peer", "replica", "roster", "sealed", "token", "vault", "vaultapi", "vaultd/door", "vaultd/machine"},
 		External: []string{"github.com/prometheus/client_golang/...", "golang.org/x/sys/..."},
 		Tests:    []string{"anchor/software", "anchor/ledger", "anchor/tpm/...", "anchor/pkcs11/...", "internal/mounttest"},
 		Never:    outsideVault,
@@ -121,7 +121,7 @@ var rules = []policy.Rule{
 	// In front.
 	{
 		Dir:      "chatd",
-		Local:    []string{"chatd/audit", "chatd/issuer", "chatd/limit", "chatd/nearest", "sealed", "token"},
+		Local:    []string{"chatd/audit", "chatd/issuer", "chatd/limit", "chatd/nearest", "internal/crowd", "sealed", "token"},
 		External: []string{"github.com/prometheus/client_golang/prometheus/...", "github.com/coreos/go-oidc/v3/oidc"},
 		Tests:    []string{"internal/clocktest", "github.com/getkin/kin-openapi/..."},
 		Never:    behindChatd, Why: "chatd relays what it cannot read",
@@ -141,6 +141,7 @@ var rules = []policy.Rule{
 		External: []string{"github.com/anishathalye/porcupine"}, Tests: []string{"golang.org/x/term"}, Never: []string{"cmd/...", "vaultd", "peer"}, Why: "the whole fleet in one thread: no files, network or clock",
 	},
 	{Dir: "endtoend", Tests: []string{"anchor/tpm/swtpm", "internal/mounttest"}, Why: "runs the programs as they are shipped, and links none of them"},
+	{Dir: "internal/crowd", Why: "counts connections and reads nothing of them"},
 	{Dir: "internal/command", External: []string{"github.com/BurntSushi/toml"}, Why: "what the servers' programs have in common: prints and reads what it is told to, and links nothing of them, nor key"},
 	{Dir: "endtoend/clouds", Tests: []string{"cloud/faulty", "internal/mounttest"}, Why: "runs the programs as they are shipped, with a bad network between, and links none of them"},
 	{

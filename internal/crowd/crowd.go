@@ -1,15 +1,25 @@
-package chatd
+// Package crowd bounds how many connections a server has at once, in all and from one
+// network, before TLS costs anything: whoever holds connections open takes neither memory nor
+// descriptors that others need.
+package crowd
 
 import (
 	"net"
 	"net/netip"
 	"sync"
-
-	"keepsake.example/chatd/limit"
 )
 
-// network is what limits are about: whoever has an IPv6 address has 2⁶⁴.
-func network(a netip.Addr) netip.Prefix {
+// Limits are how many connections there may be at once.
+type Limits struct{ All, Each int }
+
+// A Watch hears what becomes of connections. Its functions are quick.
+type Watch struct {
+	Open    func(now int)       // so many are open now
+	Refused func(reason string) // one was closed at once, for "all" or for its "address"
+}
+
+// Network is what limits are about: whoever has an IPv6 address has 2⁶⁴.
+func Network(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
 	bits := 32
 	if a.Is6() {
@@ -19,22 +29,19 @@ func network(a netip.Addr) netip.Prefix {
 	return p
 }
 
-func networkKey(a netip.Addr) limit.Key { return limit.Key(network(a).Addr().As16()) }
+// Guard gives a listener that accepts within limits.
+func Guard(l net.Listener, limits Limits, watch Watch) net.Listener {
+	return &guarded{Listener: l, limits: limits, watch: watch, each: make(map[netip.Prefix]int)}
+}
 
-// guarded turns connections away that are too many, in all or from one
-// network, before TLS costs anything.
 type guarded struct {
 	net.Listener
-	most, mostEach int
-	m              *metrics
+	limits Limits
+	watch  Watch
 
 	mu   sync.Mutex
 	open int
 	each map[netip.Prefix]int
-}
-
-func guard(l net.Listener, most, each int, m *metrics) *guarded {
-	return &guarded{Listener: l, most: most, mostEach: each, m: m, each: make(map[netip.Prefix]int)}
 }
 
 // Accept gives the next connection that is not turned away.
@@ -45,9 +52,9 @@ func (g *guarded) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		from, _ := netip.ParseAddrPort(c.RemoteAddr().String())
-		n := network(from.Addr())
+		n := Network(from.Addr())
 		if reason := g.enter(n); reason != "" {
-			g.m.turned.WithLabelValues(reason).Inc()
+			g.watch.Refused(reason)
 			c.Close()
 			continue
 		}
@@ -59,14 +66,14 @@ func (g *guarded) enter(n netip.Prefix) (reason string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
-	case g.open >= g.most:
+	case g.open >= g.limits.All:
 		return "all"
-	case g.each[n] >= g.mostEach:
+	case g.each[n] >= g.limits.Each:
 		return "address"
 	}
 	g.open++
 	g.each[n]++
-	g.m.open.Set(float64(g.open))
+	g.watch.Open(g.open)
 	return ""
 }
 
@@ -77,7 +84,7 @@ func (g *guarded) leave(n netip.Prefix) {
 	if g.each[n]--; g.each[n] == 0 {
 		delete(g.each, n)
 	}
-	g.m.open.Set(float64(g.open))
+	g.watch.Open(g.open)
 }
 
 // counted is a connection that counts until it is closed.
