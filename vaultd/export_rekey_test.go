@@ -66,8 +66,12 @@ func (f *Thief) Ask(ctx context.Context, to uint64) (given bool, box []byte, err
 
 // Welcome asks a member to be welcomed with a new nonce.
 func (f *Thief) Welcome(ctx context.Context, to uint64) (given bool, err error) {
-	q := newQuestion(machine.Root, f.Self)
-	reply, err := f.links.Call(ctx, to, append([]byte{askWelcome, 0, 0, 0, machine.Root}, q.nonce[:]...))
+	return f.WelcomeAs(ctx, to, newQuestion(machine.Root, f.Self).nonce)
+}
+
+// WelcomeAs asks with a nonce.
+func (f *Thief) WelcomeAs(ctx context.Context, to uint64, nonce [32]byte) (given bool, err error) {
+	reply, err := f.links.Call(ctx, to, append([]byte{askWelcome, 0, 0, 0, machine.Root}, nonce[:]...))
 	return err == nil && len(reply) > 0 && reply[0] == givenWelcome, err
 }
 

@@ -207,6 +207,44 @@ func TestEmptiedMemberIsNotWelcomedAgain(t *testing.T) {
 	f.promote(4)
 }
 
+// Who has a machine's key file, and no secret, is refused a second welcome without a word of it in
+// the group's log, and a first one, repeated, is proposed no more than once a second.
+func TestWelcomesAreBounded(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
+	f := newFleet(t, 1, 1)
+	m, leader := f.newMachine(2), f.machine(1)
+	c := f.next(roster.Add)
+	c.Member = m.card().Member(2)
+	f.decide(c)
+	thief := must(vaultd.Steal(m.keys, m.listen(), 2, [32]byte{}, leader.server))
+	defer thief.Close()
+	eventually(t, "the first is given", func() error {
+		if given, err := thief.WelcomeAs(t.Context(), 1, [32]byte{1}); !given {
+			return fmt.Errorf("not given: %v", err)
+		}
+		return nil
+	})
+	applied := leader.server.Status(t.Context()).Replica.Applied
+	for range 50 {
+		if given, err := thief.Welcome(t.Context(), 1); given || err != nil {
+			t.Errorf("given %v, %v", given, err)
+		}
+		thief.WelcomeAs(t.Context(), 1, [32]byte{1})
+	}
+	if n := leader.server.Status(t.Context()).Replica.Applied - applied; n > 5 {
+		t.Errorf("%d entries for 100 questions", n)
+	}
+	if n := bytes.Count(f.log.Bytes(), []byte("welcomed a second time")); n != 1 {
+		t.Errorf("logged %d times", n)
+	}
+	if err := leader.server.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if given, err := thief.WelcomeAs(t.Context(), 1, [32]byte{1}); given || err == nil {
+		t.Error("welcomed by a member that drains")
+	}
+}
+
 // A machine whose anchor protects nothing does not get into a fleet that is secure,
 // and its number is not used up by trying.
 func TestInsecureMachineDoesNotJoin(t *testing.T) {

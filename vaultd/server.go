@@ -39,6 +39,8 @@ type Server struct {
 	known    atomic.Pointer[roster.Roster] // as the root group has it here, for reading
 	asked    asked                         // groups that are elsewhere
 	unjoined unjoined
+	welcomes pace // that were proposed here
+	repeats  pace // of who was welcomed already, that were logged
 	keys     keyring
 	door     *door.Door
 	device   *device // nil in a fleet without a key in its devices

@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"keepsake.example/fleet"
 	"keepsake.example/roster"
@@ -128,8 +130,19 @@ func openWelcome(signed []byte, pinned sealed.FleetID, q *question, k *Keys) (*[
 	return (*[32]byte)(bytes.Clone(secret)), r, nil
 }
 
+const (
+	// welcomeEvery is how often a member has a welcome to a group proposed here: each is an entry
+	// of the log, and who asks has shown a key file, and not the secret.
+	welcomeEvery = time.Second
+	// repeatEvery is how often the log says that one asks a second time.
+	repeatEvery = time.Minute
+)
+
+var errPace = errors.New("vaultd: this member asked for its welcome a moment ago")
+
 // serveWelcome welcomes a member to a group, once. That it is the first time, or the
-// same newcomer again, a majority says before the secret is given away.
+// same newcomer again, a majority says before the secret is given away. That it is not needs
+// no majority: what is welcomed here is welcomed.
 func (s *Server) serveWelcome(ctx context.Context, from uint64, b []byte) ([]byte, error) {
 	if len(b) != 4+32 {
 		return nil, errAsk
@@ -142,15 +155,61 @@ func (s *Server) serveWelcome(ctx context.Context, from uint64, b []byte) ([]byt
 	if err != nil {
 		return nil, err
 	}
+	if err := s.admit(); err != nil {
+		return nil, err
+	}
+	defer s.working.Done()
+	if g.welcomedElse(from, nonce) {
+		return s.refuseWelcome(g, from)
+	}
+	if !s.welcomes.may(g.number, from, welcomeEvery) {
+		return nil, errPace
+	}
 	effect, err := g.replica.Propose(ctx, machine.WelcomeEntry(from, nonce))
 	if err != nil {
 		return nil, fmt.Errorf("welcoming member %d to group %d: %w", from, g.number, err)
 	}
 	if w, ok := effect.(*machine.Welcome); !ok || !w.OK {
-		s.log.Error("a member asks to be welcomed a second time: its disk was emptied, or somebody has its keys", "group", g.number, "member", from)
-		return []byte{refusedWelcome}, nil
+		return s.refuseWelcome(g, from)
 	}
 	return s.welcome(ctx, g, r, m, nonce)
+}
+
+// welcomedElse says whether a member was welcomed with another nonce, as far as is known here.
+func (g *group) welcomedElse(number uint64, nonce [32]byte) (was bool) {
+	g.of(func(m *machine.Machine) {
+		with, is := m.Welcomed(number)
+		was = is && with != nonce
+	})
+	return was
+}
+
+func (s *Server) refuseWelcome(g *group, number uint64) ([]byte, error) {
+	if s.repeats.may(g.number, number, repeatEvery) {
+		s.log.Error("a member asks to be welcomed a second time: its disk was emptied, or somebody has its keys", "group", g.number, "member", number)
+	}
+	return []byte{refusedWelcome}, nil
+}
+
+// pace is when something was done last for each member of each group.
+type pace struct {
+	mu   sync.Mutex
+	last map[[2]uint64]time.Time
+}
+
+// may says whether it may be done again, and counts that it is.
+func (p *pace) may(group uint32, member uint64, every time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	of, now := [2]uint64{uint64(group), member}, time.Now()
+	if last, ok := p.last[of]; ok && now.Sub(last) < every {
+		return false
+	}
+	if p.last == nil {
+		p.last = map[[2]uint64]time.Time{}
+	}
+	p.last[of] = now
+	return true
 }
 
 // What a question for a welcome is answered with first.

@@ -63,6 +63,15 @@ func (m *Machine) welcome(entry []byte) (*Welcome, bool) {
 	return w, true
 }
 
+// Welcomed returns the nonce that a member was welcomed with, zeros for a founder.
+func (m *Machine) Welcomed(number uint64) (nonce [32]byte, is bool) {
+	i, found := slices.BinarySearchFunc(m.welcomed, number, byNumber)
+	if !found {
+		return nonce, false
+	}
+	return m.welcomed[i].nonce, true
+}
+
 func byNumber(w welcomed, number uint64) int { return cmp.Compare(w.number, number) }
 
 // has says whether a number is a member of the group.
