@@ -230,7 +230,11 @@ func (s *Server) problems() (list []string) {
 		if d := g.replica.Stalled(); st.Halted == nil && d > maxStall {
 			say("group %d: no step has ended for %v: the disk or the anchor hangs, and this member counts as one that is down", g.number, d.Round(time.Second))
 		}
-		if st.Halted == nil && st.Leader == 0 {
+		switch {
+		case st.Halted != nil || st.Leader != 0:
+		case !s.belongs(s.known.Load(), g.number):
+			say("group %d: this machine was taken out of it, and goes on until a member of it says that the group knows", g.number)
+		default:
 			say("group %d: no leader is known here: a majority of its voters is down or out of reach, or an election is under way", g.number)
 		}
 		if err := g.room(); err != nil {
