@@ -52,7 +52,7 @@ func (f *faults) storm() {
 	f.net.loss = 0.3 * f.random.Float64()
 	if f.chance(0.5) || f.hooks.ambush != nil {
 		f.crash, f.flap, f.net.loss = f.between(1, 3)*second, 0, 0
-		f.ambush = pick(f.world, []func(*faults){(*faults).lurk, (*faults).lurkForVotes, (*faults).lurkForAcks})
+		f.ambush = pick(f.world, []func(*faults){(*faults).lurk, (*faults).lurkForVotes, (*faults).lurkForAcks, (*faults).lurkForVoter})
 	}
 	if f.hooks.ambush != nil {
 		f.ambush = f.hooks.ambush
@@ -227,17 +227,28 @@ func (f *faults) partition() {
 // lurk waits for a candidate. Some of the others never hear of it; one who votes for it
 // loses its power right after, and is then among those others: it must not vote again.
 func (f *faults) lurk() {
+	f.await(func(candidate *host) {
+		f.trap(candidate)
+		f.after(f.between(1, 2)*second, f.lurk)
+	})
+}
+
+// await waits for a candidate.
+func (f *faults) await(do func(candidate *host)) {
 	if f.settling {
 		return
 	}
 	for _, h := range f.hosts {
-		if h.up && !h.frozen && f.fleet.belongs(h) && h.node.Status().Role == "candidate" {
-			f.trap(h)
-			f.after(f.between(1, 2)*second, f.lurk)
+		if f.stands(h) && f.fleet.belongs(h) {
+			do(h)
 			return
 		}
 	}
-	f.after(10*millisecond, f.lurk)
+	f.after(10*millisecond, func() { f.await(do) })
+}
+
+func (f *faults) stands(h *host) bool {
+	return h.up && !h.frozen && h.node.Status().Role == "candidate"
 }
 
 func (f *faults) trap(candidate *host) {

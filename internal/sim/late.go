@@ -33,23 +33,12 @@ const (
 
 // lurkForVotes waits for a candidate for lateVotes.
 func (f *faults) lurkForVotes() {
-	if f.settling {
-		return
-	}
-	for _, h := range f.hosts {
-		if f.stands(h) && f.fleet.belongs(h) {
-			l := &lateVotes{faults: f, whom: h, boot: h.boot, seen: h.node.Status().Term, until: f.now + lateMost}
-			f.note("late votes", h.number, l.seen)
-			f.net.ambush = l
-			l.watch()
-			return
-		}
-	}
-	f.after(10*millisecond, f.lurkForVotes)
-}
-
-func (f *faults) stands(h *host) bool {
-	return h.up && !h.frozen && h.node.Status().Role == "candidate"
+	f.await(func(h *host) {
+		l := &lateVotes{faults: f, whom: h, boot: h.boot, seen: h.node.Status().Term, until: f.now + lateMost}
+		f.note("late votes", h.number, l.seen)
+		f.net.ambush = l
+		l.watch()
+	})
 }
 
 func (l *lateVotes) keeps(p *packet) bool {
@@ -89,8 +78,13 @@ func (l *lateVotes) over() bool {
 	if l.settling || l.whom.boot != l.boot || !l.stands(l.whom) || l.now > l.until+lateMost {
 		return true
 	}
-	for _, h := range l.hosts {
-		if h.up && l.terms[1] != 0 && h.node.Leads() == l.terms[1] {
+	return l.led(l.terms[1])
+}
+
+// led says whether somebody leads in a term.
+func (f *faults) led(term uint64) bool {
+	for _, h := range f.hosts {
+		if h.up && term != 0 && h.node.Leads() == term {
 			return true
 		}
 	}
