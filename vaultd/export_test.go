@@ -120,12 +120,6 @@ func (s *Server) NotJoined(number uint32, err error) {
 // CloseGroup is what letting go of a group does.
 func (s *Server) CloseGroup(number uint32) error { return s.groups.get(number).close() }
 
-// TellLeft has a server believe that others took this machine out of a group.
-func (s *Server) TellLeft(number uint32) {
-	s.groups.get(number).left.Store(true)
-	notify(s.root().changed)
-}
-
 // ChangesFrom are the changes that a group lacks.
 var ChangesFrom = changesFrom
 

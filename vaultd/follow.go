@@ -66,7 +66,7 @@ func (s *Server) followRoot(ctx context.Context, root *group) {
 func (s *Server) lost(g *group) {
 	err := g.replica.Err()
 	if errors.Is(err, replica.ErrRemoved) && g.number != machine.Root {
-		notify(s.root().changed) // settle drops it
+		notify(s.root().changed) // who lets go of it may not have begun
 		return
 	}
 	switch {
@@ -160,10 +160,8 @@ func (s *Server) receive(from uint64, number uint32, message []byte) {
 }
 
 // belongs says whether this machine is a member of a group.
-func (s *Server) belongs(r *roster.Roster, number uint32) bool { return isIn(r, number, s.self) }
-
-func isIn(r *roster.Roster, number uint32, member uint64) bool {
-	return slices.ContainsFunc(r.In(number), func(m roster.Member) bool { return m.Number == member })
+func (s *Server) belongs(r *roster.Roster, number uint32) bool {
+	return slices.ContainsFunc(r.In(number), func(m roster.Member) bool { return m.Number == s.self })
 }
 
 // hostOthers opens the replicas of the groups besides the root that are here. One whose
@@ -199,11 +197,8 @@ func (s *Server) settle(ctx context.Context) {
 		case s.unjoined.get(number) != nil: // who tries it looks itself
 		case here && g == nil:
 			s.joinBeside(ctx, number)
-		case !here && g != nil && (g.left.Load() || errors.Is(g.replica.Err(), replica.ErrRemoved)):
-			s.groups.drop(number)
-			if err := g.close(); err != nil && !errors.Is(err, replica.ErrRemoved) {
-				s.log.Warn("leaving a group", "group", number, "error", err)
-			}
+		case !here:
+			s.leaveBeside(ctx, number)
 		}
 	}
 }

@@ -25,7 +25,6 @@ const (
 	askWelcome  = 2 // u32 group, nonce 32: a welcome for the member that asks
 	askReport   = 3 // how the member stands, as JSON, for status
 	askSecret   = 5 // u32 group, claim 32: the group's present secret, for a member that slept; not sealed either (rekey.go)
-	askPlaced   = 6 // u32 group: answered with one octet and, if it is 0, the serial of the group's roster and whether who asks is in it (unheard.go)
 	askStanding = 4 // u32 group, u64 member: answered with one octet and, if it is 0, what that member lacks to be given a vote
 )
 
@@ -69,8 +68,6 @@ func (s *Server) serve(ctx context.Context, from uint64, request []byte) ([]byte
 		reply, err = s.serveCommand(ctx, rest)
 	case askStanding:
 		reply, err = s.serveStanding(rest)
-	case askPlaced:
-		reply, err = s.servePlaced(from, rest)
 	default:
 		return nil, errAsk
 	}

@@ -42,8 +42,6 @@ type group struct {
 	closed  error
 	// checkpointed is when the keeper, whose field it is, last made a checkpoint.
 	checkpointed time.Duration
-	alone        int                    // the keeper's: for how many looks nobody led it, though this machine was taken out of it
-	left         atomic.Bool            // others have applied that it was
 	cramped      bool                   // the keeper's too: that there is no room in the log was told
 	stuck        atomic.Pointer[string] // why the group's secret could not be kept as it should be, last
 	rotating     sync.Mutex

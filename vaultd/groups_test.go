@@ -229,33 +229,6 @@ func TestCloseWhileAGroupIsLetGo(t *testing.T) {
 	f.machine(1).stop()
 }
 
-// A machine that was down while it was taken out of a group lets go of it, once a member says that
-// the group knows. Nobody talks it out of a group that the operators placed on it.
-func TestTakenOutOfAGroupWhileAway(t *testing.T) {
-	t.Parallel() // it waits more than it computes
-	f := newFleet(t, 3, 2)
-	f.settled()
-	m := f.machine(3)
-	joined := func() int { return bytes.Count(f.log.Bytes(), []byte("joined a group")) }
-	before := joined()
-	m.server.TellLeft(1)
-	f.askAt(f.machine(1))
-	f.decide(f.next(roster.Void))
-	f.settled()
-	if n := joined() - before; n != 0 {
-		t.Errorf("it left, and joined %d times", n)
-	}
-	m.stop()
-	f.askAt(f.leader())
-	f.placed(roster.Remove, 1, 3)
-	f.settled()
-	m.start()
-	f.settled()
-	if p := m.server.Status(t.Context()).Problems; len(p) != 0 {
-		t.Errorf("problems %q", p)
-	}
-}
-
 // A whole run of a fleet, and then nothing of it in logs, metrics, status or on any disk.
 func TestNoSecretsOutsideAFleet(t *testing.T) {
 	t.Parallel() // it waits for elections more than it computes

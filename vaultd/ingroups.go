@@ -14,6 +14,7 @@ type GroupReport struct {
 	Term    uint64 `json:"term"`
 	Applied uint64 `json:"applied"`
 	Counter uint64 `json:"anchor_counter"`
+	Serial  uint64 `json:"roster_serial"` // of the changes of the fleet that it has applied; 0 without state
 }
 
 // MemberGroup is how a machine stands in one group that the roster places on it.
@@ -35,7 +36,11 @@ type MemberGroup struct {
 func (s *Server) reportGroups() (list []GroupReport) {
 	for _, g := range s.groups.list() {
 		st := g.replica.Status()
-		list = append(list, GroupReport{g.number, st.Role, st.Term, st.Applied, st.Batch})
+		is := GroupReport{Group: g.number, Role: st.Role, Term: st.Term, Applied: st.Applied, Counter: st.Batch}
+		if r := g.roster(); r != nil {
+			is.Serial = r.Serial
+		}
+		list = append(list, is)
 	}
 	return list
 }
@@ -73,7 +78,7 @@ func (r *Report) in(number uint32) (GroupReport, bool) {
 		return GroupReport{}, false
 	}
 	if len(r.Groups) == 0 && number == machine.Root {
-		return GroupReport{machine.Root, r.Role, r.Term, r.Applied, r.Counter}, true
+		return GroupReport{Group: machine.Root, Role: r.Role, Term: r.Term, Applied: r.Applied, Counter: r.Counter}, true
 	}
 	i := slices.IndexFunc(r.Groups, func(g GroupReport) bool { return g.Group == number })
 	if i < 0 {

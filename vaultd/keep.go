@@ -48,7 +48,6 @@ func (s *Server) keep(g *group) {
 			return
 		case <-look.C:
 			s.tellRoom(g)
-			s.keepPlace(ctx, g)
 			if was := led; was == g.leads() {
 				continue
 			}

@@ -41,6 +41,7 @@ type Server struct {
 	unjoined unjoined
 	welcomes pace // that were proposed here
 	repeats  pace // of who was welcomed already, that were logged
+	leaving  leaving
 	keys     keyring
 	door     *door.Door
 	device   *device // nil in a fleet without a key in its devices
@@ -83,7 +84,7 @@ func newServer(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{
 		config: c, log: c.Log, clock: c.Clock, limits: c.Limits, tokens: c.Tokens, gate: newGate(c.Limits),
-		ofAccount: newAccounts(c.Limits.PerAccount), metrics: newMetrics(), dead: make(chan struct{}), unjoined: newUnjoined(),
+		ofAccount: newAccounts(c.Limits.PerAccount), metrics: newMetrics(), dead: make(chan struct{}), unjoined: newUnjoined(), leaving: leaving{groups: map[uint32]bool{}},
 	}
 	s.time.clock = c.Clock
 	if s.door, err = door.New(rand.Reader); err != nil {

@@ -233,7 +233,7 @@ func (s *Server) problems() (list []string) {
 		switch {
 		case st.Halted != nil || st.Leader != 0:
 		case !s.belongs(s.known.Load(), g.number):
-			say("group %d: this machine was taken out of it, and goes on until a member of it says that the group knows", g.number)
+			say("group %d: this machine was taken out of it, and goes on until a majority of its members say that the group knows", g.number)
 		default:
 			say("group %d: no leader is known here: a majority of its voters is down or out of reach, or an election is under way", g.number)
 		}

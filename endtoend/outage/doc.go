@@ -14,6 +14,7 @@
 // An answer that never came may stand for a request that was done, or not. Members that
 // are cut off, or sleep, are asked themselves besides, past chatd, which would spare them:
 // they may say nothing, and must not tell what is over.
+// TestGroupsMove does the same to a fleet of four groups while they move to other machines.
 //
 // The programs are not linked; what a client knows (packages oprf, sealed, vaultapi,
 // fleet, token) is, because the tests speak for the client.

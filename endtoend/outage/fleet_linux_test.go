@@ -31,17 +31,7 @@ func (s *system) path(parts ...string) string {
 // starts everything.
 func newSystem(t *testing.T, bin string) *system {
 	t.Helper()
-	s := &system{dir: t.TempDir(), sites: newSites(t, 5, bin), wide: newWide(t), issuer: newIssuer()}
-	check(t, os.WriteFile(s.path("jwks.json"), s.issuer.jwks, 0o644))
-	home := s.sites[0]
-	key := made(t, home.command(t, "vaultd", "operator", "keygen", "olga", "--out", s.path("olga.key"), "--json"))
-	for _, site := range s.sites {
-		s.wide.listen(t, fmt.Sprintf("%s:%d", outside, 7100+site.n), site, site.ip()+":7445")
-		s.wide.listen(t, fmt.Sprintf("%s:%d", outside, 7200+site.n), site, site.ip()+":7443")
-	}
-	s.prepare(t, home, "--operator", "olga="+key["public"].(string), "--quorum", "1", "--insecure-waits", "0s")
-	s.vaults[0].run(t)
-	s.vaults[0].awaitReady(t)
+	s := foundSystem(t, bin)
 	for _, site := range s.sites[1:] {
 		s.prepare(t, site, "--join", s.fleet)
 		if site.n == 3 {
@@ -52,6 +42,24 @@ func newSystem(t *testing.T, bin string) *system {
 	for _, site := range s.sites[:2] {
 		s.startChat(t, site)
 	}
+	return s
+}
+
+// foundSystem founds the fleet on the first machine and starts that.
+func foundSystem(t *testing.T, bin string, besides ...string) *system {
+	t.Helper()
+	s := &system{dir: t.TempDir(), sites: newSites(t, 5, bin), wide: newWide(t), issuer: newIssuer()}
+	check(t, os.WriteFile(s.path("jwks.json"), s.issuer.jwks, 0o644))
+	home := s.sites[0]
+	key := made(t, home.command(t, "vaultd", "operator", "keygen", "olga", "--out", s.path("olga.key"), "--json"))
+	for _, site := range s.sites {
+		s.wide.listen(t, fmt.Sprintf("%s:%d", outside, 7100+site.n), site, site.ip()+":7445")
+		s.wide.listen(t, fmt.Sprintf("%s:%d", outside, 7200+site.n), site, site.ip()+":7443")
+	}
+	founding := []string{"--operator", "olga=" + key["public"].(string), "--quorum", "1", "--insecure-waits", "0s"}
+	s.prepare(t, home, append(founding, besides...)...)
+	s.vaults[0].run(t)
+	s.vaults[0].awaitReady(t)
 	return s
 }
 
@@ -87,6 +95,13 @@ func (s *system) operate(t *testing.T, change ...string) {
 // takeIn makes the machine of a site a voter.
 func (s *system) takeIn(t *testing.T, site *site) {
 	t.Helper()
+	s.enter(t, site)
+	s.operate(t, "promote", strconv.Itoa(site.n))
+}
+
+// enter makes the machine of a site a learner.
+func (s *system) enter(t *testing.T, site *site) {
+	t.Helper()
 	v := s.vaults[site.n-1]
 	s.operate(t, "add", filepath.Join(filepath.Dir(v.config), "member.card"))
 	roster := filepath.Join(t.TempDir(), "roster")
@@ -94,7 +109,6 @@ func (s *system) takeIn(t *testing.T, site *site) {
 	site.command(t, "vaultd", "join", "--config", v.config, "--roster", roster)
 	v.run(t)
 	v.awaitReady(t)
-	s.operate(t, "promote", strconv.Itoa(site.n))
 }
 
 var rates = regexp.MustCompile(`(?m)^(per_handle|per_address|per_account|in_all|tries_per_address|retries) = \{.*\}$`)

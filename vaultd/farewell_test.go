@@ -1,0 +1,69 @@
+package vaultd_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"keepsake.example/roster"
+	"keepsake.example/vaultapi"
+)
+
+// left wants a machine to have noted that it left a group.
+func (m *machine) left(group uint32) {
+	m.f.t.Helper()
+	eventually(m.f.t, "the machine knows that it left", func() error {
+		_, err := os.Stat(filepath.Join(m.config.Dir, fmt.Sprintf("group-%03d", group), "left"))
+		return err
+	})
+}
+
+// A machine that was down when it was taken out of a group, and that nobody there hears any more,
+// lets go of it when it is back.
+func TestRemovedFromAGroupWhileAway(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
+	f := newFleet(t, 3, 2)
+	f.settled()
+	away := f.machine(3)
+	f.askAt(f.machine(1))
+	away.stop()
+	f.placed(roster.Remove, 1, 3)
+	f.settled()
+	away.start()
+	f.settled()
+	away.left(1)
+	if p := away.server.Status(t.Context()).Problems; len(p) != 0 {
+		t.Errorf("problems %q", p)
+	}
+	away.stop()
+	away.start()
+	f.settled()
+}
+
+// Of two voters of a group both are needed to let one go. The one that leaves is restarted after the
+// root has decided it, and before the group, whose other voter is down: it helps that when it is back.
+func TestLeavingMemberIsNeeded(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
+	f := newFleet(t, 3, 2)
+	f.settled()
+	f.askAt(f.machine(3))
+	p := f.person("alice")
+	for n := 0; must(f.machine(3).server.GroupOf(p.account)) != 1; n++ {
+		p = f.person(fmt.Sprint("alice-", n))
+	}
+	p = f.registered(p.name, "right")
+	f.placed(roster.Remove, 1, 3)
+	f.settled()
+	stays, leaves := f.machine(2), f.machine(1)
+	stays.stop()
+	f.placed(roster.Remove, 1, 1)
+	leaves.stop()
+	leaves.start()
+	stays.start()
+	f.settled()
+	leaves.left(1)
+	if st := wants(t, p.ask(&vaultapi.StatusBody{}), vaultapi.OK); st.Left != 10 {
+		t.Errorf("%d left", st.Left)
+	}
+}
