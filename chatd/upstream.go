@@ -34,6 +34,9 @@ var (
 	errNoChannelKey = errors.New("chatd: the vault has no such channel key")
 	// errNotSealed: the vault cannot open it.
 	errNotSealed = errors.New("chatd: the vault refused the request")
+	// errUndecided: the vaultd drains, knows no leader, or has too much to do; or the account's group
+	// alone cannot decide.
+	errUndecided = errors.New("chatd: a vaultd answered 503")
 	errPin       = errors.New("chatd: a vaultd shows another key than the pinned one")
 	errAnswer    = errors.New("chatd: a vaultd's answer is none")
 )
@@ -164,14 +167,16 @@ type question struct {
 func (u *upstream) each(ctx context.Context, q question) ([]byte, int, error) {
 	failure, by := errNoVault, -1
 	tried, pause := make([]bool, len(u.vaults)), u.limits.Pause
+	everybody := false // was asked, and who was asked last cannot decide it now
 	for try := range u.limits.Tries {
-		if try > 0 && !u.again(ctx, &pause) {
+		if try > 0 && !u.again(ctx, &pause, !everybody) {
 			break
 		}
 		if !slices.Contains(tried, false) {
 			clear(tried)
 		}
 		b, at, err := u.try(ctx, q, tried)
+		everybody = errors.Is(err, errUndecided) && !slices.Contains(tried, false)
 		switch {
 		case err == nil, errors.Is(err, errNotSealed):
 			return b, at, err
@@ -199,12 +204,12 @@ func tryOutcome(err error) string {
 }
 
 // again reports whether there may be another try. It is at once while a vaultd
-// answers, and otherwise after a pause: they may be about to choose a leader.
-func (u *upstream) again(ctx context.Context, pause *time.Duration) bool {
+// answers and others are left, and otherwise after a pause: they may be about to choose a leader.
+func (u *upstream) again(ctx context.Context, pause *time.Duration, left bool) bool {
 	if _, ok := u.budget.Allow(limit.Key{}, u.now()); !ok || ctx.Err() != nil {
 		return false
 	}
-	if u.nearest.Answers() {
+	if left && u.nearest.Answers() {
 		return true
 	}
 	d := *pause
@@ -254,7 +259,11 @@ func (u *upstream) try(ctx context.Context, q question, tried []bool) ([]byte, i
 		t.Left() // the client is gone, or out of time; not by this vaultd alone
 	default:
 		p.failed.Add(1)
-		if t.Failed(time.Now(), err.Error()) {
+		end := t.Failed
+		if q.work && errors.Is(err, errUndecided) {
+			end = t.Undecided
+		}
+		if end(time.Now(), err.Error()) {
 			u.tellAway(p, err.Error())
 		}
 	}
@@ -282,6 +291,8 @@ func (p *peer) ask(ctx context.Context, method, path string, body []byte, most i
 		return nil, errNoChannelKey
 	case http.StatusBadRequest:
 		return nil, errNotSealed
+	case http.StatusServiceUnavailable:
+		return nil, errUndecided
 	}
 	return nil, fmt.Errorf("chatd: a vaultd answered %d", res.StatusCode)
 }

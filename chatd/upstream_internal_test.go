@@ -24,7 +24,12 @@ import (
 // time that passes only when everybody waits. A vaultd that takes 70 ms takes 70
 // ms, on any machine.
 
-var block = bytes.Repeat([]byte("q"), sealed.RequestSize)
+var (
+	block = bytes.Repeat([]byte("q"), sealed.RequestSize)
+	// lost is of an account whose group has no majority: a vaultd tries for so long to decide it.
+	lost    = bytes.Repeat([]byte("l"), sealed.RequestSize)
+	lostFor = 4 * time.Second
+)
 
 // replica is a played vaultd.
 type replica struct {
@@ -65,7 +70,9 @@ func (r *replica) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	pause, status, silent := r.far, r.status, r.silent
 	if req.Method == http.MethodPost {
-		if err == nil && !bytes.Equal(body, block) {
+		if bytes.Equal(body, lost) {
+			pause, status = lostFor, http.StatusServiceUnavailable
+		} else if err == nil && !bytes.Equal(body, block) {
 			r.t.Errorf("not the bytes that were sent: %d of them", len(body))
 		}
 		r.got++
@@ -407,6 +414,50 @@ func TestFailureIsNotMultiplied(t *testing.T) {
 			t.Errorf("%d requests arrived", got)
 		}
 	}, 10*ms, 30*ms, 50*ms)
+}
+
+// One group of the fleet has no majority, and requests for it come all the time: that is no fault
+// of the vaultds, and the other groups' requests are neither called back nor told to come again.
+func TestRequestsOfALostGroupHarmNoOthers(t *testing.T) {
+	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
+		for range 100 {
+			send(t, u) // it is proven
+		}
+		var all sync.WaitGroup
+		for i := range 60 * 200 { // 200 a second, for a minute
+			if i%10 == 0 {
+				all.Go(func() {
+					if _, _, err := u.relay(t.Context(), lost); !errors.Is(err, errNoVault) {
+						t.Errorf("a lost one: %v", err)
+					}
+				})
+			}
+			all.Go(func() {
+				if by, took := send(t, u); by != 0 || took != 40*ms {
+					t.Errorf("%d answered, after %v", by, took)
+				}
+			})
+			time.Sleep(5 * ms)
+		}
+		if st := u.nearest.Status(0, time.Now()); !st.Since.IsZero() {
+			t.Errorf("the vaultd that all were sent to: %+v", st)
+		}
+		all.Wait()
+	}, 40*ms, 60*ms, 60*ms)
+}
+
+// A vaultd that decides nothing is passed over all the same, though its probes are answered.
+func TestWhoDecidesNothingIsPassedOver(t *testing.T) {
+	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
+		send(t, u)
+		time.Sleep(ms)
+		fleet[0].set(func(r *replica) { r.refuses = http.StatusServiceUnavailable })
+		for _, want := range []time.Duration{40 * ms, 30 * ms} {
+			if by, took := send(t, u); by != 1 || took != want {
+				t.Errorf("%d answered, after %v", by, took)
+			}
+		}
+	}, 10*ms, 30*ms)
 }
 
 func TestAllAwayAreAskedAllTheSame(t *testing.T) {

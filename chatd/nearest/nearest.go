@@ -8,7 +8,7 @@
 // configuration decides between servers of which nothing is known, and a lead of
 // under a fifth, or 3 ms, changes nothing.
 //
-// A server that failed is passed over: its requests under way are called back
+// A server that failed, or had an answer to no request, is passed over: its requests under way are called back
 // (see [Ticket.Life]), and probes, at pauses that double up to 64 times the
 // first, find out when it answers again. It then gets one request at a time, and
 // one more with each that it answers, so that whoever comes back is not buried by
@@ -106,7 +106,7 @@ func (v *server) begin() {
 	v.life, v.end = context.WithCancel(context.Background())
 }
 
-// A Ticket is one request at one server. One of Answered, Failed and Left ends it.
+// A Ticket is one request at one server. One of Answered, Failed, Undecided and Left ends it.
 type Ticket struct {
 	Server int
 	// Away says that the server is passed over, and is asked because nobody answers.
@@ -233,6 +233,20 @@ func (t *Ticket) Failed(now time.Time, why string) bool {
 	v := &t.s.all[t.Server]
 	v.flying--
 	if t.Life != v.life {
+		return false
+	}
+	return t.s.lose(v, now, why)
+}
+
+// Undecided ends a request that the server says it cannot decide now. That may be so of this one
+// alone: if the server has answered another since this one began, it is not passed over. Else
+// this is Failed.
+func (t *Ticket) Undecided(now time.Time, why string) bool {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	v := &t.s.all[t.Server]
+	v.flying--
+	if t.Life != v.life || v.asked.After(t.began) {
 		return false
 	}
 	return t.s.lose(v, now, why)

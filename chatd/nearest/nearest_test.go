@@ -180,8 +180,8 @@ func TestChoices(t *testing.T) {
 				if len(flying) > 0 {
 					k := flying[0]
 					flying = flying[1:]
-					end := []func(){func() { k.Answered(now, true) }, func() { k.Failed(now, "reset") }, k.Left}
-					end[rapid.IntRange(0, 2).Draw(t, "end")]()
+					end := []func(){func() { k.Answered(now, true) }, func() { k.Failed(now, "reset") }, func() { k.Undecided(now, "503") }, k.Left}
+					end[rapid.IntRange(0, 3).Draw(t, "end")]()
 				}
 			case 2:
 				s.Probed(i, now.Add(-ms), now, "")
