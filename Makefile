@@ -10,6 +10,7 @@ FUZZTIME ?= 5s
 export FUZZTIME
 SEEDS    ?= 10000
 FIRST    ?= 1
+TIMES    ?= 10
 # Pinned in tools/go.mod, a module of its own, so that the product's go.mod stays small.
 TOOL     := go tool -modfile=tools/go.mod
 # The command that is shipped has no C in it; the race detector needs a C compiler and asks for one.
@@ -106,9 +107,9 @@ sim: ## the whole fleet in one thread: make sim SEEDS=n FIRST=seed (10,000 from 
 	@mkdir -p bin && go test -c -tags memo $(if $(wildcard bin/sim.pgo),-pgo $(CURDIR)/bin/sim.pgo) -o bin/sim.test ./internal/sim
 	bin/sim.test -test.run '^TestSeeds$$' -test.timeout 0 -jobs $$(nproc) -seeds $(SEEDS) -first $(FIRST)
 
-outages: ## five vaultd and two chatd lose machines, ten times each, under load; the times go to a dated table in bench/ (half an hour)
+outages: ## five vaultd and two chatd lose machines, TIMES=10 times each, under load: a dated table in bench/ (two minutes each time)
 	PATH="$$PATH:/sbin:/usr/sbin" tools/need ip iproute2
-	go test -run '^TestOutages$$' -timeout 60m -v ./endtoend/outage -args -long -table $(CURDIR)/bench/outages-$$(date +%F).md
+	go test -run '^TestOutages$$' -timeout 60m -v ./endtoend/outage -args -times $(TIMES) -table $(CURDIR)/bench/outages-$$(date +%F).md
 
 sim-profile: ## bin/sim.pgo, by which make sim builds the simulator from then on, if it is there: for long runs
 	@mkdir -p bin && go test -c -tags memo -o bin/sim.test ./internal/sim

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"testing"
 )
 
-var long = flag.Bool("long", false, "let everything fail more often, which takes half an hour")
+var times = flag.Int("times", 1, "let everything fail so many times, which takes two minutes each")
 
 // table is where the times of the outages are written.
 var table = flag.String("table", "", "write how long service was away to this `FILE`")
@@ -16,7 +17,7 @@ var table = flag.String("table", "", "write how long service was away to this `F
 // What a test that runs itself again in a network of its own is told.
 const (
 	programsVar = "KEEPSAKE_TEST_PROGRAMS"
-	longVar     = "KEEPSAKE_TEST_LONG"
+	timesVar    = "KEEPSAKE_TEST_TIMES"
 	tableVar    = "KEEPSAKE_TEST_TABLE"
 )
 
@@ -27,7 +28,10 @@ var programs string
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if programs = os.Getenv(programsVar); programs != "" {
-		*long, *table = os.Getenv(longVar) != "", os.Getenv(tableVar)
+		*table = os.Getenv(tableVar)
+		if n := os.Getenv(timesVar); n != "" {
+			*times = must(strconv.Atoi(n))
+		}
 		os.Exit(m.Run())
 	}
 	dir, err := os.MkdirTemp("", "keepsake-outage-")
@@ -63,11 +67,7 @@ func fail(err error) {
 
 // environment is what the test is told when it runs itself again.
 func environment() []string {
-	env := []string{programsVar + "=" + programs, tableVar + "=" + *table}
-	if *long {
-		env = append(env, longVar+"=1")
-	}
-	return env
+	return []string{programsVar + "=" + programs, tableVar + "=" + *table, timesVar + "=" + strconv.Itoa(*times)}
 }
 
 func must[T any](v T, err error) T {
