@@ -102,6 +102,7 @@ func (h *host) start() {
 		return
 	}
 	h.boot++
+	h.starts++
 	h.schedule()
 	h.power.gone, h.disk.full = false, false
 	h.up = true
