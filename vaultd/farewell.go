@@ -91,6 +91,12 @@ func (s *Server) stays(number uint32) bool {
 // over says whether the group goes on without this machine: a majority of its voters have applied what the
 // root had decided when it was taken away.
 func (s *Server) over(ctx context.Context, r *roster.Roster, number uint32) bool {
+	return s.decidesWithout(ctx, r, number, s.self)
+}
+
+// decidesWithout says whether a majority of a group's voters, without one member, are up and have applied
+// all changes of a roster.
+func (s *Server) decidesWithout(ctx context.Context, r *roster.Roster, number uint32, without uint64) bool {
 	voters, know := 0, atomic.Int32{}
 	var all sync.WaitGroup
 	for _, m := range r.In(number) {
@@ -98,11 +104,19 @@ func (s *Server) over(ctx context.Context, r *roster.Roster, number uint32) bool
 			continue
 		}
 		voters++
-		all.Go(func() {
-			if s.askReport(ctx, m.Number).knows(number, r.Serial) {
+		switch m.Number {
+		case without:
+		case s.self:
+			if s.report().knows(number, r.Serial) {
 				know.Add(1)
 			}
-		})
+		default:
+			all.Go(func() {
+				if s.askReport(ctx, m.Number).knows(number, r.Serial) {
+					know.Add(1)
+				}
+			})
+		}
 	}
 	all.Wait()
 	return int(know.Load()) >= roster.Needed(voters, int(r.Tolerate))

@@ -1,13 +1,16 @@
 package vaultd_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"keepsake.example/roster"
 	"keepsake.example/vaultapi"
+	"keepsake.example/vaultd"
 )
 
 // left wants a machine to have noted that it left a group.
@@ -66,4 +69,33 @@ func TestLeavingMemberIsNeeded(t *testing.T) {
 	if st := wants(t, p.ask(&vaultapi.StatusBody{}), vaultapi.OK); st.Left != 10 {
 		t.Errorf("%d left", st.Left)
 	}
+}
+
+// One of two voters is not taken out of a fleet of several groups at once: nobody would hear it any more, and
+// the groups could not decide that it goes. Without its vote it is.
+func TestRemovalIsRefusedThatAGroupCannotFollow(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
+	f := newFleet(t, 2, 4)
+	f.settled()
+	f.askAt(f.machine(1))
+	remove := f.next(roster.Remove)
+	remove.Member = roster.Member{Number: 2}
+	_, err := f.asked.server.Change(t.Context(), f.signed(remove))
+	if refusal, ok := errors.AsType[*roster.Refusal](err); !ok || refusal.Code != vaultd.Behind || !strings.Contains(refusal.Hint, "demote member 2 first") {
+		t.Fatalf("removed: %v", err)
+	}
+	demote := f.next(roster.Demote)
+	demote.Member = roster.Member{Number: 2}
+	f.decide(demote)
+	remove = f.next(roster.Remove)
+	remove.Member = roster.Member{Number: 2}
+	f.decide(remove)
+	eventually(t, "the groups decided it", func() error {
+		for _, g := range f.machine(1).server.Status(t.Context()).Groups {
+			if g.Serial != remove.Serial || g.Replica.Leader != 1 {
+				return fmt.Errorf("group %d: at change %d of %d, led by %d", g.Group, g.Serial, remove.Serial, g.Replica.Leader)
+			}
+		}
+		return nil
+	})
 }

@@ -160,8 +160,10 @@ func (s *Server) receive(from uint64, number uint32, message []byte) {
 }
 
 // belongs says whether this machine is a member of a group.
-func (s *Server) belongs(r *roster.Roster, number uint32) bool {
-	return slices.ContainsFunc(r.In(number), func(m roster.Member) bool { return m.Number == s.self })
+func (s *Server) belongs(r *roster.Roster, number uint32) bool { return isIn(r, number, s.self) }
+
+func isIn(r *roster.Roster, number uint32, member uint64) bool {
+	return slices.ContainsFunc(r.In(number), func(m roster.Member) bool { return m.Number == member })
 }
 
 // hostOthers opens the replicas of the groups besides the root that are here. One whose

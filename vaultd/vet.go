@@ -38,6 +38,30 @@ func (s *Server) vet(ctx context.Context, signed []byte) error {
 		return s.vetVersion(ctx, c.MinVersion)
 	case roster.Promote:
 		return s.vetVoter(ctx, w)
+	case roster.Remove:
+		if c.Group == machine.Root {
+			return s.vetRemoval(ctx, c.Member.Number)
+		}
+	}
+	return nil
+}
+
+// vetRemoval refuses to take a machine out of the fleet while another group cannot decide that
+// without it: once the root has, nobody listens to it any more. Of two voters the one that is
+// left would stand still for good in every group but the root.
+func (s *Server) vetRemoval(ctx context.Context, member uint64) error {
+	r, err := s.newest(ctx)
+	if err != nil {
+		return err
+	}
+	for number := uint32(machine.Root + 1); number < r.Groups; number++ {
+		if isIn(r, number, member) && !s.decidesWithout(ctx, r, number, member) {
+			return &roster.Refusal{
+				Code:   Behind,
+				Reason: fmt.Sprintf("group %d needs member %d to decide that it goes: too few others are up in it and know of all changes", number, member),
+				Hint:   fmt.Sprintf("demote member %d first if it has a vote, wait until vaultd status shows no lag, then submit the removal again", member),
+			}
+		}
 	}
 	return nil
 }

@@ -73,6 +73,9 @@ func (a *app) refusedChange(ctx context.Context, admin string, c *roster.Change,
 	if strings.Contains(body, "refused ("+string(vaultd.Behind)+")") {
 		// The leader's own rule, of which the roster knows nothing.
 		hint = "wait until vaultd status shows the member active and without lag, and submit the same change again"
+		if c.Kind == roster.Remove {
+			hint = fmt.Sprintf("demote member %d first if it has a vote, wait until vaultd status shows no lag, and submit the removal again", c.Member.Number)
+		}
 	} else if signed, err := get(ctx, "GET", admin, "/roster"); err == nil {
 		if r, err := openRoster(signed, c.Fleet); err != nil {
 			hint = "another fleet answers at " + admin + " than the one that was signed for"
