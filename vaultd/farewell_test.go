@@ -99,3 +99,28 @@ func TestRemovalIsRefusedThatAGroupCannotFollow(t *testing.T) {
 		return nil
 	})
 }
+
+// A machine that will not help any more, stolen say, is taken out of the fleet all the same: out of the group that
+// needs it first, which then stands still. Better that no key comes out of it than that a thief is heard.
+func TestStolenMachineThatAGroupNeeds(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
+	f := newFleet(t, 3, 2)
+	f.settled()
+	f.askAt(f.machine(3))
+	f.placed(roster.Remove, 1, 3)
+	f.settled()
+	f.machine(2).stop()
+	remove := f.next(roster.Remove)
+	remove.Member = roster.Member{Number: 2}
+	_, err := f.asked.server.Change(t.Context(), f.signed(remove))
+	if refusal, ok := errors.AsType[*roster.Refusal](err); !ok || !strings.Contains(refusal.Hint, "--group 1") {
+		t.Fatalf("removed: %v", err)
+	}
+	f.placed(roster.Remove, 1, 2)
+	remove = f.next(roster.Remove)
+	remove.Member = roster.Member{Number: 2}
+	f.decide(remove)
+	if members := f.asked.server.Status(t.Context()).Members; len(members) != 2 {
+		t.Errorf("the fleet still has %d members", len(members))
+	}
+}

@@ -59,7 +59,8 @@ func (s *Server) vetRemoval(ctx context.Context, member uint64) error {
 			return &roster.Refusal{
 				Code:   Behind,
 				Reason: fmt.Sprintf("group %d needs member %d to decide that it goes: too few others are up in it and know of all changes", number, member),
-				Hint:   fmt.Sprintf("demote member %d first if it has a vote, wait until vaultd status shows no lag, then submit the removal again", member),
+				Hint: fmt.Sprintf("demote member %d first if it has a vote, wait until vaultd status shows no lag, then submit the removal again; "+
+					"one that is stolen or will not come back is removed from that group before (--group %d), which then stands still for want of it", member, number),
 			}
 		}
 	}

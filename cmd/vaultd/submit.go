@@ -74,7 +74,8 @@ func (a *app) refusedChange(ctx context.Context, admin string, c *roster.Change,
 		// The leader's own rule, of which the roster knows nothing.
 		hint = "wait until vaultd status shows the member active and without lag, and submit the same change again"
 		if c.Kind == roster.Remove {
-			hint = fmt.Sprintf("demote member %d first if it has a vote, wait until vaultd status shows no lag, and submit the removal again", c.Member.Number)
+			hint = fmt.Sprintf("demote member %d first if it has a vote, wait until vaultd status shows no lag, and submit the removal again; "+
+				"one that is stolen or will not come back is removed from that group before, with --group, which then stands still for want of it", c.Member.Number)
 		}
 	} else if signed, err := get(ctx, "GET", admin, "/roster"); err == nil {
 		if r, err := openRoster(signed, c.Fleet); err != nil {
