@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -88,9 +89,11 @@ func (m *members) adjust(i int) error {
 	if err != nil {
 		return err
 	}
-	lines := [][2]string{{"quantum", m.quantum}, {"peers", port(i, 2)}, {"admin", port(i, 1)}}
+	// Every client here has a connection of its own, as if it were a chatd's only one, and all come from one address.
+	lines := [][2]string{{"quantum", strconv.Quote(m.quantum)}, {"peers", strconv.Quote(port(i, 2))}, {"admin", strconv.Quote(port(i, 1))},
+		{"connections_per_address", "500"}}
 	if m.anchor != nil { // how slow a device is, is what is measured: no request gives up
-		lines = append(lines, [2]string{"commit", "1m"})
+		lines = append(lines, [2]string{"commit", `"1m"`})
 	}
 	for _, line := range lines {
 		var found bool
@@ -105,7 +108,7 @@ func (m *members) adjust(i int) error {
 func setting(text []byte, name, value string) (out []byte, found bool) {
 	for line := range bytes.Lines(text) {
 		if k, _, ok := bytes.Cut(line, []byte("=")); ok && string(bytes.TrimSpace(k)) == name {
-			line, found = fmt.Appendf(nil, "%s = %q\n", name, value), true
+			line, found = fmt.Appendf(nil, "%s = %s\n", name, value), true
 		}
 		out = append(out, line...)
 	}
