@@ -85,23 +85,30 @@ func (m *members) init(what ...string) error {
 
 // adjust sets what init has no flag for.
 func (m *members) adjust(i int) error {
-	text, err := os.ReadFile(m.config(i))
-	if err != nil {
-		return err
-	}
-	// Every client here has a connection of its own, as if it were a chatd's only one, and all come from one address.
-	lines := [][2]string{{"quantum", strconv.Quote(m.quantum)}, {"peers", strconv.Quote(port(i, 2))}, {"admin", strconv.Quote(port(i, 1))},
-		{"connections_per_address", "500"}}
+	lines := [][2]string{{"quantum", strconv.Quote(m.quantum)}, {"peers", strconv.Quote(port(i, 2))}, {"admin", strconv.Quote(port(i, 1))}}
 	if m.anchor != nil { // how slow a device is, is what is measured: no request gives up
 		lines = append(lines, [2]string{"commit", `"1m"`})
+	}
+	return configure(m.config(i), append(lines, manyClients...)...)
+}
+
+// manyClients is because every client here has a connection of its own, as if it were a chatd's only one, and all
+// come from one address.
+var manyClients = [][2]string{{"connections", "1000"}, {"connections_per_address", "1000"}}
+
+// configure replaces lines of a TOML file.
+func configure(file string, lines ...[2]string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
 	}
 	for _, line := range lines {
 		var found bool
 		if text, found = setting(text, line[0], line[1]); !found {
-			return fmt.Errorf("no %q in %s", line[0], m.config(i))
+			return fmt.Errorf("no %q in %s", line[0], file)
 		}
 	}
-	return os.WriteFile(m.config(i), text, 0o600)
+	return os.WriteFile(file, text, 0o600)
 }
 
 // setting replaces one line of a TOML file.

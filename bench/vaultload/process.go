@@ -47,7 +47,7 @@ func foundProcess(bin, dir string, i *issuer) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vaultd init: %w", err)
 	}
-	return p, p.readMade(text)
+	return p, errors.Join(p.readMade(text), configure(filepath.Join(p.home, "vaultd.toml"), manyClients...))
 }
 
 // serve starts the process and returns when it answers.
