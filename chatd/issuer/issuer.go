@@ -45,6 +45,18 @@ type Tokens struct {
 
 // Open makes an Issuer and opens its store. It must be closed.
 func Open(c Config) (*Issuer, error) {
+	i, err := assemble(c)
+	if err != nil {
+		return nil, err
+	}
+	if i.store, err = openStore(c.Store); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the issuer's store: %w", err), i.Close(context.Background()))
+	}
+	return i, nil
+}
+
+// assemble makes an Issuer without a store.
+func assemble(c Config) (*Issuer, error) {
 	if err := c.prepare(); err != nil {
 		return nil, err
 	}
@@ -56,13 +68,9 @@ func Open(c Config) (*Issuer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the issuer: %w", err)
 	}
-	s, err := openStore(c.Store)
-	if err != nil {
-		return nil, fmt.Errorf("opening the issuer's store: %w", err)
-	}
 	l := c.Limits
 	return &Issuer{
-		c: c, signer: signer, jwks: jwks, store: s, post: newPost(c.Sender, l.Queue, c.Sent),
+		c: c, signer: signer, jwks: jwks, post: newPost(c.Sender, l.Queue, c.Sent),
 		handleKey: c.Secret.derive("handle"), codeKey: c.Secret.derive("code"), refreshKey: c.Secret.derive("refresh"),
 		handles: limit.New(l.PerHandle, l.Table), addresses: limit.New(l.PerAddress, l.Table),
 		everybody: limit.New(l.InAll, 1), tries: limit.New(l.TriesPerAddress, l.Table),
@@ -77,7 +85,11 @@ func (i *Issuer) JWKS() []byte { return i.jwks }
 
 // Close sends what waits, until ctx ends, and closes the store.
 func (i *Issuer) Close(ctx context.Context) error {
-	return errors.Join(i.post.close(ctx), i.store.db.Close())
+	err := i.post.close(ctx)
+	if i.store != nil {
+		err = errors.Join(err, i.store.db.Close())
+	}
+	return err
 }
 
 // Check tells whether the store works.

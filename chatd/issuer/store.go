@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -40,14 +39,9 @@ func openStore(path string) (*store, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	absolute, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	query := url.Values{"_txlock": {"immediate"}, "_pragma": {
+	db, err := openFile(path, url.Values{"_txlock": {"immediate"}, "_pragma": {
 		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(ON)", "trusted_schema(OFF)",
-	}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", OmitHost: true, Path: absolute, RawQuery: query.Encode()}).String())
+	}})
 	if err != nil {
 		return nil, err
 	}
@@ -60,20 +54,25 @@ func openStore(path string) (*store, error) {
 	return s, nil
 }
 
+// openFile opens the SQLite file at path, with what query says of how.
+func openFile(path string, query url.Values) (*sql.DB, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	return sql.Open("sqlite", (&url.URL{Scheme: "file", OmitHost: true, Path: absolute, RawQuery: query.Encode()}).String())
+}
+
 func (s *store) prepare() error {
 	return s.transact(context.Background(), func(tx *sql.Tx) error {
-		var version int
-		if err := tx.QueryRow("PRAGMA user_version").Scan(&version); err != nil {
+		version, err := versionOf(tx)
+		if err == nil && version == 0 {
+			_, err = tx.Exec(schema)
+		}
+		if err != nil {
 			return err
 		}
-		switch version {
-		case schemaVersion:
-			return nil
-		case 0:
-			_, err := tx.Exec(schema)
-			return err
-		}
-		return fmt.Errorf("issuer: a store of version %d; this program knows %d", version, schemaVersion)
+		return known(version)
 	})
 }
 

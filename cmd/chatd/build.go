@@ -31,7 +31,7 @@ type parts struct {
 }
 
 // build makes everything that the configuration describes. Printed codes go to
-// codes. Dry, nothing will be served with it: the audit log is looked at and not opened.
+// codes. Dry, nothing will be served with it: audit log and store are looked at and not opened.
 func (c *config) build(log *slog.Logger, codes io.Writer, dry bool) (p *parts, err error) {
 	p = &parts{}
 	defer func() {
@@ -51,7 +51,7 @@ func (c *config) build(log *slog.Logger, codes io.Writer, dry bool) (p *parts, e
 	if err != nil {
 		return p, err
 	}
-	if p.issuer, err = c.Issuer.open(c, codes, func(err error) { p.server.CodeSent(err) }); err != nil {
+	if p.issuer, err = c.Issuer.open(c, codes, dry, func(err error) { p.server.CodeSent(err) }); err != nil {
 		return p, err
 	}
 	relay, err := c.Relay.build(c, p.issuer)
@@ -143,7 +143,7 @@ func (i *trustedIssuer) build(c *config) (out token.Issuer, err error) {
 	return out, err
 }
 
-func (i *issuerConfig) open(c *config, codes io.Writer, sent func(error)) (*issuer.Issuer, error) {
+func (i *issuerConfig) open(c *config, codes io.Writer, dry bool, sent func(error)) (*issuer.Issuer, error) {
 	if i == nil {
 		return nil, nil
 	}
@@ -171,7 +171,11 @@ func (i *issuerConfig) open(c *config, codes io.Writer, sent func(error)) (*issu
 	if err != nil {
 		return nil, err
 	}
-	return issuer.Open(issuer.Config{
+	open := issuer.Open
+	if dry {
+		open = issuer.Check
+	}
+	return open(issuer.Config{
 		Name: i.Name, Chatd: i.ChatdAudience, Vault: i.VaultAudience, Key: k, Older: older, Secret: secret,
 		Store: c.path(i.Store), Allow: i.Allow, Sender: sender, Sent: sent, Limits: i.Limits.limits(),
 	})

@@ -85,7 +85,7 @@ func TestInitMakesWhatServeNeeds(t *testing.T) {
 	if out != "ok\n" || !strings.Contains(errs, "warning: insecure: sender insecure-terminal") {
 		t.Errorf("%s%s", out, errs)
 	}
-	for _, secret := range []string{"issuer.key", "issuer.secret", "name.key", "client.key", "chatd.toml", "tls.key", "issuer.db"} {
+	for _, secret := range []string{"issuer.key", "issuer.secret", "name.key", "client.key", "chatd.toml", "tls.key"} {
 		info, err := os.Stat(filepath.Join(dir, secret))
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", secret, info, err)
