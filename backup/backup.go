@@ -112,6 +112,12 @@ func (r *Repo) begin(ctx context.Context, what string, replacing bool, also ...s
 	if err != nil {
 		return nil, nil, err
 	}
+	begun := false
+	defer func() {
+		if !begun { // after a panic as well: else it would be renewed as long as the process lives
+			l.unlock()
+		}
+	}()
 	l.replacing, r.held = replacing, l
 	if r.opts.Known.Seq < r.Mark().Seq {
 		r.opts.Known = r.Mark()
@@ -131,9 +137,9 @@ func (r *Repo) begin(ctx context.Context, what string, replacing bool, also ...s
 		err = r.clearRings(ctx)
 	}
 	if err != nil {
-		l.unlock()
 		return nil, nil, err
 	}
+	begun = true
 	return l, list, nil
 }
 
