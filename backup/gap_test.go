@@ -36,7 +36,7 @@ func inGap(names []string, path string) bool {
 func TestDamagedManifestSegment(t *testing.T) {
 	p := newPhone(t)
 	rnd := rand.New(rand.NewChaCha8([32]byte{11}))
-	for i := range 900 {
+	for i := range 1100 {
 		p.write(fmt.Sprintf("d%02d/%x", i%20, random(rnd, 40)), fmt.Append(nil, i))
 	}
 	p.sql("z.db", "CREATE TABLE m(id INTEGER PRIMARY KEY, t TEXT)")
