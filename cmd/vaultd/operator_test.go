@@ -124,6 +124,10 @@ func TestPropose(t *testing.T) {
 	b.refused(exitRefused, "so already", "promote", "4")
 	b.refused(command.Misused, "no period", "policy", "--grace", "10")
 	b.refused(command.Misused, "--group", "place", "2")
+	// Cut to 32 bits this would be the whole fleet, or group 3.
+	for _, group := range []string{"256", "4294967296", "4294967299"} {
+		b.refused(command.Misused, "--group "+group+": there is no such group", "remove", "2", "--group", group)
+	}
 	b.refused(command.Misused, "--quorum", "operators", "dave="+strings.Repeat("ab", 32))
 	b.refused(command.Misused, "NAME=KEY", "operators", "dave", "--quorum", "1")
 	b.refused(command.Misused, "no number", "remove", "two")

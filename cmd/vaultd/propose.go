@@ -119,6 +119,9 @@ func (a *app) propose(ctx context.Context, o *options, kind roster.Kind, fill ch
 	if err != nil {
 		return err
 	}
+	if o.proposal.group >= roster.MaxGroups {
+		return command.Usage(fmt.Sprintf("--group %d: there is no such group", o.proposal.group), "see: vaultd status, which has a line for each group")
+	}
 	c := r.Next(kind)
 	c.Because, c.Group = o.proposal.because, uint32(o.proposal.group)
 	if err := fill(o, r, c); err != nil {
