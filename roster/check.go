@@ -64,12 +64,23 @@ func (m *Member) check() error {
 	switch {
 	case m.Number == 0 || m.Number > MaxNumber:
 		return fmt.Errorf("member %d", m.Number)
-	case !isName(m.Name) || !isName(m.DataCenter):
-		return fmt.Errorf("member %d: names have 1 to %d of a-z, 0-9, dot and dash", m.Number, MaxName)
 	case len(m.Sealing) != SealingSize && !m.inDevice():
 		return fmt.Errorf("member %d: sealing key of %d bytes", m.Number, len(m.Sealing))
 	}
-	return checkAddress(m.Address)
+	if err := CheckPlace(m.Name, m.DataCenter, m.Address); err != nil {
+		return fmt.Errorf("member %d: %w", m.Number, err)
+	}
+	return nil
+}
+
+// CheckPlace refuses names and an address that no member can have.
+func CheckPlace(name, dataCenter, address string) error {
+	for _, n := range []string{name, dataCenter} {
+		if !isName(n) {
+			return fmt.Errorf("name %q: names have 1 to %d of a-z, 0-9, dot and dash", n, MaxName)
+		}
+	}
+	return checkAddress(address)
 }
 
 // inDevice reports whether the machine's sealing key is in hardware.

@@ -35,7 +35,7 @@ type Founding struct {
 	Operators []roster.Operator
 	Quorum    uint8
 	// Tolerate is how many voters may have lost what they acknowledged; see
-	// spec/replication.md §10. Members join under it: with one voter it must be 0.
+	// spec/replication.md §12. Members join under it: with one voter it must be 0.
 	Tolerate uint8
 	// Groups is over how many groups the accounts are spread, a power of two up to 256,
 	// for good; 0: 1. GroupAnchor opens an empty anchor for each group from 1; Found closes it.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -126,7 +127,7 @@ func checkCeremony(o *options) error {
 	case len(n.fleet.operators) == 0 || n.fleet.advertise == "":
 		return command.Usage("--operator or --advertise is missing: a ceremony is for a fleet that operators can change and others can join", "vaultd init founds a fleet of one for development")
 	}
-	return n.fleet.check()
+	return cmp.Or(n.fleet.check(), n.checkPolicy())
 }
 
 // play goes through the steps. What is written down before its step is confirmed is

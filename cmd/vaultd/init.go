@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -89,7 +90,9 @@ func (n *founding) flags(f *flag.FlagSet) {
 	n.anchor.flags(f)
 	f.Func("insecure-waits", "`PERIOD` to wait after every attempt (0s, 5s) in place of the default's growing waits; development only", func(s string) (err error) {
 		n.weakWaits = true
-		n.waits, err = time.ParseDuration(s)
+		if n.waits, err = time.ParseDuration(s); err == nil && n.waits < 0 {
+			return errors.New("a wait is not negative")
+		}
 		return err
 	})
 	f.UintVar(&n.attempts, "attempts", 10, "largest `NUMBER` of attempts of a record, 1 to 10")
@@ -110,7 +113,7 @@ func (a *app) init(ctx context.Context, o *options) error {
 	if n.issuer == "" || n.jwks == "" {
 		return command.Usage("--issuer and --jwks are missing: without them nobody could prove whose account a request is about", "see: vaultd help init")
 	}
-	if err := errors.Join(n.fleet.check(), n.anchor.check()); err != nil {
+	if err := cmp.Or(n.fleet.check(), n.anchor.check(), n.checkPolicy()); err != nil {
 		return err
 	}
 	dir, err := command.NewFolder(o.args[0], "choose a new folder; an existing fleet is never founded anew")
@@ -238,6 +241,14 @@ func (n founding) policy() fleet.Policy {
 		}
 	}
 	return p
+}
+
+// checkPolicy refuses a policy that no fleet can have, before anything is made.
+func (n founding) checkPolicy() error {
+	if err := n.policy().Check(); err != nil {
+		return command.Usage(err.Error(), "see --attempts and --insecure-waits: vaultd help init")
+	}
+	return nil
 }
 
 // found makes the fleet and its first bundle, and returns the fleet id.

@@ -51,6 +51,11 @@ func (n *fleeting) check() error {
 	if several && (n.name == "" || n.dataCenter == "" || n.advertise == "") {
 		return command.Usage("--name, --data-center and --advertise belong together: they say what the other members know this machine by", "see: vaultd help init")
 	}
+	if several {
+		if err := roster.CheckPlace(n.name, n.dataCenter, n.advertise); err != nil {
+			return command.Usage(err.Error(), "it is what the other members know this machine by: --name fra1 --data-center frankfurt --advertise fra1.vault.example.org:7445")
+		}
+	}
 	switch {
 	case n.join != "" && (len(n.operators) > 0 || n.quorum > 0 || n.groups != 1):
 		return command.Usage("--operator, --quorum and --groups are said once, when the fleet is founded", "leave them out with --join")
@@ -60,10 +65,25 @@ func (n *fleeting) check() error {
 		}
 	case several && len(n.operators) == 0:
 		return command.Usage("--operator is missing: without operators nobody could ever add a second machine, or replace this one", "vaultd operator keygen makes their keys")
-	case n.groups < 1 || n.groups > roster.MaxGroups:
+	case n.groups < 1 || n.groups > roster.MaxGroups || n.groups&(n.groups-1) != 0:
 		return command.Usage(fmt.Sprintf("%d groups", n.groups), fmt.Sprintf("1 to %d, a power of two", roster.MaxGroups))
 	case len(n.operators) > 0 && (n.quorum < 1 || int(n.quorum) > len(n.operators)):
 		return command.Usage(fmt.Sprintf("--quorum is %d of %d operators", n.quorum, len(n.operators)), "a majority is usual: 2 of 3, 3 of 5")
+	}
+	return n.checkOperators()
+}
+
+// checkOperators refuses one who is there twice: a quorum is of different people.
+func (n *fleeting) checkOperators() error {
+	names, keys := map[string]bool{}, map[[32]byte]bool{}
+	for _, o := range n.operators {
+		if names[o.Name] || keys[o.Key] {
+			return command.Usage("--operator "+o.Name+": name or key is there twice", "each operator has a name and a key of their own: vaultd operator keygen")
+		}
+		names[o.Name], keys[o.Key] = true, true
+	}
+	if len(n.operators) > roster.MaxOperators {
+		return command.Usage(fmt.Sprintf("%d operators, and there can be %d", len(n.operators), roster.MaxOperators), "see: vaultd help init")
 	}
 	return nil
 }
