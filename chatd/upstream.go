@@ -76,7 +76,7 @@ func newUpstream(c *Config, m *metrics) (*upstream, error) {
 	for i, v := range r.Vaults {
 		where, err := url.Parse(v.URL)
 		if err != nil || where.Scheme != "https" || where.Host == "" || where.Path != "" {
-			return nil, fmt.Errorf("chatd: vaultd %d has no https URL without a path", i)
+			return nil, fmt.Errorf("chatd: %q is no https URL without a path, as that of a vaultd is", v.URL)
 		}
 		u.vaults = append(u.vaults, &peer{url: v.URL, label: strconv.Itoa(i), client: newPeerClient(v.Pin, r.Certificate, l)})
 		m.watchVault(strconv.Itoa(i), func() nearest.Status { return u.nearest.Status(i, time.Now()) })

@@ -33,6 +33,9 @@ const MaxEvent = 4096
 // ErrClosed tells that the log was closed: nothing was written.
 var ErrClosed = errors.New("audit: the log is closed")
 
+// ErrInUse tells that another process has the log open.
+var ErrInUse = errors.New("audit: another process writes this log")
+
 // Options bound a log.
 type Options struct {
 	// MaxSize is how large a file grows, in bytes, before it is put aside as

@@ -135,7 +135,7 @@ func readEnds(dir *os.Root, name string) (head Head, first uint64, size int64, e
 	end := bytes.LastIndexByte(tail, '\n')
 	if end < 0 {
 		if from > 0 {
-			return Head{}, 0, 0, fmt.Errorf("%s: %w", name, errDamaged)
+			return Head{}, 0, 0, fmt.Errorf("%s: %w", name, ErrDamaged)
 		}
 		return Head{}, 0, 0, nil // empty, or cut within its first line
 	}

@@ -18,7 +18,7 @@ func lock(dir *os.Root, name string) (io.Closer, error) {
 		return nil, err
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(errors.New("audit: another process writes this log"), f.Close())
+		return nil, errors.Join(ErrInUse, f.Close())
 	}
 	return f, nil
 }

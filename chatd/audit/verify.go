@@ -15,7 +15,8 @@ import (
 // 110 bytes round it, in round numbers.
 const maxLine = MaxEvent + 128
 
-var errDamaged = errors.New("audit: not a line of an audit log")
+// ErrDamaged tells that a file is not the end of an audit log.
+var ErrDamaged = errors.New("audit: not a line of an audit log")
 
 // line is how a line is read.
 type line struct {
@@ -29,14 +30,14 @@ type line struct {
 func parse(text []byte) (before Head, event []byte, err error) {
 	var l line
 	if len(text) >= maxLine || json.Unmarshal(text, &l) != nil || l.Seq == 0 {
-		return Head{}, nil, errDamaged
+		return Head{}, nil, ErrDamaged
 	}
 	before.Seq = l.Seq - 1
 	if n, err := hex.Decode(before.Hash[:], []byte(l.Prev[:min(len(l.Prev), 64)])); err != nil || n != sha256.Size {
-		return Head{}, nil, errDamaged
+		return Head{}, nil, ErrDamaged
 	}
 	if again, _ := chain(before, l.Event); !bytes.Equal(again[:len(again)-1], text) {
-		return Head{}, nil, errDamaged
+		return Head{}, nil, ErrDamaged
 	}
 	return before, l.Event, nil
 }

@@ -162,6 +162,9 @@ type Config struct {
 	Random io.Reader
 }
 
+// ErrSettings tells that a [Config] cannot be meant so.
+var ErrSettings = errors.New("issuer: settings")
+
 func (c *Config) prepare() error {
 	c.Limits.setDefaults()
 	if c.Now == nil {
@@ -175,20 +178,20 @@ func (c *Config) prepare() error {
 	}
 	switch {
 	case c.Chatd == c.Vault:
-		return errors.New("issuer: the audiences of chatd and vault must differ, or chatd could spend attempts")
+		return fmt.Errorf("%w: the audiences of chatd and vault must differ, or chatd could spend attempts", ErrSettings)
 	case c.Sender == nil:
-		return errors.New("issuer: no sender")
+		return fmt.Errorf("%w: no sender", ErrSettings)
 	case c.Secret == Secret{}:
-		return errors.New("issuer: no secret")
+		return fmt.Errorf("%w: no secret", ErrSettings)
 	case len(c.Allow) == 0 || slices.Contains(c.Allow, ""):
-		return errors.New(`issuer: nobody is allowed an account; "*" allows everybody`)
+		return fmt.Errorf(`%w: nobody is allowed an account; "*" allows everybody`, ErrSettings)
 	}
 	c.Allow = slices.Clone(c.Allow)
 	for i, a := range c.Allow {
 		c.Allow[i] = strings.ToLower(a)
 	}
 	if err := c.Limits.check(); err != nil {
-		return fmt.Errorf("issuer: %w", err)
+		return fmt.Errorf("%w: %w", ErrSettings, err)
 	}
 	return nil
 }

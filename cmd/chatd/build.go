@@ -41,7 +41,7 @@ func (c *config) build(log *slog.Logger, codes io.Writer, dry bool) (p *parts, e
 	}()
 	files, err := chatd.NewCertificateFiles(c.path(c.TLSCertificate), c.path(c.TLSKey), nil)
 	if err != nil {
-		return p, err
+		return p, certificateError(err)
 	}
 	raw, err := readSecret(c.path(c.NameKey))
 	if err != nil {
@@ -65,7 +65,18 @@ func (c *config) build(log *slog.Logger, codes io.Writer, dry bool) (p *parts, e
 	p.server, err = chatd.New(chatd.Config{
 		Relay: relay, Issuer: p.issuer, Certificate: files.Certificate, Audit: lines, Names: names, Limits: c.Limits.limits(), Log: log,
 	})
-	return p, err
+	if err != nil {
+		return p, command.BadConfig(err.Error(), "each setting is explained in the chatd.toml that chatd init makes")
+	}
+	return p, nil
+}
+
+// certificateError says of files that are there and do not fit that the configuration is wrong.
+func certificateError(err error) error {
+	if explain(err).Exit != command.Failed {
+		return err
+	}
+	return command.BadConfig(err.Error(), "tls_certificate and tls_key are one certificate with its chain and its key, in PEM form")
 }
 
 // openAudit opens the audit log. Dry, another chatd may have it: then it gives one that
@@ -243,7 +254,7 @@ func readSecret(path string) ([]byte, error) {
 	}
 	b, err := hex.DecodeString(string(bytes.TrimSpace(text)))
 	if err != nil || len(b) != 32 {
-		return nil, command.BadConfig(path+" is not 64 hexadecimal digits", "")
+		return nil, command.BadConfig(path+" is not 64 hexadecimal digits", "chatd init makes such files; with another one than before, names in logs and accounts are others")
 	}
 	return b, nil
 }
@@ -259,7 +270,7 @@ func readRoots(path string) (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, command.BadConfig(path+" has no certificate in PEM form", "")
+		return nil, command.BadConfig(path+" has no certificate in PEM form", "leave the setting empty for the authorities of the system")
 	}
 	return pool, nil
 }

@@ -50,7 +50,7 @@ func TestCheckConfigFindsADamagedAuditLog(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "audit.jsonl"), []byte("hello\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, errs := chatd_(t, 1, "check-config", "--config", file); !strings.Contains(errs, "audit.jsonl") {
+	if _, errs := chatd_(t, 5, "check-config", "--config", file); !strings.Contains(errs, "audit.jsonl") || !strings.Contains(errs, "evidence") {
 		t.Error(errs)
 	}
 }

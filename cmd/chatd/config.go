@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -211,6 +212,9 @@ func (c *config) check() error {
 		return errors.New("listen, admin, tls_certificate, tls_key, audit and name_key are needed")
 	case !loopback(c.Admin) && !c.InsecureAdminOnNetwork:
 		return errors.New("admin has no password and is not on the loopback; set insecure_admin_on_network = true if that network is your own")
+	}
+	if err := cmp.Or(command.CheckAddress("listen", c.Listen), command.CheckAddress("admin", c.Admin)); err != nil {
+		return err
 	}
 	if c.Relay != nil {
 		for _, i := range c.Relay.Issuers {

@@ -4,6 +4,8 @@ import (
 	"io/fs"
 	"syscall"
 
+	"keepsake.example/chatd/audit"
+	"keepsake.example/chatd/issuer"
 	"keepsake.example/internal/command"
 )
 
@@ -18,9 +20,14 @@ var exits = []command.Exit{command.Done, command.Failed, command.Misused, comman
 var explanations = []command.Explanation{
 	{Is: fs.ErrExist, Exit: command.Exists, Hint: "nothing was changed; choose another folder"},
 	{Is: fs.ErrNotExist, Exit: command.NotFound, Hint: "paths in chatd.toml are relative to that file"},
-	{Is: fs.ErrPermission, Exit: command.NoRoom},
-	{Is: syscall.ENOSPC, Exit: command.NoRoom},
-	{Is: syscall.EROFS, Exit: command.NoRoom},
+	{Is: fs.ErrPermission, Exit: command.NoRoom, Hint: "check the permissions of that file or folder"},
+	{Is: syscall.ENOSPC, Exit: command.NoRoom, Hint: "make room on the disk"},
+	{Is: syscall.EROFS, Exit: command.NoRoom, Hint: "the file system takes no changes: mount it writable"},
+	{Is: syscall.EISDIR, Exit: command.NotFound, Hint: "that is a folder, and a file is wanted"},
+	{Is: command.ErrTooLong, Exit: command.Config, Hint: "is it the right file?"},
+	{Is: issuer.ErrSettings, Exit: command.Config, Hint: "each setting is explained in the chatd.toml that chatd init makes"},
+	{Is: audit.ErrDamaged, Exit: exitDamaged, Hint: "keep it, it is evidence: chatd check-audit says where. Moved away, with the full files beside it, a new log begins"},
+	{Is: audit.ErrInUse, Exit: command.Failed, Hint: "is chatd running already? Each has an audit log of its own"},
 	{Is: syscall.EADDRINUSE, Exit: command.Failed, Hint: "is chatd running already, or another server at that address?"},
 }
 

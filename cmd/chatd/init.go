@@ -62,7 +62,7 @@ process (--role insecure-both) let whoever takes over the relay do the same.`,
 		f.StringVar(&s.issuer, "issuer", "", "`NAME` of your own issuer, the tokens' iss")
 		f.StringVar(&s.jwks, "jwks", "discover", "`WHERE` your issuer's public keys are: a file, an https URL, or discover (OpenID)")
 		f.StringVar(&s.alg, "algorithm", "EdDSA", "`NAME` of your issuer's algorithm: EdDSA, ES256, RS256 or PS256")
-		f.Func("allow", "`HANDLE` that may have an account, *@domain for a domain, * for everybody; may be given again", func(v string) error {
+		f.Func("allow", "`HANDLE` that may have an account, *@domain for a domain, * for everybody; may be given again. Without it: *@ and the host of --url", func(v string) error {
 			s.allow = append(s.allow, v)
 			return nil
 		})

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -152,15 +153,21 @@ func TestWrongConfigurationsAreRefused(t *testing.T) {
 		"another sender":     {`"insecure-terminal"`, `"pigeon"`},
 		"a pin cut short":    {pin, pin[1:]},
 		"not TOML":           {"[limits]", "[limits"},
+		"no port":            {`listen = "127.0.0.1:8443"`, `listen = "127.0.0.1"`},
+		"no such port":       {`admin = "127.0.0.1:8444"`, `admin = "127.0.0.1:84440"`},
+		"a limit below one":  {`relays = 512`, `relays = -5`},
+		"times that clash":   {`relay_timeout = "15s"`, `relay_timeout = "60s"`},
+		"a vaultd by http":   {`"https://127.0.0.1:7443"`, `"http://127.0.0.1:7443"`},
+		"an empty handle":    {`allow = ["*@127.0.0.1"]`, `allow = [""]`},
+		"another's key":      {`tls_key         = "tls.key"`, `tls_key = "client.key"`},
 	} {
 		dir := newDir(t)
 		_, errs := chatd_(t, 3, "check-config", "--config", edit(t, dir, replace...))
-		if !strings.Contains(errs, "chatd: error: ") {
+		if !strings.Contains(errs, "chatd: error: ") || !strings.Contains(errs, "chatd: hint: ") {
 			t.Errorf("%s: %s", what, errs)
 		}
 	}
 	chatd_(t, 0, "check-config", "--config", edit(t, newDir(t), `admin = "127.0.0.1:8444"`, `admin = "0.0.0.0:8444"`, "insecure_admin_on_network = false", "insecure_admin_on_network = true"))
-	chatd_(t, 1, "check-config", "--config", edit(t, newDir(t), `relay_timeout = "15s"`, `relay_timeout = "60s"`))
 }
 
 // Every setting is in the file that init writes, with a comment before it, and
@@ -281,6 +288,24 @@ func TestNobodyAnswersStatus(t *testing.T) {
 	_, errs := chatd_(t, 8, "status", "--admin", "127.0.0.1:1")
 	if !strings.Contains(errs, "chatd: hint: ") {
 		t.Error(errs)
+	}
+}
+
+// The status of another server, a vaultd's say, is not taken for an issuer that is ready.
+func TestStatusOfAnotherServer(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"fleet":"ab","ready":true}`) }))
+	defer other.Close()
+	if _, errs := chatd_(t, 8, "status", "--admin", strings.TrimPrefix(other.URL, "http://")); !strings.Contains(errs, "is no chatd") {
+		t.Error(errs)
+	}
+}
+
+// Whatever goes wrong, there is something to do.
+func TestExplanationsHaveHints(t *testing.T) {
+	for _, e := range explanations {
+		if e.Hint == "" {
+			t.Errorf("%v: no hint", e.Is)
+		}
 	}
 }
 

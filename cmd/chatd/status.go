@@ -52,8 +52,8 @@ func (a *app) status(ctx context.Context, o *options) error {
 		return command.Fail(exitUnreachable, fmt.Sprintf("asking chatd at %s: %v", admin, err), "is it running, and is this its admin address?")
 	}
 	var st chatd.Status
-	if err := json.Unmarshal(text, &st); err != nil {
-		return fmt.Errorf("reading chatd's answer: %w", err)
+	if err := json.Unmarshal(text, &st); err != nil || !st.Relay && !st.Issuer {
+		return command.Fail(exitUnreachable, fmt.Sprintf("what answers at %s is no chatd", admin), "is this chatd's admin address, and not another server's?")
 	}
 	if o.json {
 		_, err := a.Out.Write(text)

@@ -2,9 +2,12 @@ package command
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"text/template"
 	"time"
@@ -15,6 +18,9 @@ import (
 // MaxSettings is the largest file of settings, in bytes.
 const MaxSettings = 1 << 20
 
+// ErrTooLong tells that a file cannot be what it was given as.
+var ErrTooLong = errors.New("too long")
+
 // ReadFile reads a file of at most most bytes.
 func ReadFile(path string, most int64) ([]byte, error) {
 	info, err := os.Stat(path)
@@ -22,7 +28,7 @@ func ReadFile(path string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	if info.Size() > most {
-		return nil, fmt.Errorf("%s is over %d bytes", path, most)
+		return nil, fmt.Errorf("%s: %w: over %d bytes", path, ErrTooLong, most)
 	}
 	return os.ReadFile(path)
 }
@@ -50,6 +56,18 @@ func DecodeSettings(text []byte, into any) error {
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
 		return fmt.Errorf("unknown setting %q", unknown[0].String())
+	}
+	return nil
+}
+
+// CheckAddress refuses a setting that is no address to listen at: HOST:PORT, where HOST may be "".
+func CheckAddress(setting, address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("%s is %q, and no HOST:PORT with a number from 0 to 65535", setting, address)
 	}
 	return nil
 }
