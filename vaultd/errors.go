@@ -45,6 +45,9 @@ const Version = machine.Version
 // change that would.
 type VersionError = machine.VersionError
 
+// ErrUnlisted tells that a machine is to join a fleet whose roster does not have it, or not yet.
+var ErrUnlisted = errors.New("vaultd: the roster does not have this machine")
+
 // ErrRemoved is why New refuses, or a Server halts: a machine that operators removed from the fleet.
 var ErrRemoved = errors.New("vaultd: the operators removed this machine from the fleet: it has no part in it any more; " +
 	"destroy its disk and its anchor, or empty both and let it join as a new member")

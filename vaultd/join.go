@@ -98,7 +98,7 @@ func findSelf(r *roster.Roster, k *Keys) (uint64, error) {
 			return m.Number, nil
 		}
 	}
-	return 0, errors.New("vaultd: the roster does not have this machine: have the operators add its card, and take the roster after that")
+	return 0, ErrUnlisted
 }
 
 // question is a newcomer's for its welcome to a group. Its nonce is of one run, in

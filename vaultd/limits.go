@@ -76,7 +76,10 @@ func (l Limits) filled() Limits {
 	return l
 }
 
-// ranges of the limits; the upper ones keep a typing slip from being taken for a number.
+// Check refuses a limit out of its range; the upper bounds keep a typing slip from being taken for
+// a number. What is zero is the default.
+func (l Limits) Check() error { return l.filled().check() }
+
 func (l Limits) check() error {
 	for _, r := range []struct {
 		name     string

@@ -42,11 +42,11 @@ func ask(ctx context.Context, method, admin, path string, body []byte) (*answer,
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, "http://"+admin+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, command.BadConfig(fmt.Sprintf("admin address %q: %v", admin, err), "")
+		return nil, command.BadConfig(fmt.Sprintf("admin address %q: %v", admin, err), "--admin, or admin in vaultd.toml, is HOST:PORT")
 	}
 	got, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("asking vaultd at %s: %w", admin, err)
+		return nil, unanswered(ctx, fmt.Errorf("asking vaultd at %s: %w", admin, err))
 	}
 	defer got.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(got.Body, maxAnswer))
@@ -54,6 +54,15 @@ func ask(ctx context.Context, method, admin, path string, body []byte) (*answer,
 		return nil, fmt.Errorf("reading vaultd's answer: %w", err)
 	}
 	return &answer{got.StatusCode, text}, nil
+}
+
+// unanswered is how a command ends when nobody is there: no such name, nothing that listens, or
+// no answer in time. When somebody has stopped the command, it says that.
+func unanswered(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return err
+	}
+	return command.Fail(exitUnreachable, err.Error(), "is vaultd running, and is the admin address right?")
 }
 
 // maxAnswer bounds what is read of an answer, in bytes: all changes of a fleet, 10 KiB each.
@@ -72,5 +81,5 @@ func (r *answer) refused(admin string) error {
 	case http.StatusServiceUnavailable:
 		return command.Fail(exitNoQuorum, message, "see: vaultd status; too few members may be up, or this one is still catching up")
 	}
-	return errors.New(message)
+	return command.Fail(command.Failed, message, "is that the admin address of a vaultd, and of this version? Its log says more")
 }

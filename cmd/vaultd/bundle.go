@@ -86,11 +86,13 @@ func (a *app) fetchBundle(ctx context.Context, o *options) error {
 // not hold is explained to nobody.
 func (a *app) inspect(data []byte, pinned string) error {
 	id, err := claimedFleet(data)
-	if pinned != "" && err == nil {
-		id, err = fleet.ParseID(pinned)
-	}
 	if err != nil {
-		return command.Fail(exitFile, err.Error(), "")
+		return command.Fail(exitFile, err.Error(), "get another copy: vaultd bundle, or chatd's /v1/bundle")
+	}
+	if pinned != "" {
+		if id, err = fleet.ParseID(pinned); err != nil {
+			return command.Usage(fmt.Sprintf("%q is no fleet id", pinned), "--fleet takes the id that vaultd init printed")
+		}
 	}
 	b, err := fleet.Open(data, id)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -114,6 +115,17 @@ func (c *config) check() error {
 	}
 	if _, err := fleet.ParseID(c.Fleet); c.Fleet != "" && err != nil {
 		return fmt.Errorf("fleet is %q, which is no fleet id", c.Fleet)
+	}
+	if c.State == "" || c.TLSKey == "" || c.Keys == "" || c.GroupAnchors == "" || c.AnchorDir == "" {
+		return errors.New("state, anchor_dir, tls_key, keys and group_anchors are needed")
+	}
+	if err := cmp.Or(command.CheckAddress("listen", c.Listen), command.CheckAddress("admin", c.Admin), c.Limits.limits().Check()); err != nil {
+		return err
+	}
+	if c.Peers != "" {
+		if err := command.CheckAddress("peers", c.Peers); err != nil {
+			return err
+		}
 	}
 	if len(c.Issuers) == 0 {
 		return errors.New("no [[issuer]]: nobody could prove which account a request is about")

@@ -38,7 +38,7 @@ func (a *app) confirmWith(yes bool, question, description, want string) error {
 		return nobody
 	}
 	if strings.TrimSpace(line) != want {
-		return command.Fail(command.Failed, "not confirmed; nothing was done", "")
+		return command.Fail(command.Failed, "not confirmed; nothing was done", "read what is shown above, and begin again")
 	}
 	return nil
 }

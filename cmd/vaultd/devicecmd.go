@@ -134,7 +134,7 @@ swaps the file gets the key.`,
 	},
 	Run: func(a *app, ctx context.Context, o *options) error {
 		if o.out == "" {
-			return command.Usage("--out is missing: where to write the request", "")
+			return command.Usage("--out is missing: where to write the request", "see: vaultd help device request")
 		}
 		return withDevice(ctx, o, func(_ *config, d anchor.Device) error {
 			request, err := d.FleetKeyRequest(ctx)
@@ -163,7 +163,7 @@ can open the result.`,
 
 func (a *app) wrap(ctx context.Context, o *options) error {
 	if o.out == "" {
-		return command.Usage("--out is missing: where to write the wrapped key", "")
+		return command.Usage("--out is missing: where to write the wrapped key", "see: vaultd help device wrap")
 	}
 	request, err := command.ReadFile(o.args[0], maxCustody)
 	if err != nil {

@@ -73,6 +73,7 @@ var explanations = []command.Explanation{
 	{Is: replica.ErrExists, Exit: command.Exists, Hint: "choose a new folder; an existing fleet is never founded anew"},
 	{Is: anchor.ErrFounded, Exit: command.Exists, Hint: "choose a new folder; an existing fleet is never founded anew"},
 	{Is: vaultd.ErrWelcomed, Exit: exitRefused, Hint: "a number gets the fleet's secret once: a machine that has lost what it had under it could help to take back what it promised. Have operators remove it, and join anew under a new number, from an empty folder: vaultd help replace"},
+	{Is: vaultd.ErrUnlisted, Exit: command.Failed, Hint: "have operators take in its card, vaultd operator propose add, and take the roster after that: --from, or vaultd operator show --out"},
 	{Is: vaultd.ErrRemoved, Exit: exitRemoved, Hint: removed},
 	{Is: replica.ErrRemoved, Exit: exitRemoved, Hint: removed},
 	{Is: vaultd.ErrHalted, Exit: exitHalted, Hint: "most often a disk or an anchor failed: the message says which. Nothing that was acknowledged is lost: start vaultd again; if it cannot, it says what to mend"},
@@ -80,11 +81,16 @@ var explanations = []command.Explanation{
 	{Is: pkcs11.ErrKeyExists, Exit: command.Exists, Hint: "choose another object in the URI; an operator's key is never made anew in place of another"},
 	{Is: syscall.ECONNREFUSED, Exit: exitUnreachable, Hint: "is vaultd running, and is the admin address right?"},
 	{Is: context.DeadlineExceeded, Exit: exitUnreachable, Hint: "is vaultd running, and is the admin address right?"},
-	{Is: syscall.EADDRINUSE, Exit: exitBusy, Hint: "is vaultd running already? else change listen or admin in vaultd.toml"},
+	{Is: syscall.EADDRINUSE, Exit: exitBusy, Hint: "is vaultd running already? else change listen, admin or peers in vaultd.toml"},
 	{Is: syscall.ENOSPC, Exit: command.NoRoom, Hint: "make room on the disk"},
+	{Is: syscall.EDQUOT, Exit: command.NoRoom, Hint: "make room on the disk: its quota is used up"},
+	{Is: syscall.EROFS, Exit: command.NoRoom, Hint: "the file system takes no changes: mount it writable"},
+	{Is: syscall.EISDIR, Exit: exitFile, Hint: "that is a folder, and a file is wanted"},
+	{Is: syscall.ENOTDIR, Exit: command.NotFound, Hint: "a part of that path is a file, and no folder"},
+	{Is: command.ErrTooLong, Exit: exitFile, Hint: "is it the right file?"},
 	{Is: fs.ErrPermission, Exit: command.NoRoom, Hint: "check the permissions of that file or folder"},
-	{Is: fs.ErrExist, Exit: command.Exists, Hint: "choose a new folder"},
-	{Is: fs.ErrNotExist, Exit: command.NotFound, Hint: ""},
+	{Is: fs.ErrExist, Exit: command.Exists, Hint: "nothing was overwritten; choose another name"},
+	{Is: fs.ErrNotExist, Exit: command.NotFound, Hint: "look at the path; those in vaultd.toml are relative to that file"},
 }
 
 // explain turns any error into a failure.

@@ -47,6 +47,14 @@ func TestHelpIsGolden(t *testing.T) {
 	}
 }
 
+func TestExplanationsHaveHints(t *testing.T) {
+	for _, e := range explanations {
+		if e.Hint == "" {
+			t.Errorf("%v: no hint", e.Is)
+		}
+	}
+}
+
 // Each kind of error has its exit code, however deep it is wrapped.
 func TestExitCodes(t *testing.T) {
 	for _, c := range []struct {

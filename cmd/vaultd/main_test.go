@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -331,7 +332,27 @@ func TestRefusals(t *testing.T) {
 	vault(t, "join", "--config", filepath.Join(dir, "vaultd.toml"), "--from", "127.0.0.1:1").wants(t, command.Config, "peers is empty")
 	vault(t, "serve", "--config", filepath.Join(dir, "no.toml")).wants(t, command.NotFound)
 	vault(t, "status", "--admin", "127.0.0.1:1").wants(t, exitUnreachable, "hint")
-	vault(t, "bundle", "--inspect", keys).wants(t, exitFile)
+	// Whatever goes wrong, there is something to do.
+	for _, c := range []struct {
+		e    command.Exit
+		args string
+	}{
+		{exitUnreachable, "status --admin 127.0.0.1:99999"},
+		{exitUnreachable, "status --admin here"},
+		{command.NotFound, "status --config nowhere/vaultd.toml"},
+		{exitFile, "status --config " + dir},
+		{exitFile, "bundle --inspect " + keys},
+		{command.Misused, "bundle --inspect " + filepath.Join(dir, "bundle") + " --fleet 00"},
+		{command.NotFound, "bundle --inspect " + filepath.Join(dir, "nothing")},
+		{exitFile, "operator submit " + dir},
+		{exitFile, "operator submit " + long(t)},
+		{command.NotFound, "operator sign x --key nowhere"},
+		{command.Misused, "operator keygen Alice"},
+		{command.Misused, "replace two"},
+		{command.NotFound, "init " + keys + "/x --issuer i --insecure-software-anchor --jwks " + keys},
+	} {
+		vault(t, strings.Fields(c.args)...).wants(t, c.e, "vaultd: hint: ")
+	}
 	var e struct {
 		Error struct {
 			Code string
@@ -346,6 +367,15 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// long is a file that is longer than any change.
+func long(t *testing.T) string {
+	file := filepath.Join(t.TempDir(), "long")
+	if err := os.WriteFile(file, make([]byte, maxChangeFile+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 // The configuration is strict, and what init writes says the defaults.
 func TestConfig(t *testing.T) {
 	dir, _ := founded(t)
@@ -353,6 +383,7 @@ func TestConfig(t *testing.T) {
 	if _, err := parseConfig([]byte(text)); err != nil {
 		t.Fatal(err)
 	}
+	text = regexp.MustCompile(`(?m)^listen = .*`).ReplaceAllString(text, `listen = "127.0.0.1:7443"`)
 	for name, change := range map[string][2]string{
 		"unknown setting":      {"lock_memory", "lok_memory"},
 		"bare number":          {`quantum = "20ms"`, `quantum = 20`},
@@ -366,6 +397,9 @@ func TestConfig(t *testing.T) {
 		"not TOML at all":      {"listen", "=="},
 		"no fleet id":          {"fleet = \"", "fleet = \"x"},
 		"a limit out of place": {"[limits]", "[limit]"},
+		"a limit out of range": {`commit = "4s"`, `commit = "-4s"`},
+		"no port":              {`:7443"`, `"`},
+		"no state":             {`state      = "state"`, `state      = ""`},
 	} {
 		if !strings.Contains(text, change[0]) {
 			t.Fatalf("%s: no %q in the file", name, change[0])

@@ -291,6 +291,7 @@ func (j *rosterJSON) write(w io.Writer) {
 // refusal is how a command ends that the roster's rules end.
 func refusal(err error) error {
 	if r, ok := errors.AsType[*roster.Refusal](err); ok {
+		r.Hint = cmp.Or(r.Hint, "see: vaultd operator show")
 		return command.Fail(exitRefused, fmt.Sprintf("refused (%s): %s", r.Code, r.Reason), r.Hint)
 	}
 	return err

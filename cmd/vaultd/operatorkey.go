@@ -138,7 +138,7 @@ func readOperatorKey(file string) (*operatorKey, error) {
 func (a *app) keygen(ctx context.Context, o *options) error {
 	name := o.args[0]
 	if _, err := parseOperator(name + "=" + strings.Repeat("00", ed25519.PublicKeySize)); err != nil {
-		return command.Usage(err.Error(), "")
+		return command.Usage(err.Error(), "see: vaultd help operator keygen")
 	}
 	if o.token != "" {
 		k, err := a.tokenKey(ctx, o.token, pkcs11.MakeSigner)

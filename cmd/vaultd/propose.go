@@ -218,7 +218,7 @@ func fillTolerate(o *options, _ *roster.Roster, c *roster.Change) error {
 func number(text string, most uint64) (uint64, error) {
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || n > most {
-		return 0, command.Usage(fmt.Sprintf("%q is no number up to %d", text, most), "")
+		return 0, command.Usage(fmt.Sprintf("%q is no number up to %d", text, most), "see: vaultd operator show, which numbers the members")
 	}
 	return n, nil
 }

@@ -36,7 +36,7 @@ func (a *app) secret(what, file string, fresh bool) (*anchor.Secret, error) {
 			return nil, err
 		}
 		if !bytes.Equal(again, text) {
-			return nil, command.Fail(command.Failed, "the two are not the same; nothing was done", "")
+			return nil, command.Fail(command.Failed, "the two are not the same; nothing was done", "begin again")
 		}
 	}
 	return newSecret(what, text)
@@ -45,7 +45,7 @@ func (a *app) secret(what, file string, fresh bool) (*anchor.Secret, error) {
 func newSecret(what string, text []byte) (*anchor.Secret, error) {
 	s, err := anchor.NewSecret(text)
 	if err != nil {
-		return nil, command.Usage(what+": "+err.Error(), "")
+		return nil, command.Usage(what+": "+err.Error(), "nothing was done; begin again")
 	}
 	return s, nil
 }

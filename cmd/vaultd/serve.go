@@ -162,7 +162,7 @@ func (c *config) pins() (pins []vaultd.Pin, err error) {
 	for _, text := range c.Relays {
 		p, err := vaultd.ParsePin(text)
 		if err != nil {
-			return nil, command.BadConfig(fmt.Sprintf("relays: %q: %v", text, err), "")
+			return nil, command.BadConfig(fmt.Sprintf("relays: %q: %v", text, err), "chatd init prints it as \"client pin\"")
 		}
 		pins = append(pins, p)
 	}

@@ -59,7 +59,7 @@ func (a *app) sign(ctx context.Context, o *options) error {
 	if warning != "" {
 		a.Warn(warning)
 	}
-	if err := a.confirm(o.yes, "sign this as "+k.name+"?", strconv.FormatUint(c.Serial, 10)); err != nil {
+	if err := a.confirm(o.yes, "sign this as "+command.OneLine(k.name)+"?", strconv.FormatUint(c.Serial, 10)); err != nil {
 		return err
 	}
 	signature, err := roster.Sign(s.Text, k.key)

@@ -153,7 +153,7 @@ func (a *app) transcriptVerify(_ context.Context, o *options) error {
 		return command.Fail(exitRefused, fmt.Sprintf("signed by %d, and %d must", len(v.Signed), v.Quorum), "vaultd transcript sign, by: "+strings.Join(v.Missing, ", "))
 	}
 	if v.Rehearsal {
-		return command.Fail(exitRefused, "this is the transcript of a rehearsal: there is no fleet behind it", "")
+		return command.Fail(exitRefused, "this is the transcript of a rehearsal: there is no fleet behind it", "found one with vaultd ceremony, without --rehearse")
 	}
 	return nil
 }
@@ -167,12 +167,12 @@ func judge(s *ceremony.Signed, t *ceremony.Transcript) (*verdict, error) {
 	}
 	v.Fleet, _ = t.Fact("fleet")
 	if v.Fleet == "" {
-		return nil, command.Fail(exitRefused, "the transcript has no fleet in it: the ceremony did not come to its end", "")
+		return nil, command.Fail(exitRefused, "the transcript has no fleet in it: the ceremony did not come to its end", "there is nothing to sign: the ceremony is played again, from its beginning")
 	}
 	for _, text := range t.Facts("operator") {
 		op, err := parseOperator(strings.Replace(text, " ", "=", 1))
 		if err != nil {
-			return nil, command.Fail(exitFile, "the transcript's operator: "+err.Error(), "")
+			return nil, command.Fail(exitFile, "the transcript's operator: "+err.Error(), "get another copy from the machine where the ceremony was played")
 		}
 		if s.By(op.Key) {
 			v.Signed = append(v.Signed, op.Name)
