@@ -106,6 +106,9 @@ func SetVersion(c *Config, version uint32) { c.version = version }
 // QuantumFor is the quantum of a vault with a device that takes so long.
 var QuantumFor = quantumFor
 
+// ErrBusy is what AskAs says when the other has no time, or no more, for the account.
+var ErrBusy = errBusy
+
 // AskAs has another machine decide a command, as this machine forwards what it verified.
 func (s *Server) AskAs(ctx context.Context, to uint64, group uint32, c *vault.Command) (*vaultapi.Answer, error) {
 	request := append(binary.BigEndian.AppendUint32(nil, group), c.Encode()...)

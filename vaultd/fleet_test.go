@@ -125,6 +125,18 @@ func (f *fleetOf) admin(m *machine, method, path string, body []byte) *httptest.
 	return rec
 }
 
+// propose brings a change over HTTP, as the operators' tools do, and again where there was no decision in time.
+func (f *fleetOf) propose(signed []byte) (r *httptest.ResponseRecorder) {
+	f.t.Helper()
+	eventually(f.t, "there is a decision", func() error {
+		if r = f.admin(f.asked, "POST", "/change", signed); r.Code == http.StatusServiceUnavailable {
+			return errors.New(r.Body.String())
+		}
+		return nil
+	})
+	return r
+}
+
 // deliverAnywhere brings one question to members in turn until one answers it.
 func (f *fleetOf) deliverAnywhere(q question) (*vaultapi.Answer, error) {
 	end := time.Now().Add(patience)

@@ -25,20 +25,20 @@ func TestMembership(t *testing.T) {
 	leave := f.next(roster.Remove)
 	leave.Member = roster.Member{Number: 3}
 	// Over HTTP, as the operators' tools bring it.
-	if r := f.admin(f.asked, "POST", "/change", f.signed(leave, f.operators[0])); r.Code != http.StatusConflict || !strings.Contains(r.Body.String(), "refused") {
+	if r := f.propose(f.signed(leave, f.operators[0])); r.Code != http.StatusConflict || !strings.Contains(r.Body.String(), "refused (quorum)") {
 		t.Errorf("one signature of two: HTTP %d %s", r.Code, r.Body)
 	}
-	if r := f.admin(f.asked, "POST", "/change", []byte("nothing")); r.Code != http.StatusBadRequest {
+	if r := f.propose([]byte("nothing")); r.Code != http.StatusBadRequest {
 		t.Errorf("no change at all: HTTP %d", r.Code)
 	}
 	f.askAt(f.machine(1))
 	p := f.registered("alice", "right")
 	leave.Because = "its disk was stolen"
-	r := f.admin(f.asked, "POST", "/change", f.signed(leave))
+	r := f.propose(f.signed(leave))
 	if r.Code != http.StatusOK || r.Body.String() != must(leave.Text()) {
 		t.Fatalf("two signatures: HTTP %d %s", r.Code, r.Body)
 	}
-	if r := f.admin(f.asked, "POST", "/change", f.signed(leave)); r.Code != http.StatusOK {
+	if r := f.propose(f.signed(leave)); r.Code != http.StatusOK {
 		t.Errorf("the same again, after an answer that was lost: HTTP %d %s", r.Code, r.Body)
 	}
 	gone := f.machine(3)
@@ -130,7 +130,7 @@ func TestPolicyChange(t *testing.T) {
 	if old, ok := errors.AsType[*vaultd.VersionError](err); !ok || old.Has != vaultd.Version {
 		t.Errorf("a version that nobody has: %v", err)
 	}
-	if r := f.admin(f.asked, "POST", "/change", f.signed(newer)); r.Code != http.StatusConflict {
+	if r := f.propose(f.signed(newer)); r.Code != http.StatusConflict {
 		t.Errorf("a version that nobody has: HTTP %d %s", r.Code, r.Body)
 	}
 	if err := f.asked.server.Propose(t.Context(), f.signed(newer)); err == nil {

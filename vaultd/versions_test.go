@@ -97,7 +97,7 @@ func TestPromotionWaits(t *testing.T) {
 		if !ok || refusal.Code != vaultd.Behind || refusal.Hint == "" {
 			t.Fatalf("asked at %d: %v", asked.number, err)
 		}
-		if r := f.admin(asked, "POST", "/change", f.signed(promote)); r.Code != http.StatusConflict || !strings.Contains(r.Body.String(), "refused (behind): member 3") {
+		if r := f.propose(f.signed(promote)); r.Code != http.StatusConflict || !strings.Contains(r.Body.String(), "refused (behind): member 3") {
 			t.Errorf("asked at %d: HTTP %d %s", asked.number, r.Code, r.Body)
 		}
 		if r := must(vaultd.OpenRoster(must(asked.server.Roster()), f.fleet)); r.Serial != add.Serial {
