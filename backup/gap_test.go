@@ -36,7 +36,8 @@ func inGap(names []string, path string) bool {
 func TestDamagedManifestSegment(t *testing.T) {
 	p := newPhone(t)
 	rnd := rand.New(rand.NewChaCha8([32]byte{11}))
-	for i := range 1100 {
+	const files = 1400 // four segments even where a fast machine wrote all of them a moment ago, and lists no states
+	for i := range files {
 		p.write(fmt.Sprintf("d%02d/%x", i%20, random(rnd, 40)), fmt.Append(nil, i))
 	}
 	p.sql("z.db", "CREATE TABLE m(id INTEGER PRIMARY KEY, t TEXT)")
@@ -76,7 +77,7 @@ func TestDamagedManifestSegment(t *testing.T) {
 		}
 		most = max(most, res.Files)
 	}
-	if most < 450 {
+	if most < files/2 {
 		t.Errorf("at most %d files came back", most)
 	}
 	p.mark, p.cache = mark, t.TempDir()
