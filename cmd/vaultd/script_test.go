@@ -42,6 +42,7 @@ func TestScripts(t *testing.T) {
 			"json":  cmdJSON,
 			"keep":  cmdKeep,
 			"await": cmdAwait,
+			"lead":  cmdLead,
 			"edit":  cmdEdit,
 			"post":  cmdPost,
 			"chip":  (&chips{byDir: map[string]*swtpm.Chip{}}).run,
@@ -132,6 +133,39 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	ts.Fatalf("never %v: %s", args[1:], last)
+}
+
+// cmdLead has the first of some vaultds lead while all are up and know it, whatever elections there were: "lead a b c".
+func cmdLead(ts *testscript.TestScript, neg bool, args []string) {
+	var last []string
+	for range 2400 { // two minutes, as above
+		last = last[:0]
+		var number string
+		for i, name := range args {
+			c, err := readConfig(filepath.Join(ts.MkAbs(name), "vaultd.toml"))
+			ts.Check(err)
+			text, err := get(context.Background(), "GET", c.Admin, "/status")
+			if err != nil {
+				last = append(last, err.Error())
+				continue
+			}
+			st := object(ts, string(text))
+			if i == 0 {
+				number = lookup(st, "member")
+			}
+			if lookup(st, "ready") != "true" || lookup(st, "replica.leader") != number || lookup(st, "members") != fmt.Sprintf("[%d]", len(args)) || bytes.Contains(text, []byte(`"link":"down"`)) || i == 0 && bytes.Contains(text, []byte(`"active":false`)) {
+				last = append(last, string(text))
+			}
+			if number != "" && lookup(st, "replica.role") == "leader" && i > 0 {
+				_, _ = get(context.Background(), "POST", c.Admin, "/transfer?to="+number) // there is a next time
+			}
+		}
+		if len(last) == 0 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("%s never leads all of %v: %v", args[0], args, last)
 }
 
 func holds(v any, wanted []string) bool {
