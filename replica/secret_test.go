@@ -7,34 +7,23 @@ import (
 	"testing"
 	"time"
 
-	"keepsake.example/anchor"
+	"keepsake.example/anchor/anchortest"
 	"keepsake.example/anchor/software"
 	"keepsake.example/replica"
 )
-
-// A hanging anchor does not count on while it is locked.
-type hanging struct {
-	anchor.Anchor
-	hangs *sync.RWMutex
-}
-
-func (a hanging) Advance(ctx context.Context, s anchor.State) error {
-	a.hangs.RLock()
-	defer a.hangs.RUnlock()
-	return a.Anchor.Advance(ctx, s)
-}
 
 // Who asks a replica whose anchor hangs waits no longer than it wants to, and what it asked
 // for is not done behind its back.
 func TestSecretOfAReplicaThatHangs(t *testing.T) {
 	p := created(t)
-	a := hanging{must(software.Open(p.anchor)), new(sync.RWMutex)}
+	var hang anchortest.Hang
+	a := hang.Of(must(software.Open(p.anchor)))
 	defer a.Close()
 	r := must(replica.Open(t.Context(), replica.Config{Dir: p.disk, Anchor: a, NewMachine: newToy}))
 	defer r.Close()
 	check(t, r.Read(t.Context(), func(replica.Machine) {}))
 	var proposed sync.WaitGroup
-	a.hangs.Lock()
+	hang.Lock()
 	proposed.Go(func() { propose(t, r, "waits for the anchor") })
 	for r.Stalled() < 300*time.Millisecond {
 		time.Sleep(10 * time.Millisecond)
@@ -45,7 +34,7 @@ func TestSecretOfAReplicaThatHangs(t *testing.T) {
 	if err := r.Secret(ctx, func([]byte) { called++ }); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
-	a.hangs.Unlock()
+	hang.Unlock()
 	proposed.Wait()
 	check(t, r.Secret(t.Context(), func([]byte) { called++ }))
 	if called != 1 || r.Stalled() > 10*time.Second {

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"keepsake.example/anchor"
+	"keepsake.example/anchor/anchortest"
 	"keepsake.example/replica"
 )
 
@@ -241,34 +240,21 @@ func TestReplicaAlone(t *testing.T) {
 	}
 }
 
-// hangingAnchor hangs once in a step, as hardware does, when it is told to.
-type hangingAnchor struct {
-	anchor.Anchor
-	hangs           atomic.Bool
-	inside, release chan bool
-}
-
-func (a *hangingAnchor) Advance(ctx context.Context, s anchor.State) error {
-	if a.hangs.CompareAndSwap(true, false) {
-		close(a.inside)
-		<-a.release
-	}
-	return a.Anchor.Advance(ctx, s)
-}
-
 // Whoever has a member's identity key, and not the group's secret, does not fill the others' memory
 // while a disk hangs, and does not keep messages of other members out.
 func TestForgedMessagesTakeBoundedMemory(t *testing.T) {
 	f, w := &fleet{alive: map[uint64]*replica.Replica{}}, newWorld()
 	c := f.config(w, 1)
-	a := &hangingAnchor{Anchor: c.Anchor, inside: make(chan bool), release: make(chan bool)}
-	c.Anchor = a
+	var hang anchortest.Hang
+	c.Anchor = hang.Of(c.Anchor)
 	check(t, replica.Create(t.Context(), c, 1, [][]byte{[]byte(genesis)}))
 	r, err := replica.Open(t.Context(), c)
 	check(t, err)
-	a.hangs.Store(true)
+	hang.Lock()
 	go r.Propose(t.Context(), []byte("an entry"))
-	<-a.inside
+	for !hang.Reached() {
+		time.Sleep(time.Millisecond)
+	}
 	kept := func(from byte, count int) int {
 		forged := make([]byte, 2<<20)
 		forged[0], forged[1], forged[9], forged[17], forged[33] = 1, 2, from, 1, 1 // a header that says: sealed, to member 1
@@ -284,6 +270,6 @@ func TestForgedMessagesTakeBoundedMemory(t *testing.T) {
 	if n := kept(2, 4); n != 4 {
 		t.Errorf("%d messages of another member are kept of 4", n)
 	}
-	close(a.release)
+	hang.Unlock()
 	check(t, r.Close())
 }

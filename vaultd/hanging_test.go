@@ -5,40 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 	"testing"
 	"time"
 
 	"keepsake.example/anchor"
+	"keepsake.example/anchor/anchortest"
 	"keepsake.example/roster"
 	"keepsake.example/vaultapi"
 )
-
-// A hanging anchor does not count on while it is locked.
-type hanging struct {
-	anchor.Anchor
-	hangs *sync.RWMutex
-}
-
-func (a hanging) Advance(ctx context.Context, s anchor.State) error {
-	a.hangs.RLock()
-	defer a.hangs.RUnlock()
-	return a.Anchor.Advance(ctx, s)
-}
 
 // A machine whose anchor hangs says that it is not ready, and why, and whoever asks it for
 // anything, or has it ask others, waits no longer than it wants to.
 func TestMachineThatHangs(t *testing.T) {
 	t.Parallel() // it waits for elections more than it computes
-	var hangs sync.RWMutex
+	var hang anchortest.Hang
 	f := newFleet(t, 3, 1, func(m *machine) {
 		if m.number == 2 {
-			m.anchor = hanging{m.anchor, &hangs}
+			m.anchor = hang.Of(m.anchor)
 		}
 	})
 	m := f.machine(2)
-	hangs.Lock()
-	defer hangs.Unlock()
+	hang.Lock()
+	defer hang.Unlock()
 	f.askAt(f.machine(1))
 	f.decide(f.next(roster.Void))
 	eventually(t, "the balancer is told", func() error {
@@ -63,13 +51,13 @@ func TestMachineThatHangs(t *testing.T) {
 // the first to be asked next time.
 func TestMemberThatHangsIsPassedOver(t *testing.T) {
 	t.Parallel() // it waits for elections more than it computes
-	var hangs sync.RWMutex
+	var hang anchortest.Hang
 	f := newFleet(t, 3, 2, func(m *machine) {
 		m.config.Limits.Commit = 2 * time.Second
 		if m.number == 2 {
 			m.config.GroupAnchor = func(group uint32) (anchor.Anchor, error) {
 				a, err := m.groupAnchor(group)
-				return hanging{a, &hangs}, err
+				return hang.Of(a), err
 			}
 		}
 	})
@@ -82,8 +70,8 @@ func TestMemberThatHangsIsPassedOver(t *testing.T) {
 	for n := range 8 {
 		people = append(people, f.registered(fmt.Sprint(n), "right"))
 	}
-	hangs.Lock()
-	defer hangs.Unlock()
+	hang.Lock()
+	defer hang.Unlock()
 	for range 2 {
 		for _, p := range people {
 			wants(t, p.ask(newGuess("right").body), vaultapi.OK)

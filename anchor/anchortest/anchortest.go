@@ -1,6 +1,7 @@
 // Package anchortest is the suite that every implementation of [anchor.Anchor]
 // runs: it checks what spec/replication.md §3 asks of all of them. How an anchor
-// does against somebody who has its hardware is for its own tests.
+// does against somebody who has its hardware is for its own tests. A Hang is for
+// tests of what has an anchor.
 package anchortest
 
 import (
