@@ -36,6 +36,19 @@ func TestInboxHasRoomForEachMember(t *testing.T) {
 	}
 }
 
+// Who writes many names on messages gets no more room than so many members have.
+func TestInboxHasRoomForSoManyMembers(t *testing.T) {
+	i, senders := newInbox(), 0
+	for from := range byte(255) {
+		if i.put(letterFrom(from, sealedOver)) {
+			senders++
+		}
+	}
+	if senders != maxPeers || !i.put(letterFrom(0, sealedOver)) {
+		t.Errorf("room for messages of %d members, not %d", senders, maxPeers)
+	}
+}
+
 // What is worked off has its room no more; order is kept, and nothing is left lying.
 func TestInboxIsWorkedOff(t *testing.T) {
 	i := newInbox()
