@@ -7,6 +7,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"testing"
+
+	"go.etcd.io/raft/v3/raftpb"
 )
 
 // installed restores a machine from what came, and returns what was written as the
@@ -140,6 +142,29 @@ func TestFetchGoesOnElsewhere(t *testing.T) {
 	longer.size++
 	if next.digest[0]++; f.goOn(4, next) || f.goOn(4, longer) {
 		t.Error("goes on with other bytes")
+	}
+}
+
+// A picture that is here, and waits until another checkpoint is written, is not thrown away for another one. The same
+// bytes of a newer leader are installed as its: its log goes on there, and not where the one before them did.
+func TestWholePictureIsKept(t *testing.T) {
+	offers := func(from uint64, s *raftpb.Snapshot) *raftpb.Message {
+		return &raftpb.Message{From: new(from), Snapshot: s}
+	}
+	s, other, data := newSender(), newSender(), picture(chunkSize)
+	other.random = rand.NewChaCha8([32]byte{4})
+	n := &Node{disk: &shelf{}}
+	n.c.Rand, n.base.member = rand.NewChaCha8([32]byte{3}), 3
+	snapshot := s.with(t, 40, data)
+	s.start(3, snapshot)
+	n.hold(offers(1, snapshot))
+	ask, _ := n.fetch.tick(comesBack)
+	must(n.fetch.receive(1, must(s.request(3, &ask[0]))))
+	whole, newer := n.fetch, other.with(t, 45, data)
+	n.hold(offers(2, newer))
+	n.hold(offers(2, other.with(t, 50, picture(10))))
+	if n.fetch != whole || !whole.complete() || n.held.GetSnapshot() != newer {
+		t.Error("begins again, or installs what is old")
 	}
 }
 

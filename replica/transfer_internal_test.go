@@ -292,7 +292,12 @@ func TestTransfersAwait(t *testing.T) {
 	if must(s.request(2, &first)) == nil {
 		t.Error("what it fetched is gone")
 	}
-	s.rest() // this member leads no more
+	if s.offer(50); !s.wants() {
+		t.Error("no newer picture is wanted")
+	}
+	if s.rest(); s.wants() {
+		t.Error("one that leads no more makes a picture")
+	}
 	if got, ok := s.offer(40); got != snapshot || !ok || must(s.request(2, &first)) == nil {
 		t.Error("leads again, and has another picture, or none")
 	}
