@@ -163,6 +163,25 @@ type loss struct {
 	half, most, all int
 }
 
+// A leader that hears nobody leads for one election timeout, whenever raft looked last whether it does.
+func TestLeaderThatIsAloneStops(t *testing.T) {
+	for after := range 16 {
+		g := grown(t, 1, 3)
+		g.settled()
+		g.tick(after)
+		alone := g.leader()
+		g.cut = apart(alone.number)
+		ticks := 0
+		for alone.node.Leads() != 0 && ticks < 100 {
+			g.tick(1)
+			ticks++
+		}
+		if ticks < 6 || ticks > 9 {
+			t.Errorf("cut off %d ticks later, it leads for %d ticks", after, ticks)
+		}
+	}
+}
+
 // Five members are 30 to 120 ms from each other, there and back. When the leader is lost, and
 // perhaps one more, so that all three that are left must agree, half of the outages
 // are over within 20 ticks (a second), and all within 40 (two seconds). A leader that hears nobody
