@@ -117,7 +117,7 @@ func (h *history) applied(m *wrapper, entry []byte, effect any) {
 			h.fail(asTheModel, "member %d, place %d, %T of account %d: %+v at %d, the model says %+v at %d", m.who, m.at, p.request.body, p.request.account, got, e.Answer.Time-epoch, p.reply, p.time-epoch)
 		}
 	}
-	h.compare(m, p)
+	h.compare(m, "the state")
 }
 
 // at is the place that a member has just gone through; nil when it must not be there.
@@ -138,14 +138,15 @@ func (h *history) at(m *wrapper, entry []byte) *place {
 const founded = 2
 
 // compare compares the whole state of a member with what the others have at the same place.
-func (h *history) compare(m *wrapper, p *place) {
+func (h *history) compare(m *wrapper, what string) {
 	if m.at < founded {
 		return
 	}
+	p := &h.places[m.at-1]
 	if s := m.sum(); p.state == 0 {
 		p.state = s
 	} else if p.state != s {
-		h.fail(oneState, "member %d differs from others at place %d", m.who, m.at)
+		h.fail(oneState, "%s of member %d differs from that of others at place %d", what, m.who, m.at)
 	}
 }
 
@@ -155,13 +156,8 @@ func (h *history) restored(m *wrapper) {
 	h.host(m.who).reached(m.at)
 	if m.at > uint64(len(h.places)) {
 		h.fail(oneHistory, "member %d has a picture of place %d of %d", m.who, m.at, len(h.places))
-	} else if m.at > 0 {
-		p := &h.places[m.at-1]
-		if s := m.sum(); p.state == 0 {
-			p.state = s
-		} else if p.state != s {
-			h.fail(oneState, "the picture that member %d took over differs at place %d", m.who, m.at)
-		}
+	} else {
+		h.compare(m, "the picture taken over")
 	}
 }
 
@@ -234,7 +230,7 @@ func (h *history) changed(m *wrapper, signed []byte, accepted bool) {
 		if p.changed != accepted {
 			h.fail(oneState, "member %d decided otherwise on the change at place %d", m.who, m.at)
 		}
-		h.compare(m, p)
+		h.compare(m, "the state")
 	}
 	if accepted && !h.fleet.sufficient[sum(signed)] {
 		h.fail(signedOnly, "member %d applied a change that too few operators signed", m.who)

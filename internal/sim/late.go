@@ -13,16 +13,47 @@ func (f *faults) handOver(kept []*packet) {
 	}
 }
 
-// lateVotes keeps the answers to one who stands for election. When it stands again, nobody hears of that until
-// the others have chosen another in the same term; then it gets what had been kept. Votes of before must not count.
-type lateVotes struct {
+// candidacy is what an ambush can wait for: somebody who stands for election, as long as he does.
+type candidacy struct {
 	*faults
 	whom  *host
 	boot  int
-	seen  uint64    // its term when it was chosen
-	terms [2]uint64 // of the election whose answers are kept, and of the one in which they arrive
+	seen  uint64 // its term when it was chosen
 	until int64
 	kept  []*packet
+}
+
+// stalker is an ambush for a candidate.
+type stalker interface {
+	ambush
+	over() bool // what it waits for has happened, or will not
+}
+
+// stalk lays an ambush for the next candidate, and another one when that is over.
+func (f *faults) stalk(name string, lay func(*candidacy) stalker) {
+	f.await(func(h *host) {
+		c := &candidacy{faults: f, whom: h, boot: h.boot, seen: h.node.Status().Term, until: f.now + lateMost}
+		f.note(name, h.number, c.seen)
+		a := lay(c)
+		f.net.ambush = a
+		c.watch(a, func() { f.stalk(name, lay) })
+	})
+}
+
+func (c *candidacy) watch(a stalker, next func()) {
+	if c.settling || c.whom.boot != c.boot || !c.stands(c.whom) || a.over() {
+		c.handOver(c.kept)
+		c.after(c.between(500, 1500)*millisecond, next)
+		return
+	}
+	c.after(5*millisecond, func() { c.watch(a, next) })
+}
+
+// lateVotes keeps the answers to one who stands for election. When it stands again, nobody hears of that until
+// the others have chosen another in the same term; then it gets what had been kept. Votes of before must not count.
+type lateVotes struct {
+	*candidacy
+	terms [2]uint64 // of the election whose answers are kept, and of the one in which they arrive
 }
 
 // How long votes are kept back, less than until whoever stands does so again; and how long the whole lasts.
@@ -33,12 +64,7 @@ const (
 
 // lurkForVotes waits for a candidate for lateVotes.
 func (f *faults) lurkForVotes() {
-	f.await(func(h *host) {
-		l := &lateVotes{faults: f, whom: h, boot: h.boot, seen: h.node.Status().Term, until: f.now + lateMost}
-		f.note("late votes", h.number, l.seen)
-		f.net.ambush = l
-		l.watch()
-	})
+	f.stalk("late votes", func(c *candidacy) stalker { return &lateVotes{candidacy: c} })
 }
 
 func (l *lateVotes) keeps(p *packet) bool {
@@ -65,21 +91,7 @@ func (l *lateVotes) look() {
 	}
 }
 
-func (l *lateVotes) watch() {
-	if l.over() {
-		l.handOver(l.kept)
-		l.after(l.between(500, 1500)*millisecond, l.lurkForVotes)
-		return
-	}
-	l.after(5*millisecond, l.watch)
-}
-
-func (l *lateVotes) over() bool {
-	if l.settling || l.whom.boot != l.boot || !l.stands(l.whom) || l.now > l.until+lateMost {
-		return true
-	}
-	return l.led(l.terms[1])
-}
+func (l *lateVotes) over() bool { return l.now > l.until+lateMost || l.led(l.terms[1]) }
 
 // led says whether somebody leads in a term.
 func (f *faults) led(term uint64) bool {

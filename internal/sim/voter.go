@@ -3,23 +3,15 @@ package sim
 // oneVoter lets one member hear of a candidate, and dies as soon as it has voted. Its vote is kept until the others,
 // and it again, have chosen another in the same term, if they can: it must not vote again.
 type oneVoter struct {
-	*faults
-	whom, voter *host
-	boot        int
-	seen, term  uint64 // of the candidate: when it was chosen, and in which it asks for votes
-	voted       bool
-	until       int64
-	kept        []*packet
+	*candidacy
+	voter *host
+	term  uint64 // in which the candidate asks for votes
+	voted bool
 }
 
 // lurkForVoter waits for a candidate for oneVoter.
 func (f *faults) lurkForVoter() {
-	f.await(func(h *host) {
-		o := &oneVoter{faults: f, whom: h, boot: h.boot, seen: h.node.Status().Term, until: f.now + lateMost}
-		f.note("one voter", h.number, o.seen)
-		f.net.ambush = o
-		o.watch()
-	})
+	f.stalk("one voter", func(c *candidacy) stalker { return &oneVoter{candidacy: c} })
 }
 
 func (o *oneVoter) keeps(p *packet) bool {
@@ -51,11 +43,4 @@ func (o *oneVoter) die() {
 	}
 }
 
-func (o *oneVoter) watch() {
-	if o.settling || o.whom.boot != o.boot || !o.stands(o.whom) || o.now > o.until || o.led(o.term) {
-		o.handOver(o.kept)
-		o.after(o.between(500, 1500)*millisecond, o.lurkForVoter)
-		return
-	}
-	o.after(5*millisecond, o.watch)
-}
+func (o *oneVoter) over() bool { return o.now > o.until || o.led(o.term) }
