@@ -78,17 +78,13 @@ func TestRemovalIsRefusedThatAGroupCannotFollow(t *testing.T) {
 	f := newFleet(t, 2, 4)
 	f.settled()
 	f.askAt(f.machine(1))
-	remove := f.next(roster.Remove)
-	remove.Member = roster.Member{Number: 2}
+	remove := f.about(roster.Remove, 2)
 	_, err := f.asked.server.Change(t.Context(), f.signed(remove))
 	if refusal, ok := errors.AsType[*roster.Refusal](err); !ok || refusal.Code != vaultd.Behind || !strings.Contains(refusal.Hint, "demote member 2 first") {
 		t.Fatalf("removed: %v", err)
 	}
-	demote := f.next(roster.Demote)
-	demote.Member = roster.Member{Number: 2}
-	f.decide(demote)
-	remove = f.next(roster.Remove)
-	remove.Member = roster.Member{Number: 2}
+	f.decide(f.about(roster.Demote, 2))
+	remove = f.about(roster.Remove, 2)
 	f.decide(remove)
 	eventually(t, "the groups decided it", func() error {
 		for _, g := range f.machine(1).server.Status(t.Context()).Groups {
@@ -110,16 +106,13 @@ func TestStolenMachineThatAGroupNeeds(t *testing.T) {
 	f.placed(roster.Remove, 1, 3)
 	f.settled()
 	f.machine(2).stop()
-	remove := f.next(roster.Remove)
-	remove.Member = roster.Member{Number: 2}
+	remove := f.about(roster.Remove, 2)
 	_, err := f.asked.server.Change(t.Context(), f.signed(remove))
 	if refusal, ok := errors.AsType[*roster.Refusal](err); !ok || !strings.Contains(refusal.Hint, "--group 1") {
 		t.Fatalf("removed: %v", err)
 	}
 	f.placed(roster.Remove, 1, 2)
-	remove = f.next(roster.Remove)
-	remove.Member = roster.Member{Number: 2}
-	f.decide(remove)
+	f.decide(f.about(roster.Remove, 2))
 	if members := f.asked.server.Status(t.Context()).Members; len(members) != 2 {
 		t.Errorf("the fleet still has %d members", len(members))
 	}

@@ -241,6 +241,14 @@ func (f *fleetOf) next(kind roster.Kind) *roster.Change {
 	return r.Next(kind)
 }
 
+// about is the next change, of a member.
+func (f *fleetOf) about(kind roster.Kind, number uint64) *roster.Change {
+	f.t.Helper()
+	c := f.next(kind)
+	c.Member = roster.Member{Number: number}
+	return c
+}
+
 // open reads a signed roster.
 func (f *fleetOf) open(signed []byte) (*roster.Roster, error) {
 	return vaultd.OpenRoster(signed, f.fleet)
@@ -284,9 +292,7 @@ func undecided(err error) bool {
 
 func (f *fleetOf) promote(number uint64) {
 	f.t.Helper()
-	c := f.next(roster.Promote)
-	c.Member = roster.Member{Number: number}
-	f.decide(c)
+	f.decide(f.about(roster.Promote, number))
 }
 
 // leader waits for a leader that all running machines know.

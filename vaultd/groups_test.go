@@ -18,8 +18,8 @@ import (
 // placed has the operators change where a group is.
 func (f *fleetOf) placed(kind roster.Kind, group uint32, number uint64) {
 	f.t.Helper()
-	c := f.next(kind)
-	c.Group, c.Member = group, roster.Member{Number: number}
+	c := f.about(kind, number)
+	c.Group = group
 	f.decide(c)
 }
 

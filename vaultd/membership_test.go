@@ -22,8 +22,7 @@ func TestMembership(t *testing.T) {
 	t.Parallel() // it waits for elections more than it computes
 	f := newFleet(t, 3, 1)
 	f.askAt(f.followers()[0])
-	leave := f.next(roster.Remove)
-	leave.Member = roster.Member{Number: 3}
+	leave := f.about(roster.Remove, 3)
 	// Over HTTP, as the operators' tools bring it.
 	if r := f.propose(f.signed(leave, f.operators[0])); r.Code != http.StatusConflict || !strings.Contains(r.Body.String(), "refused (quorum)") {
 		t.Errorf("one signature of two: HTTP %d %s", r.Code, r.Body)
@@ -200,9 +199,7 @@ func TestEmptiedMemberIsNotWelcomedAgain(t *testing.T) {
 		t.Fatalf("joined again: %v", err)
 	}
 	// As a new member it is welcome.
-	gone := f.next(roster.Remove)
-	gone.Member = roster.Member{Number: 3}
-	f.decide(gone)
+	f.decide(f.about(roster.Remove, 3))
 	f.join(4)
 	f.promote(4)
 }

@@ -15,9 +15,7 @@ import (
 
 func (f *fleetOf) remove(number uint64) {
 	f.t.Helper()
-	c := f.next(roster.Remove)
-	c.Member = roster.Member{Number: number}
-	f.decide(c)
+	f.decide(f.about(roster.Remove, number))
 }
 
 // secret is how a machine stands with a group's secret.

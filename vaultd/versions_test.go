@@ -90,8 +90,7 @@ func TestPromotionWaits(t *testing.T) {
 	f.decide(add)
 	for _, asked := range f.up() {
 		f.askAt(asked)
-		promote := f.next(roster.Promote)
-		promote.Member = roster.Member{Number: 3}
+		promote := f.about(roster.Promote, 3)
 		_, err := asked.server.Change(t.Context(), f.signed(promote))
 		refusal, ok := errors.AsType[*roster.Refusal](err)
 		if !ok || refusal.Code != vaultd.Behind || refusal.Hint == "" {
