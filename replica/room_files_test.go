@@ -90,15 +90,7 @@ func (d *flawed) Remove(names ...string) error {
 }
 
 func flawedDisks(g *group) map[*world]*flawed {
-	disks := map[*world]*flawed{}
-	g.c = func(c *replica.Config) {
-		w := c.Disk.(*world)
-		if disks[w] == nil {
-			disks[w] = &flawed{world: w}
-		}
-		c.Disk = disks[w]
-	}
-	return disks
+	return disksOf(g, func(w *world) *flawed { return &flawed{world: w} })
 }
 
 // begins gives a follower two entries in one step. There is no room, or too little, for both in its log

@@ -7,17 +7,22 @@ import (
 	"keepsake.example/replica"
 )
 
-// fullDisks gives every member a disk that can be full.
-func fullDisks(g *group) map[*world]*fullDisk {
-	disks := map[*world]*fullDisk{}
+// disksOf gives every member a disk that is made of its own, in whatever life of it.
+func disksOf[D replica.Disk](g *group, of func(*world) D) map[*world]D {
+	disks := map[*world]D{}
 	g.c = func(c *replica.Config) {
 		w := c.Disk.(*world)
-		if disks[w] == nil {
-			disks[w] = &fullDisk{world: w}
+		if _, is := disks[w]; !is {
+			disks[w] = of(w)
 		}
 		c.Disk = disks[w]
 	}
 	return disks
+}
+
+// fullDisks gives every member a disk that can be full.
+func fullDisks(g *group) map[*world]*fullDisk {
+	return disksOf(g, func(w *world) *fullDisk { return &fullDisk{world: w} })
 }
 
 // A member without room says so all the time, though it has room for votes at the end of its file, and no more when there is room.
