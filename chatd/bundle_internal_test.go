@@ -72,3 +72,36 @@ func TestWhoHangsUpWaitsForNoBundle(t *testing.T) {
 		all.Wait()
 	})
 }
+
+// Who asked first and hangs up does not end the fetch that others wait for; what was told to be
+// old is fetched once.
+func TestFetchOutlivesWhoBeganIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fetches := 0
+		b := &bundleCache{every: time.Hour, now: time.Now, fetch: func(ctx context.Context) ([]byte, error) {
+			fetches++
+			select {
+			case <-time.After(3 * time.Second):
+				return []byte("bundle"), nil
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}}
+		b.old.Store(true)
+		first, hangUp := context.WithTimeout(t.Context(), time.Second)
+		defer hangUp()
+		var second sync.WaitGroup
+		second.Go(func() {
+			time.Sleep(500 * time.Millisecond)
+			if data, err := b.get(t.Context()); err != nil || string(data) != "bundle" {
+				t.Errorf("%q, %v", data, err)
+			}
+		})
+		b.get(first)
+		second.Wait()
+		time.Sleep(10 * time.Second)
+		if _, err := b.get(t.Context()); err != nil || fetches != 1 {
+			t.Errorf("%v after %d fetches", err, fetches)
+		}
+	})
+}

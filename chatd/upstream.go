@@ -260,7 +260,7 @@ func (u *upstream) try(ctx context.Context, q question, tried []bool) ([]byte, i
 	default:
 		p.failed.Add(1)
 		end := t.Failed
-		if q.work && errors.Is(err, errUndecided) {
+		if errors.Is(err, errUndecided) {
 			end = t.Undecided
 		}
 		if end(time.Now(), err.Error()) {

@@ -26,9 +26,8 @@ import (
 
 var (
 	block = bytes.Repeat([]byte("q"), sealed.RequestSize)
-	// lost is of an account whose group has no majority: a vaultd tries for so long to decide it.
-	lost    = bytes.Repeat([]byte("l"), sealed.RequestSize)
-	lostFor = 4 * time.Second
+	// lost is of an account whose group has no majority.
+	lost = bytes.Repeat([]byte("l"), sealed.RequestSize)
 )
 
 // replica is a played vaultd.
@@ -38,6 +37,7 @@ type replica struct {
 
 	mu      sync.Mutex
 	far     time.Duration // of every answer
+	tries   time.Duration // to decide what is lost
 	work    time.Duration // of a request, besides
 	status  int           // of every answer, when not 200
 	refuses int           // status of requests alone
@@ -71,7 +71,7 @@ func (r *replica) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	pause, status, silent := r.far, r.status, r.silent
 	if req.Method == http.MethodPost {
 		if bytes.Equal(body, lost) {
-			pause, status = lostFor, http.StatusServiceUnavailable
+			pause, status = r.tries, http.StatusServiceUnavailable
 		} else if err == nil && !bytes.Equal(body, block) {
 			r.t.Errorf("not the bytes that were sent: %d of them", len(body))
 		}
@@ -168,7 +168,7 @@ func inFleet(t *testing.T, limits Limits, test func(*testing.T, *upstream, []*re
 		c := &Config{Limits: limits, Now: time.Now, Log: slog.New(slog.DiscardHandler), Relay: &Relay{Certificate: own}}
 		var fleet []*replica
 		for _, d := range far {
-			fleet = append(fleet, &replica{t: t, cert: own, far: d, dial: make(chan net.Conn, 64)})
+			fleet = append(fleet, &replica{t: t, cert: own, far: d, tries: 4 * time.Second, dial: make(chan net.Conn, 64)})
 			c.Relay.Vaults = append(c.Relay.Vaults, Vault{URL: "https://vault.internal", Pin: PinOf(own.Leaf)})
 		}
 		u, err := newUpstream(c, newMetrics())
@@ -444,6 +444,31 @@ func TestRequestsOfALostGroupHarmNoOthers(t *testing.T) {
 		}
 		all.Wait()
 	}, 40*ms, 60*ms, 60*ms)
+}
+
+// Who refuses one request at once, and answers others, is asked again after pauses: it has too much to do.
+func TestWhoIsBusyIsNotHammered(t *testing.T) {
+	inFleet(t, Limits{}, func(t *testing.T, u *upstream, fleet []*replica) {
+		send(t, u)
+		fleet[0].set(func(r *replica) { r.tries = 5 * ms })
+		began, took := time.Now(), time.Duration(0)
+		var refused sync.WaitGroup
+		refused.Go(func() {
+			if _, _, err := u.relay(t.Context(), lost); !errors.Is(err, errNoVault) {
+				t.Errorf("what is refused: %v", err)
+			}
+			took = time.Since(began)
+		})
+		for range 500 { // more often than it refuses
+			send(t, u)
+		}
+		if st := u.nearest.Status(0, time.Now()); !st.Since.IsZero() {
+			t.Errorf("it went away: %+v", st)
+		}
+		if refused.Wait(); took < time.Second {
+			t.Errorf("all tries were made within %v", took)
+		}
+	}, ms)
 }
 
 // A vaultd that decides nothing is passed over all the same, though its probes are answered.

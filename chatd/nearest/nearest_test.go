@@ -34,6 +34,20 @@ func TestOrderWhereNothingIsKnown(t *testing.T) {
 	}
 }
 
+// A probe is waited for as long as the last ones let expect, where there is a connection.
+func TestPatience(t *testing.T) {
+	s := known(10*ms, 150*ms, 300*ms, 10*ms)
+	s.Probed(3, start, start, "silent")
+	for i, want := range []time.Duration{400 * ms, 600 * ms, time.Second, time.Second} {
+		if d := s.Patience(i, time.Second); d != want {
+			t.Errorf("server %d: %v, want %v", i, d, want)
+		}
+	}
+	if d := nearest.New(1, nearest.Options{}).Patience(0, time.Second); d != time.Second {
+		t.Errorf("the first probe: %v", d)
+	}
+}
+
 // A measurement weighs an eighth: one slow answer moves nothing, many do.
 func TestOneSlowAnswerMovesNothing(t *testing.T) {
 	s := known(10*ms, 60*ms)
