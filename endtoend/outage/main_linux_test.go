@@ -14,11 +14,14 @@ var times = flag.Int("times", 1, "let everything fail so many times, which takes
 // table is where the times of the outages are written.
 var table = flag.String("table", "", "write how long service was away to this `FILE`")
 
+var only = flag.String("only", "", "let nothing happen but the outages whose name this `EXPRESSION` matches")
+
 // What a test that runs itself again in a network of its own is told.
 const (
 	programsVar = "KEEPSAKE_TEST_PROGRAMS"
 	timesVar    = "KEEPSAKE_TEST_TIMES"
 	tableVar    = "KEEPSAKE_TEST_TABLE"
+	onlyVar     = "KEEPSAKE_TEST_ONLY"
 )
 
 // programs is the folder of the binaries.
@@ -28,7 +31,7 @@ var programs string
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if programs = os.Getenv(programsVar); programs != "" {
-		*table = os.Getenv(tableVar)
+		*table, *only = os.Getenv(tableVar), os.Getenv(onlyVar)
 		if n := os.Getenv(timesVar); n != "" {
 			*times = must(strconv.Atoi(n))
 		}
@@ -67,7 +70,7 @@ func fail(err error) {
 
 // environment is what the test is told when it runs itself again.
 func environment() []string {
-	return []string{programsVar + "=" + programs, tableVar + "=" + *table, timesVar + "=" + strconv.Itoa(*times)}
+	return []string{programsVar + "=" + programs, tableVar + "=" + *table, timesVar + "=" + strconv.Itoa(*times), onlyVar + "=" + *only}
 }
 
 func must[T any](v T, err error) T {

@@ -22,8 +22,12 @@ func TestOutages(t *testing.T) {
 	}
 	s := newSystem(t, programs)
 	l := startLoad(t, s)
+	chosen := regexp.MustCompile(*only)
 	for range *times {
 		for _, o := range outages {
+			if !chosen.MatchString(o.name) {
+				continue
+			}
 			l.kind = o.name
 			if t.Run(o.name, func(t *testing.T) { o.happen(t, s, l) }); t.Failed() {
 				break

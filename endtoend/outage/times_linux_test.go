@@ -95,7 +95,7 @@ func verdict(is, most time.Duration) string {
 
 const tableHead = `# Outages, %s
 
-Made by ` + "`make outages TIMES=%d`" + `. Machine: %d cores, %s. Commit: %s. Load of the machine during the run (1 minute, sampled after each round): %s.
+Made by ` + "`%s`" + `. Machine: %d cores, %s. Commit: %s. Load of the machine during the run (1 minute, sampled after each round): %s.
 
 Five ` + "`vaultd`" + ` and two ` + "`chatd`" + `, each a process of its own in a network namespace, with ways of 30 to 120 ms there and back added by a relay of TCP connections; some 30 people recover, guess, come and go meanwhile, each with one request at a time (endtoend/outage). Every history is held against a plain model at the end; this table is about time only.
 The clock runs from the loss. *A leader*: until one of the members that are left leads. *First answer*: until the first answer, to anybody, of an attempt that began after the loss. *Who asked meanwhile*: of all attempts that began between the loss and the first answer, the one that took longest; people whose chatd is cut off, or is killed, go to the other one after 1 s, as the client does (client/relay.go, hasteTime). One outage follows the other within seconds, so that a chatd may still pass over a member that is back.
@@ -115,8 +115,16 @@ func (l *load) writeTable(t *testing.T) {
 	if err != nil {
 		commit = []byte("unknown")
 	}
-	head := fmt.Sprintf(tableHead, time.Now().Format(time.DateOnly), *times, runtime.NumCPU(), processor(), strings.TrimSpace(string(commit)), strings.Join(l.busy, ", "))
+	head := fmt.Sprintf(tableHead, time.Now().Format(time.DateOnly), command(), runtime.NumCPU(), processor(), strings.TrimSpace(string(commit)), strings.Join(l.busy, ", "))
 	check(t, os.WriteFile(*table, []byte(head+l.table()), 0o644))
+}
+
+// command is what makes such a table.
+func command() string {
+	if *only == "" {
+		return fmt.Sprintf("make outages TIMES=%d", *times)
+	}
+	return fmt.Sprintf("go test -run '^TestOutages$' -timeout 60m ./endtoend/outage -args -times %d -only %q -table FILE", *times, *only)
 }
 
 func processor() string {
