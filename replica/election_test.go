@@ -27,7 +27,11 @@ type late struct {
 }
 
 func newFar(t *testing.T, seed uint64, members int) *far {
-	f := &far{group: grown(t, seed, members), phase: map[uint64]int{}, slow: 5}
+	return farOf(grown(t, seed, members))
+}
+
+func farOf(g *group) *far {
+	f := &far{group: g, phase: map[uint64]int{}, slow: 5}
 	for _, n := range f.numbers() {
 		f.phase[n] = f.random.IntN(50)
 	}

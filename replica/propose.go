@@ -19,7 +19,6 @@ type proposals struct {
 	queue   []*proposal
 	waiting map[uint64]*proposal // by sequence number: raft or the leader has them
 	next    uint64               // sequence number
-	crowded bool                 // there was no room: another should lead
 }
 
 // A proposal waits for its outcome.
@@ -127,7 +126,7 @@ func (n *Node) handed(taken []*proposal, err error) {
 		switch {
 		case err != nil:
 			n.answer(p, nil, err)
-			n.crowded = n.crowded || errors.Is(err, ErrNoSpace)
+			n.handover.due = n.handover.due || errors.Is(err, ErrNoSpace)
 		case !p.foreign:
 			clear(p.data) // raft, or the leader, has a copy
 			p.lead, p.term, n.waiting[p.sequence] = n.lead, n.term, p

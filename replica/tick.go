@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -67,10 +68,7 @@ func (n *Node) pass() error {
 // still: it draws its delays from a source that no simulator can replay.
 func (n *Node) beat() error {
 	if n.lead == n.base.member {
-		if n.crowded {
-			n.crowded = false
-			n.TransferLeadership(0)
-		}
+		n.giveWay()
 		n.raft.Tick()
 		n.notice()
 		if n.lead == n.base.member && !n.heardByMany() {
@@ -120,12 +118,18 @@ func (n *Node) heardByMany() bool {
 // has no call for it but its ticks. Whoever is not heard may hear all the same, and would wait for another
 // timeout: one of them is told to stand at once.
 func (n *Node) resign() error {
-	if to := n.furthest(false); to != 0 {
+	if to := n.furthest(false, nil); to != 0 {
 		now := &raftpb.Message{Type: raftpb.MsgTimeoutNow.Enum(), To: new(to), From: new(n.base.member), Term: new(n.term)}
 		if _, err := n.post([]*raftpb.Message{now}); err != nil {
 			return err
 		}
 	}
+	n.stepDown()
+	return nil
+}
+
+// stepDown ends this member's leadership, and makes nothing durable.
+func (n *Node) stepDown() {
 	for range 2 * electionTicks {
 		if n.Leads() == 0 {
 			break
@@ -133,7 +137,6 @@ func (n *Node) resign() error {
 		n.raft.Tick()
 	}
 	n.notice()
-	return nil
 }
 
 // rewind draws the next delay.
@@ -276,15 +279,15 @@ func (n *Node) nearest() uint64 {
 	if n.lead != n.base.member {
 		return 0
 	}
-	return n.furthest(true)
+	return n.furthest(true, nil)
 }
 
 // furthest is the other voter that has the most of a leader's log, of those that were heard lately,
-// or were not; 0 for none.
-func (n *Node) furthest(heard bool) (best uint64) {
+// or were not, and are not passed over; 0 for none.
+func (n *Node) furthest(heard bool, over []uint64) (best uint64) {
 	most := uint64(0)
 	for _, m := range n.Status().Members {
-		if !m.Learner && m.Active == heard && m.Number != n.base.member && (best == 0 || m.Match > most) {
+		if !m.Learner && m.Active == heard && m.Number != n.base.member && !slices.Contains(over, m.Number) && (best == 0 || m.Match > most) {
 			best, most = m.Number, m.Match
 		}
 	}

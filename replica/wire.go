@@ -33,6 +33,7 @@ type wires struct {
 	many      int // and how many they are
 	dropped   uint64
 	cramped   cramped
+	handover  handover
 
 	// timeMu guards what Time needs: Replica's callers ask from their own goroutines.
 	timeMu sync.Mutex
@@ -179,8 +180,9 @@ func (n *Node) takeRaft(r received) error {
 	if err := n.unload(); err != nil {
 		return err
 	}
-	if !n.known(m, r.from) || n.votedFor(m) || !n.fits(m) {
+	if !n.known(m, r.from) || n.votedFor(m) || !n.fits(m) || n.declines(m) {
 		n.dropped++
+		n.outranked(m)
 		return nil
 	}
 	if m.GetType() == raftpb.MsgSnap && m.GetTerm() >= n.term && !n.passed(m) {
@@ -260,16 +262,6 @@ func (n *Node) known(m *raftpb.Message, from uint64) bool {
 func (n *Node) votedFor(m *raftpb.Message) bool {
 	h := n.raft.BasicStatus().HardState
 	return m.GetType() == raftpb.MsgVote && m.GetTerm() == h.GetTerm() && m.GetFrom() == h.GetVote()
-}
-
-// fits makes room for what a message makes durable. Without room it is dropped, and
-// comes again: a full disk halts nobody.
-func (n *Node) fits(m *raftpb.Message) bool {
-	entries := m.GetEntries()
-	if m.GetType() == raftpb.MsgReadIndex || m.GetType() == raftpb.MsgReadIndexResp {
-		entries = nil
-	}
-	return n.roomFor(entriesSize(entries)) == nil
 }
 
 // reported takes a member's reading of its clock.
