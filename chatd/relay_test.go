@@ -293,7 +293,8 @@ func TestTooManyAtOnceAreTurnedAway(t *testing.T) {
 }
 
 func TestSlowVaultIsGivenUp(t *testing.T) {
-	k := newKit(t, 2, func(k *kit) { k.c.Limits.TryTimeout = 2 * time.Second }) // a busy machine answers within that
+	// A busy machine answers within that, or the next time that it is asked.
+	k := newKit(t, 2, func(k *kit) { k.c.Limits.TryTimeout, k.c.Limits.Tries = 2*time.Second, 8 })
 	stop := make(chan bool)
 	k.vaults[0].serve(func(w http.ResponseWriter, r *http.Request) {
 		select {
@@ -303,8 +304,8 @@ func TestSlowVaultIsGivenUp(t *testing.T) {
 	})
 	k.expect(k.send("ann"), 200, "")
 	close(stop)
-	if k.vaults[1].count() != 1 {
-		t.Error("the other one was not asked")
+	if k.vaults[0].count() == 0 || k.vaults[1].count() == 0 {
+		t.Error("not both were asked")
 	}
 }
 
