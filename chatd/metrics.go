@@ -1,6 +1,7 @@
 package chatd
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -48,7 +49,7 @@ func newMetrics() *metrics {
 	gauge := func(name, help string) prometheus.Gauge {
 		return f.NewGauge(prometheus.GaugeOpts{Namespace: "chatd", Name: name, Help: help})
 	}
-	return &metrics{
+	m := &metrics{
 		registry: r,
 		requests: counter("requests_total", "Requests answered, by route and status.", "route", "status"),
 		seconds:  f.NewHistogramVec(prometheus.HistogramOpts{Namespace: "chatd", Name: "request_seconds", Help: "Time to the answer.", Buckets: buckets}, []string{"route"}),
@@ -66,6 +67,18 @@ func newMetrics() *metrics {
 		turned:   counter("connections_refused_total", "Client connections closed at once, by reason.", "reason"),
 		panics:   f.NewCounter(prometheus.CounterOpts{Namespace: "chatd", Name: "internal_errors_total", Help: "Requests that met a bug."}),
 	}
+	m.begin()
+	return m
+}
+
+// begin publishes what alarms ask for before it first happens: a rise from nothing to one is no
+// rise to who asks for rises.
+func (m *metrics) begin() {
+	for _, reason := range []string{"all", "address"} {
+		m.turned.WithLabelValues(reason)
+	}
+	m.relays.WithLabelValues("unanswered")
+	m.audits.WithLabelValues(outcome(errors.New("")))
 }
 
 // crowd counts client connections.
@@ -84,6 +97,7 @@ func (m *metrics) watch(name, help string, value func() float64) {
 // watchVault publishes how one vaultd stands.
 func (m *metrics) watchVault(label string, status func() nearest.Status) {
 	f, labels := promauto.With(m.registry), prometheus.Labels{"vault": label}
+	m.away.WithLabelValues(label)
 	gauge := func(name, help string, value func(nearest.Status) float64) {
 		f.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "chatd", Name: name, Help: help, ConstLabels: labels}, func() float64 { return value(status()) })
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"keepsake.example/chatd/nearest"
 )
 
 // Every metric that is made is published: a field of the struct that is not in
@@ -29,6 +31,25 @@ func TestEveryMetricIsPublished(t *testing.T) {
 	}
 	if want := reflect.TypeFor[metrics]().NumField() - 1; published != want { // but for the registry
 		t.Errorf("%d metrics are published of %d", published, want)
+	}
+}
+
+// What alarms ask for is there before it first happens.
+func TestAlarmsHaveABeginning(t *testing.T) {
+	m := newMetrics()
+	m.watchVault("0", func() nearest.Status { return nearest.Status{} })
+	families, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{}
+	for _, f := range families {
+		there[f.GetName()] = true
+	}
+	for _, name := range []string{"chatd_vault_up", "chatd_vault_away_total", "chatd_relays_total", "chatd_connections_refused_total", "chatd_audit_lines_total"} {
+		if !there[name] {
+			t.Errorf("no %s before it first happened", name)
+		}
 	}
 }
 

@@ -68,6 +68,9 @@ func newMetrics() *metrics {
 	for _, result := range []string{"answered", "key", "unopened", "unavailable"} {
 		m.requests.WithLabelValues(result)
 	}
+	for _, reason := range []string{"all", "address"} { // there from the start: else its first rise is none
+		m.refused.WithLabelValues(reason)
+	}
 	m.registry.MustRegister(m.requests, m.connections, m.refused, m.tokens, m.busy, m.seconds, m.commit, m.device, m.deviceFailed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

@@ -122,6 +122,9 @@ func TestMetricsTellNoOutcome(t *testing.T) {
 			}
 		}
 	}
+	if !strings.Contains(text, `vaultd_connections_refused_total{reason="address"} 0`) {
+		t.Error("refused connections are not counted from the start: an alarm on their rise misses the first")
+	}
 	if !strings.Contains(text, "vaultd_accounts 1000\n") {
 		t.Error("the number of accounts is not rounded up")
 	}
