@@ -11,7 +11,7 @@ import (
 
 // The budgets, after the measurements of good Go code that the project keeps in its style guide.
 const (
-	maxFileLines     = 500
+	maxFileLines     = 500  // of tests too
 	maxVaultFile     = 300  // the vault is read line by line by its reviewers
 	maxVaultLines    = 1500 // of the whole package, tests aside
 	maxFunction      = 80   // unless a comment in it says "long because"
@@ -164,15 +164,15 @@ func counted(modules []string) []string {
 
 func checkFiles(p *Package) []string {
 	var found []string
-	limit, total := maxFileLines, 0
-	if p.Dir == "vault" {
-		limit = maxVaultFile
-	}
+	total := 0
 	for _, f := range p.Files {
-		if f.Test {
-			continue
+		limit := maxFileLines
+		if !f.Test {
+			total += f.Lines()
+			if p.Dir == "vault" {
+				limit = maxVaultFile
+			}
 		}
-		total += f.Lines()
 		if f.Lines() > limit {
 			found = append(found, fmt.Sprintf("%s: %d lines, over %d", f.Path, f.Lines(), limit))
 		}
