@@ -28,25 +28,14 @@ const backAfter = 5 * time.Second
 // that the roster has taken away all the same.
 const leftFile = "left"
 
-// leaving are the groups that a goroutine each lets go of, so that what follows the root waits
-// for none of them.
-type leaving struct {
-	mu     sync.Mutex
-	groups map[uint32]bool
-}
-
-func (l *leaving) begin(number uint32) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	was := l.groups[number]
-	l.groups[number] = true
-	return !was
-}
-
-// leaveBeside ends this machine's part in a group that the roster has taken away. A number never
-// comes back to a group, so it is done once in a process.
+// leaveBeside ends this machine's part in a group that the roster has taken away, in a goroutine of its
+// own, so that what follows the root does not wait for it. A number never comes back to a group, so it is
+// done once in a process.
 func (s *Server) leaveBeside(ctx context.Context, number uint32) {
-	if s.groups.get(number) == nil && !s.stays(number) || !s.leaving.begin(number) {
+	if s.groups.get(number) == nil && !s.stays(number) {
+		return
+	}
+	if _, already := s.leaving.LoadOrStore(number, nil); already {
 		return
 	}
 	s.root().ended.Go(func() {

@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"sync"
+	"slices"
 
 	"keepsake.example/peer"
 	"keepsake.example/vault"
@@ -127,44 +127,14 @@ func (s *Server) serveCommand(ctx context.Context, b []byte) ([]byte, error) {
 	return append([]byte{answered}, text...), nil
 }
 
-// asked remembers which member of a group answered last.
-type asked struct {
-	mu   sync.Mutex
-	last map[uint32]uint64
-}
-
-func (a *asked) get(number uint32) uint64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.last[number]
-}
-
-func (a *asked) set(number uint32, member uint64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.last == nil {
-		a.last = map[uint32]uint64{}
-	}
-	a.last[number] = member
-}
-
-// forget lets the others be asked first: this one had no answer.
-func (a *asked) forget(number uint32, member uint64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.last[number] == member {
-		delete(a.last, number)
-	}
-}
-
 // others lists the members of a group that can be asked, who answered last first.
 func (s *Server) others(number uint32) (list []uint64) {
-	last := s.asked.get(number)
+	last, _ := s.asked.Load(number)
 	for _, m := range s.known.Load().In(number) {
 		switch m.Number {
 		case s.self:
 		case last:
-			list = append([]uint64{last}, list...)
+			list = slices.Insert(list, 0, m.Number)
 		default:
 			list = append(list, m.Number)
 		}
@@ -185,10 +155,10 @@ func (s *Server) forward(ctx context.Context, number uint32, c *vault.Command) (
 		for _, to := range s.others(number) {
 			answer, err := s.askCommand(ctx, to, request, c.Body.Type())
 			if err == nil {
-				s.asked.set(number, to)
+				s.asked.Store(number, to)
 				return answer, nil
 			}
-			s.asked.forget(number, to)
+			s.asked.CompareAndDelete(number, to) // it had no answer: the others are asked first
 			busy = busy || errors.Is(err, errBusy)
 			if ctx.Err() != nil {
 				return nil, err

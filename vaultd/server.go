@@ -37,11 +37,11 @@ type Server struct {
 	groups   groups
 	links    atomic.Pointer[peer.Links]    // nil for a fleet of one without Peers
 	known    atomic.Pointer[roster.Roster] // as the root group has it here, for reading
-	asked    asked                         // groups that are elsewhere
+	asked    sync.Map                      // who answered last, by the number of a group that is elsewhere
 	unjoined unjoined
-	welcomes pace // that were proposed here
-	repeats  pace // of who was welcomed already, that were logged
-	leaving  leaving
+	welcomes pace     // that were proposed here
+	repeats  pace     // of who was welcomed already, that were logged
+	leaving  sync.Map // groups, by number, that are being let go of
 	keys     keyring
 	door     *door.Door
 	device   *device // nil in a fleet without a key in its devices
@@ -84,7 +84,7 @@ func newServer(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{
 		config: c, log: c.Log, clock: c.Clock, limits: c.Limits, tokens: c.Tokens, gate: newGate(c.Limits),
-		ofAccount: newAccounts(c.Limits.PerAccount), metrics: newMetrics(), dead: make(chan struct{}), unjoined: newUnjoined(), leaving: leaving{groups: map[uint32]bool{}},
+		ofAccount: newAccounts(c.Limits.PerAccount), metrics: newMetrics(), dead: make(chan struct{}), unjoined: newUnjoined(),
 	}
 	s.time.clock = c.Clock
 	if s.door, err = door.New(rand.Reader); err != nil {
