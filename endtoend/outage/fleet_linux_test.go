@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -82,33 +84,43 @@ func (s *system) prepare(t *testing.T, site *site, besides ...string) {
 	s.vaults, s.pins = append(s.vaults, v), append(s.pins, m["server_pin"].(string))
 }
 
-// operate has the operator propose, sign and submit a change.
-func (s *system) operate(t *testing.T, change ...string) {
+// decide has the operator make a change at a machine, however often it takes until enough members
+// are there to decide it. When it returns, the root group has just decided it, and the group that it
+// is about is hearing of it.
+func (s *system) decide(t *testing.T, at int, change ...string) {
 	t.Helper()
-	home, config := s.sites[0], s.vaults[0].config
-	file := filepath.Join(t.TempDir(), "change")
-	home.command(t, "vaultd", append(append([]string{"operator", "propose"}, change...), "--config", config, "--out", file)...)
-	home.command(t, "vaultd", "operator", "sign", file, "--key", s.path("olga.key"), "--yes")
-	home.command(t, "vaultd", "operator", "submit", file, "--config", config, "--yes")
+	v, file := s.vaults[at-1], filepath.Join(t.TempDir(), "change")
+	v.site.command(t, "vaultd", append(append([]string{"operator", "propose"}, change...), "--config", v.config, "--out", file)...)
+	v.site.command(t, "vaultd", "operator", "sign", file, "--key", s.path("olga.key"), "--yes")
+	await(t, "to be decided: "+strings.Join(change, " "), func() bool {
+		_, code := v.site.try(t, "vaultd", "operator", "submit", file, "--config", v.config, "--yes")
+		return code == 0
+	})
 }
 
 // takeIn makes the machine of a site a voter.
 func (s *system) takeIn(t *testing.T, site *site) {
 	t.Helper()
 	s.enter(t, site)
-	s.operate(t, "promote", strconv.Itoa(site.n))
+	s.decide(t, 1, "promote", strconv.Itoa(site.n))
 }
 
 // enter makes the machine of a site a learner.
 func (s *system) enter(t *testing.T, site *site) {
 	t.Helper()
 	v := s.vaults[site.n-1]
-	s.operate(t, "add", filepath.Join(filepath.Dir(v.config), "member.card"))
-	roster := filepath.Join(t.TempDir(), "roster")
-	s.sites[0].command(t, "vaultd", "operator", "show", "--config", s.vaults[0].config, "--out", roster)
-	site.command(t, "vaultd", "join", "--config", v.config, "--roster", roster)
+	s.decide(t, 1, "add", filepath.Join(filepath.Dir(v.config), "member.card"))
+	site.command(t, "vaultd", "join", "--config", v.config, "--roster", s.roster(t))
 	v.run(t)
 	v.awaitReady(t)
+}
+
+// roster is a file with the fleet's, signed.
+func (s *system) roster(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "roster")
+	s.sites[0].command(t, "vaultd", "operator", "show", "--config", s.vaults[0].config, "--out", file)
+	return file
 }
 
 var rates = regexp.MustCompile(`(?m)^(per_handle|per_address|per_account|in_all|tries_per_address|retries) = \{.*\}$`)
@@ -159,15 +171,32 @@ func (s *system) status(n int) (st state, ok bool) {
 	return st, code == 200 && json.Unmarshal(body, &st) == nil
 }
 
-// leader waits until one of these sites says that it leads, and gives its number.
+// leader waits until one of these sites says that it leads the root group, and gives its number.
 func (s *system) leader(t *testing.T, among ...int) (n int) {
 	t.Helper()
-	await(t, "a leader", func() bool {
+	return s.groupLeader(t, 0, among...)
+}
+
+// number is one of those that a machine publishes of a group; 0 when it does not. Its status would
+// ask those that are lost first.
+func (s *system) number(n int, name string, group int) uint64 {
+	_, body := s.vaults[n-1].look("/metrics")
+	m := regexp.MustCompile(fmt.Sprintf(`(?m)^%s\{group="%d"\} ([0-9.e+]+)$`, name, group)).FindSubmatch(body)
+	if m == nil {
+		return 0
+	}
+	return uint64(must(strconv.ParseFloat(string(m[1]), 64)))
+}
+
+// groupLeader waits until one of these machines says that it leads a group.
+func (s *system) groupLeader(t *testing.T, group int, among ...int) (n int) {
+	t.Helper()
+	await(t, fmt.Sprint("a leader of group ", group), func() bool {
 		var term uint64
 		n = 0
 		for _, i := range among {
-			if st, ok := s.status(i); ok && st.Replica.Role == "leader" && st.Replica.Term > term {
-				n, term = i, st.Replica.Term
+			if now := s.number(i, "vaultd_group_term", group); now > term && s.number(i, "vaultd_group_leads", group) == 1 {
+				n, term = i, now
 			}
 		}
 		return n != 0
@@ -221,20 +250,9 @@ func (s *system) together(applied uint64) bool {
 var everywhere = []int{1, 2, 3, 4, 5}
 
 // others are all sites but some.
-func others(but ...int) (list []int) {
-	for _, n := range everywhere {
-		if !contains(but, n) {
-			list = append(list, n)
-		}
-	}
-	return list
-}
+func others(but ...int) []int { return without(everywhere, but...) }
 
-func contains(list []int, n int) bool {
-	for _, m := range list {
-		if m == n {
-			return true
-		}
-	}
-	return false
+// without is a list but for some.
+func without(list []int, but ...int) []int {
+	return slices.DeleteFunc(slices.Clone(list), func(n int) bool { return slices.Contains(but, n) })
 }

@@ -20,8 +20,8 @@ type load struct {
 	s     *system
 	key   *sealed.PublicKey
 	start time.Time
-	stop  chan struct{}
 	all   sync.WaitGroup
+	ending
 
 	kind     string // of the outage that goes on
 	absences []absence
@@ -51,7 +51,7 @@ func startLoad(t *testing.T, s *system) *load {
 		t.Fatalf("fetching the bundle: %v\n%s", err, tail(s.chats[0].log.String()))
 	}
 	l := &load{
-		t: t, s: s, key: key, start: time.Now(), stop: make(chan struct{}),
+		t: t, s: s, key: key, start: time.Now(), ending: make(ending),
 		histories: map[string]*history{}, people: map[string]*person{}, guesses: map[string]map[vaultapi.ID]bool{},
 	}
 	for i := range owners {
@@ -142,10 +142,13 @@ func (u *user) tryWith(asked *vaultapi.AttemptBody, b *oprf.Blinding) done {
 
 func (u *user) status() { u.ask(&vaultapi.StatusBody{}, vaultapi.ID{}) }
 
-// ended reports whether the load is to stop, after a rest.
-func (l *load) ended(rest time.Duration) bool {
+// ending is closed when something is to stop.
+type ending chan struct{}
+
+// ended reports whether it is to stop, after a rest.
+func (e ending) ended(rest time.Duration) bool {
 	select {
-	case <-l.stop:
+	case <-e:
 		return true
 	case <-time.After(rest):
 		return false
@@ -253,7 +256,7 @@ func (l *load) answered(since time.Time) (took []time.Duration) {
 // that anybody was told is judged.
 func (l *load) finish() {
 	l.t.Helper()
-	close(l.stop)
+	close(l.ending)
 	l.all.Wait()
 	requests, unknown := 0, 0
 	for name, h := range l.histories {

@@ -3,8 +3,6 @@ package outage_test
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,9 +49,9 @@ func newGroups(t *testing.T, groups int) *system {
 	for _, site := range s.sites[1:] {
 		s.prepare(t, site, "--join", s.fleet)
 		s.enter(t, site)
-		s.decide(t, 1, nil, "promote", strconv.Itoa(site.n))
+		s.decide(t, 1, "promote", strconv.Itoa(site.n))
 		for group := 1; group < groups && site.n == newcomer-1; group++ {
-			s.decide(t, 1, nil, "remove", strconv.Itoa(site.n), "--group", strconv.Itoa(group)) // which gives the group a place of its own
+			s.decide(t, 1, "remove", strconv.Itoa(site.n), "--group", strconv.Itoa(group)) // which gives the group a place of its own
 		}
 	}
 	for _, site := range s.sites[:2] {
@@ -61,23 +59,6 @@ func newGroups(t *testing.T, groups int) *system {
 	}
 	s.awaitPlaced(t)
 	return s
-}
-
-// decide has the operator make a change at a machine, however often it takes until enough members
-// are there to decide it. Then is run as soon as the root group has decided it: the group that it is
-// about is just hearing of it.
-func (s *system) decide(t *testing.T, at int, then func(), change ...string) {
-	t.Helper()
-	v, file := s.vaults[at-1], filepath.Join(t.TempDir(), "change")
-	v.site.command(t, "vaultd", append(append([]string{"operator", "propose"}, change...), "--config", v.config, "--out", file)...)
-	v.site.command(t, "vaultd", "operator", "sign", file, "--key", s.path("olga.key"), "--yes")
-	await(t, "to be decided: "+strings.Join(change, " "), func() bool {
-		_, code := v.site.try(t, "vaultd", "operator", "submit", file, "--config", v.config, "--yes")
-		return code == 0
-	})
-	if then != nil {
-		then()
-	}
 }
 
 // placing is what the tests read of where a vaultd has groups.
@@ -105,33 +86,6 @@ type placing struct {
 func (s *system) placing(n int) (st placing, ok bool) {
 	code, body := s.vaults[n-1].look("/status")
 	return st, code == 200 && json.Unmarshal(body, &st) == nil
-}
-
-// number is one of those that a machine publishes of a group; 0 when it does not. Its status would
-// ask those that are lost first.
-func (s *system) number(n int, name string, group int) uint64 {
-	_, body := s.vaults[n-1].look("/metrics")
-	m := regexp.MustCompile(fmt.Sprintf(`(?m)^%s\{group="%d"\} ([0-9.e+]+)$`, name, group)).FindSubmatch(body)
-	if m == nil {
-		return 0
-	}
-	return uint64(must(strconv.ParseFloat(string(m[1]), 64)))
-}
-
-// groupLeader waits until one of these machines says that it leads a group.
-func (s *system) groupLeader(t *testing.T, group int, among ...int) (n int) {
-	t.Helper()
-	await(t, fmt.Sprint("a leader of group ", group), func() bool {
-		var term uint64
-		n = 0
-		for _, i := range among {
-			if now := s.number(i, "vaultd_group_term", group); now > term && s.number(i, "vaultd_group_leads", group) == 1 {
-				n, term = i, now
-			}
-		}
-		return n != 0
-	})
-	return n
 }
 
 // awaitPlaced waits until every machine has the groups that the roster places on it and no
@@ -219,7 +173,7 @@ func (s *system) applied(group int) (most uint64) {
 func newcomerKilled(t *testing.T, s *system) {
 	const group = 1
 	v := s.vaults[newcomer-1]
-	s.decide(t, 1, nil, "place", "5", "--group", "1")
+	s.decide(t, 1, "place", "5", "--group", "1")
 	joined := fmt.Sprintf(`"msg":"joined a group","group":%d`, group)
 	for end := time.Now().Add(patience); !strings.Contains(v.log.String(), joined); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -238,16 +192,13 @@ func newcomerKilled(t *testing.T, s *system) {
 	v.run(t)
 	s.wide.heal()
 	s.awaitNoLag(t, group, 4)
-	s.decide(t, 4, nil, "promote", "5", "--group", "1")
-	s.decide(t, 4, func() { v.kill(t); v.run(t) }, "remove", "1", "--group", "1")
+	s.decide(t, 4, "promote", "5", "--group", "1")
+	s.decide(t, 4, "remove", "1", "--group", "1")
+	v.kill(t)
+	v.run(t)
 	s.awaitUse(t, group)
-	s.decide(t, 4, nil, "remove", "2", "--group", "1")
+	s.decide(t, 4, "remove", "2", "--group", "1")
 	s.awaitUse(t, group)
-}
-
-// without is a list but for one.
-func without(list []int, n int) []int {
-	return slices.DeleteFunc(slices.Clone(list), func(m int) bool { return m == n })
 }
 
 // Whoever leads the group is killed when the root has decided a step: the next one brings it to
@@ -256,7 +207,8 @@ func leadersKilled(t *testing.T, s *system) {
 	const group = 2
 	has := []int{1, 2, 3}
 	step := func(leader int, change ...string) {
-		s.decide(t, 4, func() { s.vaults[leader-1].kill(t) }, append(change, "--group", "2")...)
+		s.decide(t, 4, append(change, "--group", "2")...)
+		s.vaults[leader-1].kill(t)
 		s.groupLeader(t, group, without(has, leader)...)
 		s.vaults[leader-1].run(t)
 		s.awaitUse(t, group)
@@ -275,7 +227,8 @@ func leadersCutOff(t *testing.T, s *system) {
 	has := []int{1, 2, 3}
 	step := func(change ...string) {
 		leader := s.groupLeader(t, group, has...)
-		s.decide(t, 4, func() { s.wide.part([]int{leader}, others(leader)) }, append(change, "--group", "3")...)
+		s.decide(t, 4, append(change, "--group", "3")...)
+		s.wide.part([]int{leader}, others(leader))
 		s.groupLeader(t, group, without(has, leader)...)
 		s.wide.heal()
 		s.awaitUse(t, group)

@@ -2,7 +2,6 @@ package outage_test
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -40,20 +39,18 @@ func TestRolledBackMember(t *testing.T) {
 
 	check(t, os.RemoveAll(state))
 	check(t, os.RemoveAll(s.path("vault3", "anchor")))
-	roster := filepath.Join(t.TempDir(), "roster")
-	s.sites[0].command(t, "vaultd", "operator", "show", "--config", s.vaults[0].config, "--out", roster)
-	s.refuses(t, []string{"join", "--roster", roster}, 14, "welcomed")
+	s.refuses(t, []string{"join", "--roster", s.roster(t)}, 14, "welcomed")
 
 	advice := s.sites[0].command(t, "vaultd", "replace", "3", "--config", s.vaults[0].config)
 	if first := strings.Index(advice, "propose remove 3"); first < 0 || strings.Index(advice, "propose promote 4") < first {
 		t.Errorf("vaultd replace 3:\n%s", advice)
 	}
-	s.decide(t, 1, nil, "remove", "3")
+	s.decide(t, 1, "remove", "3")
 	check(t, os.Rename(s.path("vault3"), s.path("vault3.old")))
 	s.prepare(t, s.sites[2], "--join", s.fleet)
 	s.vaults = append(s.vaults[:2], s.vaults[3])
 	s.enter(t, s.sites[2])
-	s.decide(t, 1, nil, "promote", "4")
+	s.decide(t, 1, "promote", "4")
 	l.back(t, time.Now())
 	s.vaults[0].kill(t)
 	l.back(t, time.Now())

@@ -23,8 +23,8 @@ import (
 type witness struct {
 	l       *load
 	members []int
-	stop    chan struct{}
-	all     sync.WaitGroup
+	ending
+	all sync.WaitGroup
 
 	mu    sync.Mutex
 	heard map[int]time.Time // by member: when the newest question was put that it answered
@@ -39,7 +39,7 @@ const (
 
 func (l *load) witness(t *testing.T, members ...int) *witness {
 	t.Helper()
-	w := &witness{l: l, members: members, stop: make(chan struct{}), heard: map[int]time.Time{}}
+	w := &witness{l: l, members: members, ending: make(ending), heard: map[int]time.Time{}}
 	var ready sync.WaitGroup
 	for i := range watched {
 		u := l.newUser(fmt.Sprintf("%s, account %d", t.Name(), i))
@@ -84,7 +84,7 @@ func (w *witness) watch(t *testing.T, u *user, ready func()) {
 	for made := 1; made < limit-1 && !w.ended(pace); made++ {
 		guess()
 	}
-	<-w.stop
+	<-w.ending
 }
 
 // hand does one thing again and again.
@@ -94,15 +94,6 @@ func (w *witness) hand(f func()) {
 			f()
 		}
 	})
-}
-
-func (w *witness) ended(rest time.Duration) bool {
-	select {
-	case <-w.stop:
-		return true
-	case <-time.After(rest):
-		return false
-	}
 }
 
 func (w *witness) status(u *user, n int, c *http.Client) {
@@ -179,7 +170,7 @@ func (w *witness) await(t *testing.T, since time.Time) {
 func (w *witness) end(t *testing.T, since time.Time) {
 	t.Helper()
 	w.await(t, since)
-	close(w.stop)
+	close(w.ending)
 	w.all.Wait()
 }
 
