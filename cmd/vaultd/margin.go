@@ -152,7 +152,7 @@ func (m margin) line() string {
 		parts = append(parts, "lag 0")
 	}
 	if len(m.Silent) > 0 {
-		parts = append(parts, "not known how far: member "+strings.Trim(strings.Join(strings.Fields(fmt.Sprint(m.Silent)), ", "), "[]"))
+		parts = append(parts, "not known how far: member "+strings.ReplaceAll(strings.Trim(fmt.Sprint(m.Silent), "[]"), " ", ", "))
 	}
 	return strings.Join(parts, "; ")
 }
