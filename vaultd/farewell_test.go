@@ -51,11 +51,7 @@ func TestLeavingMemberIsNeeded(t *testing.T) {
 	f := newFleet(t, 3, 2)
 	f.settled()
 	f.askAt(f.machine(3))
-	p := f.person("alice")
-	for n := 0; must(f.machine(3).server.GroupOf(p.account)) != 1; n++ {
-		p = f.person(fmt.Sprint("alice-", n))
-	}
-	p = f.registered(p.name, "right")
+	p := f.registeredIn(1, "alice")
 	f.placed(roster.Remove, 1, 3)
 	f.settled()
 	stays, leaves := f.machine(2), f.machine(1)

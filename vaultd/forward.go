@@ -158,7 +158,6 @@ func (s *Server) forward(ctx context.Context, number uint32, c *vault.Command) (
 				s.asked.Store(number, to)
 				return answer, nil
 			}
-			s.asked.CompareAndDelete(number, to) // it had no answer: the others are asked first
 			busy = busy || errors.Is(err, errBusy)
 			if ctx.Err() != nil {
 				return nil, err

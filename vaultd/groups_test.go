@@ -100,6 +100,16 @@ func TestGroups(t *testing.T) {
 	f.counted(people, 9)
 }
 
+// registeredIn registers somebody whose record a group keeps, under a name or, after it, a number.
+func (f *fleetOf) registeredIn(group uint32, name string) *person {
+	f.t.Helper()
+	p := f.person(name)
+	for n := 0; must(f.asked.server.GroupOf(p.account)) != group; n++ {
+		p = f.person(fmt.Sprint(name, "-", n))
+	}
+	return f.registered(p.name, "right")
+}
+
 // counted wants every machine to say how many attempts everybody has left.
 func (f *fleetOf) counted(people []*person, left uint8) {
 	f.t.Helper()
@@ -120,13 +130,7 @@ func TestGroupMovesWhileItIsUsed(t *testing.T) {
 	t.Parallel() // it waits for elections more than it computes
 	f := newFleet(t, 3, 4)
 	f.settled()
-	var people []*person
-	for n := 0; len(people) < 3; n++ {
-		p := f.person(fmt.Sprint("person-", n))
-		if group := must(f.machine(1).server.GroupOf(p.account)); group == 1 {
-			people = append(people, f.registered(p.name, "right"))
-		}
-	}
+	people := []*person{f.registeredIn(1, "alice"), f.registeredIn(1, "bob"), f.registeredIn(1, "carol")}
 	used, stop := f.recovering(people)
 	defer stop()
 	f.placed(roster.Remove, 1, 3)

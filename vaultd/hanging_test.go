@@ -10,8 +10,10 @@ import (
 
 	"keepsake.example/anchor"
 	"keepsake.example/anchor/anchortest"
+	"keepsake.example/replica"
 	"keepsake.example/roster"
 	"keepsake.example/vaultapi"
+	"keepsake.example/vaultd"
 )
 
 // A machine whose anchor hangs says that it is not ready, and why, and whoever asks it for
@@ -76,5 +78,23 @@ func TestMemberThatHangsIsPassedOver(t *testing.T) {
 		for _, p := range people {
 			wants(t, p.ask(newGuess("right").body), vaultapi.OK)
 		}
+	}
+}
+
+// So is one that has too much to do. When all have that have the group, whoever asked is told so, and not that
+// there is no quorum.
+func TestMemberThatIsBusyIsPassedOver(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
+	f := newFleet(t, 3, 2)
+	f.settled()
+	f.askAt(f.machine(1))
+	p := f.registeredIn(1, "alice")
+	f.placed(roster.Remove, 1, 1)
+	f.settled()
+	for i, want := range []vaultapi.Code{vaultapi.OK, vaultapi.Busy} {
+		f.machines[1+i].server.Wrap(func(c vaultd.Committer) vaultd.Committer {
+			return &between{Committer: c, before: func() error { return replica.ErrFull }}
+		})
+		wants(t, p.ask(newGuess("right").body), want)
 	}
 }
