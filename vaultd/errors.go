@@ -45,6 +45,9 @@ const Version = machine.Version
 // change that would.
 type VersionError = machine.VersionError
 
+// ErrAlone is a member of a fleet of several that is to run without the others.
+var ErrAlone = errors.New("vaultd: a fleet of several members needs Keys and Peers")
+
 // ErrUnlisted tells that a machine is to join a fleet whose roster does not have it, or not yet.
 var ErrUnlisted = errors.New("vaultd: the roster does not have this machine")
 

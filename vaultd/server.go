@@ -176,7 +176,7 @@ func (s *Server) alone(r *roster.Roster) bool {
 func (s *Server) connect(r *roster.Roster) error {
 	if s.config.Keys == nil || s.config.Peers == nil {
 		if len(r.Members) > 1 {
-			return errors.New("vaultd: a fleet of several members needs Keys and Peers")
+			return ErrAlone
 		}
 		return nil
 	}

@@ -202,7 +202,7 @@ func succession(r *roster.Roster, n uint64, dataCenter string) []string {
 	for _, group := range placesOf(r, n) {
 		steps = append(steps,
 			fmt.Sprintf("vaultd operator propose place %d --group %d     (sign, submit)", newcomer, group),
-			fmt.Sprintf("when it has no lag there (vaultd status --json): vaultd operator propose promote %d --group %d     (sign, submit)", newcomer, group))
+			fmt.Sprintf("when vaultd status --group %d shows no lag: vaultd operator propose promote %d --group %d     (sign, submit)", group, newcomer, group))
 	}
 	return steps
 }

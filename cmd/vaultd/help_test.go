@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -44,6 +45,17 @@ func TestHelpIsGolden(t *testing.T) {
 		if len([]rune(line)) > 90 {
 			t.Errorf("a line of %d columns: %s", len(line), line)
 		}
+	}
+}
+
+// A fleet that gives no welcome in time is one without a majority, and no admin address that is wrong.
+func TestNotJoined(t *testing.T) {
+	asked := fmt.Errorf("asking member 7: %w", context.DeadlineExceeded)
+	if f, ok := errors.AsType[*command.Failure](notJoined(asked)); !ok || f.Exit != exitNoQuorum || !strings.Contains(f.Hint, "majority of the voters") {
+		t.Errorf("%+v", f)
+	}
+	if f := explain(notJoined(vaultd.ErrWelcomed)); f.Exit != exitRefused {
+		t.Errorf("%+v", f)
 	}
 }
 

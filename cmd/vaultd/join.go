@@ -162,8 +162,9 @@ var joinCommand = command.Command[app, options]{
 	Long: `Has a new machine enter its fleet, after vaultd init --join and after the fleet has
 accepted it (vaultd operator propose add, sign, submit). It learns from the signed
 roster which member it is, asks the others for the secret of its group, which they
-seal to its key, and makes an empty replica. vaultd serve then catches up by itself,
-and answers clients when it has. What another fleet than the one given to init signed
+seal to its key, and makes an empty replica. It asks for two minutes, and ends with
+code 15 when too few of them answer. vaultd serve then catches up by itself, and
+answers clients when it has. What another fleet than the one given to init signed
 is not believed.`,
 	Example: `  vaultd join --config /var/lib/vaultd/vaultd.toml --from 10.0.1.5:7444
   vaultd join --config /var/lib/vaultd/vaultd.toml --roster roster`,
@@ -194,11 +195,20 @@ func (a *app) join(ctx context.Context, o *options) error {
 	number, err := a.enter(ctx, c, signed, r.Fleet)
 	over()
 	if err != nil {
-		return fmt.Errorf("joining the fleet: %w", err)
+		return notJoined(fmt.Errorf("joining the fleet: %w", err))
 	}
 	return a.Emit(map[string]any{"fleet": c.Fleet, "member": number, "config": c.file}, func(w io.Writer) {
 		fmt.Fprintf(w, "joined as member %d\nthen: vaultd serve --config %s\n", number, c.file)
 	})
+}
+
+// notJoined says of members that gave no welcome in time that they are too few: it is not the admin
+// address that does not answer.
+func notJoined(err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return command.Fail(exitNoQuorum, err.Error(), "a majority of the voters must be up, and reach each other and this machine: vaultd status on one of them says who is. Then run it again, unless a member says that this machine was welcomed already")
 }
 
 // enter makes this machine's replica, with what the members give it.

@@ -44,7 +44,7 @@ by no relay or host. It can be a while old: a member that lags signs what it has
 With --changes, the newest 256 changes that were accepted, and who signed each: the
 fleet keeps no more, so export them now and then (--json) if they must be known later.
 
---out keeps the signed roster: with it (--roster FILE) propose and init --join work on
+--out keeps the signed roster: with it (--roster FILE) propose and join work on
 machines that reach no member.`,
 	Example: `  vaultd operator show --config /var/lib/vaultd/vaultd.toml
   vaultd operator show --admin 127.0.0.1:7444 --fleet 5c0e…64 hex digits… --out roster`,

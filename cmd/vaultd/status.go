@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"keepsake.example/internal/command"
 	"keepsake.example/vaultd"
@@ -93,13 +94,21 @@ type statusJSON struct {
 	Margins []margin `json:"margins"`
 }
 
+// time is the quorum's, of which a member knows nothing that has not heard a majority yet.
+func (st *statusJSON) time() string {
+	if at, err := time.Parse(time.RFC3339, st.Time); err == nil && at.Unix() <= 0 {
+		return "not known yet: no majority was heard"
+	}
+	return st.Time
+}
+
 func (st *statusJSON) write(w io.Writer, group uint32) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-13s %s\n", name, command.OneLine(fmt.Sprintf(format, args...)))
 	}
 	row("fleet", "%s", st.Fleet)
 	row("ready", "%s", st.readiness())
-	row("time", "%s", st.Time)
+	row("time", "%s", st.time())
 	row("accounts", "at most %d, %d MiB", st.Accounts, st.Bytes>>20)
 	row("requests", "%d in work, %d waiting", st.InFlight, st.Queued)
 	r := st.Replica

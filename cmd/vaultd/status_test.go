@@ -128,6 +128,11 @@ func TestStatusTable(t *testing.T) {
 	halted := paperFleet(3)
 	halted.Halted = "no disk"
 	asked(t, halted).wants(t, exitHalted, "no disk", "hint: restart")
+	lost := paperFleet(3)
+	lost.Time = "1970-01-01T00:00:00Z" // of a member that has heard no majority since its start
+	if r := asked(t, lost).wants(t, command.Done, "time          not known yet"); strings.Contains(r.out, "1970") {
+		t.Errorf("a time that nobody has:\n%s", r.out)
+	}
 	draining := paperFleet(3)
 	draining.Draining, draining.Problems = true, []string{"clock is off"}
 	asked(t, draining).wants(t, command.Done, "NO: draining", "PROBLEM       clock is off")
