@@ -38,6 +38,7 @@ type conn struct {
 	lane     lane
 	identity [32]byte
 	raw      *patient
+	tls      *tls.Conn
 	r        *bufio.Reader
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
@@ -65,7 +66,7 @@ func shake(ctx context.Context, raw net.Conn, limits Limits, side func(net.Conn)
 		c.cancel(err)
 		return nil, err
 	}
-	c.identity, c.r, c.w = id, bufio.NewReaderSize(t, 32<<10), bufio.NewWriterSize(t, 64<<10)
+	c.identity, c.tls, c.r, c.w = id, t, bufio.NewReaderSize(t, 32<<10), bufio.NewWriterSize(t, 64<<10)
 	return c, nil
 }
 
@@ -99,6 +100,17 @@ func (c *conn) send(f frame) error {
 		return err
 	}
 	return c.flush()
+}
+
+// finish says that nothing more comes, and waits until the other side has taken what came: a connection that is
+// closed while something of the other side's is unread takes along what is on its way. Whoever
+// calls it bounds it.
+func (c *conn) finish() error {
+	if err := c.tls.CloseWrite(); err != nil {
+		c.cancel(err)
+	}
+	<-c.ctx.Done()
+	return context.Cause(c.ctx)
 }
 
 // hear reads frames until one is wrong or the connection ends, which it then does, and

@@ -3,8 +3,9 @@
 // Every member has an Ed25519 identity key. Two members talk over TLS 1.3 in which
 // both show theirs, and each compares what it is shown with the list of members as
 // it is at that moment ([Config].Directory): there is no CA whose mistake would
-// matter, a member that was removed loses its connections at once, and one that was
-// added is let in at once. Key exchange is X25519 with ML-KEM-768 and nothing else.
+// matter, a member that was removed is not heard any more at once, and one that was
+// added is let in at once. What waited for a removed one leaves still, for Limits.Parting at most:
+// it says that it was removed. Key exchange is X25519 with ML-KEM-768 and nothing else.
 // The messages are sealed besides by whoever sends them (package replica), so that
 // these links carry what they cannot read, and may lose and reorder it.
 //

@@ -224,3 +224,84 @@ func TestDirectoryChanges(t *testing.T) {
 	a.awaitConnected(2)
 	a.reach(b)
 }
+
+// What a member was sent before it was removed arrives, all of it, though the directory was looked at meanwhile. What
+// it says after that does not.
+func TestRemovedMemberHearsTheLast(t *testing.T) {
+	const count = 50
+	d, old := &directory{}, &directory{} // the removed one has not heard of it
+	la, lb := listen(t), listen(t)
+	way := newProxy(t, lb.Addr().String())
+	d.add(1, la.Addr().String())
+	d.add(2, way.address)
+	old.add(1, la.Addr().String())
+	old.add(2, lb.Addr().String())
+	a, b := join(t, 1, la, d, quick), join(t, 2, lb, old, quick)
+	a.reach(b)
+	b.reach(a)
+	way.slow(2 * time.Millisecond)
+	for i := range count {
+		a.Send(2, uint32(i), make([]byte, 20<<10))
+	}
+	d.remove(2)
+	a.Update()
+	await(t, "the link to be gone", func() bool { _, ok := a.link(2); return !ok })
+	a.Send(2, count, nil)
+	for i := 0; i < count; {
+		switch g := b.next(); {
+		case g.message == "hello": // of reach
+		case g.group != uint32(i):
+			t.Fatalf("message %d came where %d should", g.group, i)
+		default:
+			i++
+		}
+	}
+	for len(a.received) > 0 {
+		<-a.received
+	}
+	b.Send(1, 0, []byte("after"))
+	await(t, "the refusal", func() bool { s, _ := b.link(1); return strings.Contains(s.Problem, "removed") })
+	if len(a.received) > 0 || len(b.received) > 0 {
+		t.Errorf("after it was removed it was heard %d times, and heard %d messages", len(a.received), len(b.received))
+	}
+}
+
+// A removed member that does not hang up is hung up on.
+func TestRemovedMemberDoesNotKeepTheLine(t *testing.T) {
+	d := &directory{}
+	la, lb := listen(t), listen(t)
+	d.add(1, la.Addr().String())
+	d.add(2, lb.Addr().String())
+	a := join(t, 1, la, d, quick, func(c *peer.Config) { c.Limits.Parting = 50 * time.Millisecond })
+	lanes := map[byte]*tls.Conn{}
+	for range 2 { // they come in any order
+		tcp, err := lb.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tcp.Close()
+		tcp.SetDeadline(time.Now().Add(patience))
+		c := tls.Server(tcp, &tls.Config{Certificates: []tls.Certificate{certificate(t, keyOf(2), nil)}, ClientAuth: tls.RequireAnyClientCert, NextProtos: []string{peer.Protocol}})
+		f, err := peer.ReadFrame(c, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lanes[f.Lane] = c
+	}
+	beat := func(lane byte) error {
+		_, err := lanes[lane].Write(peer.Frame{Kind: peer.KindBeat}.Bytes())
+		return err
+	}
+	beat(0)
+	beat(1)
+	a.awaitConnected(2)
+	d.remove(2)
+	a.Update()
+	err := error(nil)
+	for ; err == nil; time.Sleep(time.Millisecond) {
+		err = beat(0)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the line stays")
+	}
+}

@@ -33,6 +33,8 @@ type Limits struct {
 	// PauseFrom and PauseTo are the first and the longest pause between two attempts to
 	// connect. Default 50 ms and 2 s; between half of it and all of it is waited.
 	PauseFrom, PauseTo time.Duration
+	// Parting is how long what waits for a member that was removed may take to leave. Default 2 s.
+	Parting time.Duration
 }
 
 // DefaultLimits are the limits of links that were told none.
@@ -41,6 +43,7 @@ func DefaultLimits() Limits {
 		Queue: 8 << 20, Calls: 32, Call: 256 << 10, CallTime: 30 * time.Second,
 		Beat: 500 * time.Millisecond, Silence: 2 * time.Second, Connect: 1500 * time.Millisecond,
 		Handshake: 5 * time.Second, Handshakes: 64, PauseFrom: 50 * time.Millisecond, PauseTo: 2 * time.Second,
+		Parting: 2 * time.Second,
 	}
 }
 
@@ -53,7 +56,7 @@ func (l Limits) filled() Limits {
 	}
 	for _, f := range []struct{ is, or *time.Duration }{
 		{&l.CallTime, &d.CallTime}, {&l.Beat, &d.Beat}, {&l.Silence, &d.Silence}, {&l.Connect, &d.Connect}, {&l.Handshake, &d.Handshake},
-		{&l.PauseFrom, &d.PauseFrom}, {&l.PauseTo, &d.PauseTo},
+		{&l.PauseFrom, &d.PauseFrom}, {&l.PauseTo, &d.PauseTo}, {&l.Parting, &d.Parting},
 	} {
 		if *f.is <= 0 {
 			*f.is = *f.or

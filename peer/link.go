@@ -18,9 +18,11 @@ type link struct {
 	peer   Peer
 	queue  *queue
 	calls  *caller
-	serves chan struct{} // a place for each call that is being served
-	ctx    context.Context
+	serves chan struct{}   // a place for each call that is being served
+	ctx    context.Context // ends with membership
 	cancel context.CancelFunc
+	out    context.Context // of our messages' lane: ends a little later where the member was removed
+	cut    context.CancelFunc
 	wakes  [lanes]chan struct{} // the other side has connected
 
 	mu     sync.Mutex
@@ -35,6 +37,7 @@ type link struct {
 func (l *Links) link(p Peer) *link {
 	k := &link{l: l, peer: p, queue: newQueue(l.limits.Queue), calls: newCaller(l.limits.Calls), serves: make(chan struct{}, l.limits.Calls)}
 	k.ctx, k.cancel = context.WithCancel(l.ctx)
+	k.out, k.cut = context.WithCancel(l.ctx)
 	for n := range k.wakes {
 		k.wakes[n], k.since[n] = make(chan struct{}, 1), time.Now()
 		l.all.Go(func() { k.keep(lane(n)) })
@@ -43,7 +46,26 @@ func (l *Links) link(p Peer) *link {
 }
 
 // close ends all connections of the link, and calls that wait for one.
-func (k *link) close() { k.cancel() }
+func (k *link) close() {
+	k.cancel()
+	k.cut()
+}
+
+// part does the same where the member was removed; but what waits for it leaves still, if it takes it soon: the last
+// message says that it was removed, and without it the member would not know why nobody talks to it.
+// All of it was said while it belonged.
+func (k *link) part() {
+	k.cancel()
+	time.AfterFunc(k.l.limits.Parting, k.cut)
+}
+
+// life is how long a lane may last.
+func (k *link) life(n lane) context.Context {
+	if n == messages {
+		return k.out
+	}
+	return k.ctx
+}
 
 // watch looks at the directory when it is told to, and now and then, so that a member
 // that was removed is cut off even if somebody forgot to tell.
@@ -77,10 +99,15 @@ func (l *Links) follow() {
 		return
 	}
 	for n, k := range l.links {
-		if p, ok := now[n]; !ok || p != k.peer {
+		switch p, ok := now[n]; {
+		case !ok:
+			k.part()
+		case p != k.peer:
 			k.close()
-			delete(l.links, n)
+		default:
+			continue
 		}
+		delete(l.links, n)
 	}
 	for n, p := range now {
 		if l.links[n] == nil {
@@ -154,7 +181,7 @@ func (k *link) dial(n lane) (*conn, error) {
 		return nil, err
 	}
 	config := k.l.dialing(k.peer)
-	c, err := shake(k.ctx, raw, k.l.limits, func(under net.Conn) *tls.Conn { return tls.Client(under, config) })
+	c, err := shake(k.life(n), raw, k.l.limits, func(under net.Conn) *tls.Conn { return tls.Client(under, config) })
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +216,7 @@ var errWoken = errors.New("peer: the other side has connected meanwhile")
 // connect makes a TCP connection. When the other side connects meanwhile the way is
 // free, and it is better to begin anew than to wait for TCP's next try.
 func (k *link) connect(n lane) (net.Conn, error) {
-	ctx, cancel := context.WithTimeoutCause(k.ctx, k.l.limits.Connect, errors.New("peer: no answer to a connection"))
+	ctx, cancel := context.WithTimeoutCause(k.life(n), k.l.limits.Connect, errors.New("peer: no answer to a connection"))
 	defer cancel()
 	ctx, wake := context.WithCancelCause(ctx)
 	defer wake(nil)
@@ -215,10 +242,14 @@ func (k *link) pour(c *conn) error {
 	tick := time.NewTicker(k.l.limits.Beat)
 	defer tick.Stop()
 	for err := k.beat(c); err == nil; {
+		parting := k.ctx.Err() != nil // seen before the queue was empty
 		if i, ok := k.queue.pop(); ok {
 			err = c.write(frame{kind: kindMessage, group: i.group, body: i.message})
-		} else if err = c.flush(); err == nil {
+		} else if err = c.flush(); err == nil && parting {
+			return c.finish()
+		} else if err == nil {
 			select {
+			case <-k.ctx.Done():
 			case <-k.queue.ready:
 			case <-tick.C:
 				err = k.beat(c)
