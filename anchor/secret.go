@@ -1,12 +1,6 @@
 package anchor
 
-import (
-	"fmt"
-	"io"
-	"log/slog"
-)
-
-const redactedSecret = "anchor.Secret(redacted)"
+import "fmt"
 
 // MaxSecret is the length of the longest Secret in bytes.
 const MaxSecret = 32
@@ -14,6 +8,7 @@ const MaxSecret = 32
 // Secret is a password or PIN of a device: 1 to MaxSecret bytes. It prints as a
 // fixed word. All methods but Wipe may be called concurrently.
 type Secret struct {
+	unprinted
 	held func() []byte // a function is what printers by reflection cannot look into
 }
 
@@ -23,7 +18,7 @@ func NewSecret(b []byte) (*Secret, error) {
 		return nil, fmt.Errorf("anchor: a device's secret has 1 to %d bytes, not %d", MaxSecret, len(b))
 	}
 	held := append(make([]byte, 0, len(b)), b...)
-	return &Secret{func() []byte { return held }}, nil
+	return &Secret{held: func() []byte { return held }}, nil
 }
 
 // Use calls f with the bytes. f must neither change them nor keep them, and wipes
@@ -36,18 +31,3 @@ func (s *Secret) Wipe() {
 		clear(s.held())
 	}
 }
-
-// String returns a fixed word, never the secret.
-func (Secret) String() string { return redactedSecret }
-
-// GoString returns a fixed word, never the secret.
-func (Secret) GoString() string { return redactedSecret }
-
-// Format writes a fixed word for every verb and flag.
-func (Secret) Format(f fmt.State, verb rune) { io.WriteString(f, redactedSecret) }
-
-// LogValue returns a fixed word, never the secret.
-func (Secret) LogValue() slog.Value { return slog.StringValue(redactedSecret) }
-
-// MarshalJSON returns a fixed word as a JSON string, never the secret.
-func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redactedSecret + `"`), nil }

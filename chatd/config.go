@@ -14,6 +14,7 @@ import (
 	"keepsake.example/chatd/audit"
 	"keepsake.example/chatd/issuer"
 	"keepsake.example/chatd/limit"
+	"keepsake.example/internal/hidden"
 	"keepsake.example/token"
 )
 
@@ -210,32 +211,26 @@ func (c *Config) prepare() error {
 
 // NameKey is the key under which names are hashed for logs. Who has it can
 // find out which account a line of a log is about. It prints as a fixed word.
-type NameKey struct{ b [32]byte }
+type NameKey struct {
+	unprinted
+	b [32]byte
+}
 
 // NewNameKey makes a NameKey of 32 random bytes.
 func NewNameKey(b []byte) (NameKey, error) {
 	if len(b) != 32 {
 		return NameKey{}, errors.New("chatd: a key for names has 32 bytes")
 	}
-	return NameKey{[32]byte(b)}, nil
+	return NameKey{b: [32]byte(b)}, nil
 }
 
-const redacted = "chatd(redacted)"
+// unprinted is embedded in what must not be printed.
+type unprinted = hidden.Text[owner]
 
-// String returns a fixed word, never the key.
-func (k NameKey) String() string { return redacted }
+type owner struct{}
 
-// GoString returns a fixed word, never the key.
-func (k NameKey) GoString() string { return redacted }
-
-// Format prints a fixed word for every verb, never the key.
-func (k NameKey) Format(f fmt.State, verb rune) { io.WriteString(f, redacted) }
-
-// LogValue returns a fixed word, never the key.
-func (k NameKey) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalJSON returns a fixed word, never the key.
-func (k NameKey) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+// Owner names this package in what its secrets print as.
+func (owner) Owner() string { return "chatd" }
 
 // Account names an account in logs: 16 hexadecimal digits of
 // HMAC-SHA256(key, "account" ‖ 0 ‖ issuer ‖ 0 ‖ subject).

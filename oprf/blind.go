@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/gtank/ristretto255"
+
+	"keepsake.example/internal/hidden"
 )
 
 // Blinding is the client's side of one evaluation: the input, the blind that
@@ -30,7 +32,7 @@ func Blind(random io.Reader, input []byte) (*Blinding, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, b := newSecret[blinding]()
+	s, b := hidden.New[blinding, owner]()
 	if err := randomScalar(&b.blind, random); err != nil {
 		return nil, err
 	}
@@ -46,7 +48,7 @@ func Blind(random io.Reader, input []byte) (*Blinding, error) {
 
 // Blinded returns the question to send.
 func (b *Blinding) Blinded() *Blinded {
-	q := b.open().blinded
+	q := hidden.Open(b.secret).blinded
 	return &q
 }
 
@@ -69,7 +71,7 @@ func FinalizeBatch(blindings []*Blinding, public *PublicKey, answers []*Evaluate
 	}
 	out := make([]*Output, len(blindings))
 	for i, b := range blindings {
-		out[i] = b.open().unblind(answers[i])
+		out[i] = hidden.Open(b.secret).unblind(answers[i])
 	}
 	return out, nil
 }
@@ -84,7 +86,7 @@ func check(blindings []*Blinding, public *PublicKey, answers []*Evaluated, proof
 	}
 	c, d := make([]*element, len(answers)), make([]*element, len(answers))
 	for i, b := range blindings {
-		c[i], d[i] = &b.open().blinded.element, &answers[i].element
+		c[i], d[i] = &hidden.Open(b.secret).blinded.element, &answers[i].element
 		// The output would be a function of the input alone, without any key:
 		// one table of guesses would serve against everybody.
 		if c[i].equal(d[i]) {
@@ -107,8 +109,8 @@ func (b *blinding) unblind(answer *Evaluated) *Output {
 // Wipe overwrites the input and the blind with zeros, in every copy of b. It may
 // be called twice. Using a wiped Blinding panics.
 func (b *Blinding) Wipe() {
-	if b.holds() {
-		clear(b.open().input)
+	if hidden.Holds(b.secret) {
+		clear(hidden.Open(b.secret).input)
 	}
 	b.secret.Wipe()
 }

@@ -4,6 +4,8 @@ import (
 	"io"
 
 	"github.com/gtank/ristretto255"
+
+	"keepsake.example/internal/hidden"
 )
 
 // Blinded is the client's question B: a random element that says nothing of the input.
@@ -52,7 +54,7 @@ func (k *PrivateKey) EvaluateBatch(random io.Reader, questions []*Blinded) ([]*E
 	if len(questions) == 0 || len(questions) > MaxBatch {
 		return nil, nil, errBatch
 	}
-	pair := k.open()
+	pair := hidden.Open(k.secret)
 	answers, m := pair.evaluate(questions)
 	var r ristretto255.Scalar
 	if err := proveNonce(&r, random, pair, m); err != nil {

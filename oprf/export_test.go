@@ -1,6 +1,10 @@
 package oprf
 
-import "github.com/gtank/ristretto255"
+import (
+	"github.com/gtank/ristretto255"
+
+	"keepsake.example/internal/hidden"
+)
 
 // Errors that tests tell apart; callers have no use for it.
 var (
@@ -27,16 +31,16 @@ func (k *PrivateKey) TestingOnlyEvaluate(nonce []byte, questions []*Blinded) ([]
 	if err := parseScalar(&r, nonce); err != nil {
 		return nil, nil, err
 	}
-	answers, m := k.open().evaluate(questions)
-	proof, err := prove(k.open(), m, &r)
+	answers, m := hidden.Open(k.secret).evaluate(questions)
+	proof, err := prove(hidden.Open(k.secret), m, &r)
 	return answers, proof, err
 }
 
 // Held gives the bytes of the input, so that a test can see them wiped.
-func (b *Blinding) Held() []byte { return b.open().input }
+func (b *Blinding) Held() []byte { return hidden.Open(b.secret).input }
 
 // Held gives the place of the output, so that a test can see it wiped.
-func (o *Output) Held() []byte { return o.open()[:] }
+func (o *Output) Held() []byte { return hidden.Open(o.secret)[:] }
 
 // Held gives the place of the scalar, so that a test can see it wiped.
-func (k *PrivateKey) Held() *ristretto255.Scalar { return &k.open().k }
+func (k *PrivateKey) Held() *ristretto255.Scalar { return &hidden.Open(k.secret).k }

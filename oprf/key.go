@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/gtank/ristretto255"
+
+	"keepsake.example/internal/hidden"
 )
 
 // PrivateKey is the vault's key k for one record, a scalar other than 0 and 1.
@@ -63,7 +65,7 @@ func makeKey(set func(k *ristretto255.Scalar) error) (*PrivateKey, error) {
 		s.Wipe()
 		return nil, err
 	}
-	pair := s.open()
+	pair := hidden.Open(s)
 	pair.public = PublicKey{newElement(ristretto255.NewIdentityElement().ScalarBaseMult(&pair.k))}
 	return &PrivateKey{s}, nil
 }
@@ -71,7 +73,7 @@ func makeKey(set func(k *ristretto255.Scalar) error) (*PrivateKey, error) {
 // scalarOf lets set write the scalar where it stays, so that there is one copy, which
 // the caller wipes also when there is an error.
 func scalarOf(set func(k *ristretto255.Scalar) error) (secret[keyPair], error) {
-	s, pair := newSecret[keyPair]()
+	s, pair := hidden.New[keyPair, owner]()
 	if err := set(&pair.k); err != nil {
 		return s, err
 	}
@@ -86,24 +88,24 @@ func scalarOf(set func(k *ristretto255.Scalar) error) (secret[keyPair], error) {
 // Use calls f with the encoding of the key (little-endian), and wipes it when f
 // returns. It is the only way at it: f must not keep the pointer.
 func (k *PrivateKey) Use(f func(encoded *[ScalarSize]byte)) {
-	b := k.open().k.Bytes()
+	b := hidden.Open(k.secret).k.Bytes()
 	defer clear(b)
 	f((*[ScalarSize]byte)(b))
 }
 
 // Public returns k·G.
 func (k *PrivateKey) Public() *PublicKey {
-	p := k.open().public
+	p := hidden.Open(k.secret).public
 	return &p
 }
 
 // Equal reports in constant time whether both hold the same key. A nil, zero or
 // wiped key equals nothing, itself included.
 func (k *PrivateKey) Equal(o *PrivateKey) bool {
-	if k == nil || o == nil || !k.holds() || !o.holds() {
+	if k == nil || o == nil || !hidden.Holds(k.secret) || !hidden.Holds(o.secret) {
 		return false
 	}
-	return k.open().k.Equal(&o.open().k) == 1
+	return hidden.Open(k.secret).k.Equal(&hidden.Open(o.secret).k) == 1
 }
 
 // Output is Evaluate of RFC 9497 §3.3.1: what Finalize gives for this input
@@ -114,7 +116,7 @@ func (k *PrivateKey) Output(input []byte) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newOutput(input, p.ScalarMult(&k.open().k, p)), nil
+	return newOutput(input, p.ScalarMult(&hidden.Open(k.secret).k, p)), nil
 }
 
 // ParsePublicKey reads the 32 bytes of [PublicKey.Bytes]. It refuses every
@@ -142,7 +144,7 @@ type Output struct {
 // newOutput is the last step of Finalize, RFC 9497 §3.3.1, for an element
 // without blind; it wipes the element's encoding.
 func newOutput(input []byte, unblinded *ristretto255.Element) *Output {
-	s, out := newSecret[[OutputSize]byte]()
+	s, out := hidden.New[[OutputSize]byte, owner]()
 	enc := unblinded.Bytes()
 	defer clear(enc)
 	unblinded.Set(ristretto255.NewIdentityElement())
@@ -156,13 +158,13 @@ func newOutput(input []byte, unblinded *ristretto255.Element) *Output {
 
 // Use calls f with the output. It is the only way at it: f must neither change
 // it nor keep the pointer.
-func (o *Output) Use(f func(output *[OutputSize]byte)) { f(o.open()) }
+func (o *Output) Use(f func(output *[OutputSize]byte)) { f(hidden.Open(o.secret)) }
 
 // Equal reports in constant time whether both are the same output. A nil, zero
 // or wiped output equals nothing, itself included.
 func (o *Output) Equal(x *Output) bool {
-	if o == nil || x == nil || !o.holds() || !x.holds() {
+	if o == nil || x == nil || !hidden.Holds(o.secret) || !hidden.Holds(x.secret) {
 		return false
 	}
-	return subtle.ConstantTimeCompare(o.open()[:], x.open()[:]) == 1
+	return subtle.ConstantTimeCompare(hidden.Open(o.secret)[:], hidden.Open(x.secret)[:]) == 1
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/gtank/ristretto255"
+
+	"keepsake.example/internal/hidden"
 )
 
 // MaxShares is the largest N of T of N vaults.
@@ -42,7 +44,7 @@ func (k *PrivateKey) Split(random io.Reader, t, n int) ([]Share, error) {
 	}
 	coefficients := make([]ristretto255.Scalar, t) // from the constant one up
 	defer clear(coefficients)
-	coefficients[0] = k.open().k
+	coefficients[0] = hidden.Open(k.secret).k
 	for i := 1; i < t; i++ {
 		if err := randomScalar(&coefficients[i], random); err != nil {
 			return nil, err
@@ -85,7 +87,7 @@ func evaluatePolynomial(value *ristretto255.Scalar, coefficients []ristretto255.
 // error is [ErrDishonest], and says the index of a vault that lied, or
 // another when there are not t vaults.
 func (b *Blinding) FinalizeThreshold(t int, parts []Part) (*Output, error) {
-	state := b.open()
+	state := hidden.Open(b.secret)
 	if err := checkParts(t, parts); err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 
+	"keepsake.example/internal/hidden"
 	"keepsake.example/key"
 	"keepsake.example/oprf"
 	"keepsake.example/oprf/p256"
@@ -35,7 +36,7 @@ type Seed struct {
 
 // NewSeed draws a seed from random.
 func NewSeed(random io.Reader) (*Seed, error) {
-	s, b := newSecret[[SeedSize]byte]()
+	s, b := hidden.New[[SeedSize]byte, owner]()
 	if _, err := io.ReadFull(random, b[:]); err != nil {
 		return nil, fmt.Errorf("password: reading %d random bytes: %w", SeedSize, err)
 	}
@@ -44,14 +45,14 @@ func NewSeed(random io.Reader) (*Seed, error) {
 
 // SeedFromBytes makes a seed of bytes that came out of [Seed.Use].
 func SeedFromBytes(b [SeedSize]byte) *Seed {
-	s, to := newSecret[[SeedSize]byte]()
+	s, to := hidden.New[[SeedSize]byte, owner]()
 	*to = b
 	return &Seed{s}
 }
 
 // Use calls f with the seed. It is the only way at it: f must neither change it nor
 // keep the pointer.
-func (s *Seed) Use(f func(seed *[SeedSize]byte)) { f(s.open()) }
+func (s *Seed) Use(f func(seed *[SeedSize]byte)) { f(hidden.Open(s.secret)) }
 
 // Question is one attempt: what the vault is asked, and what opens its answer.
 type Question struct {
@@ -65,16 +66,16 @@ type Question struct {
 // the question from seed and password, so that another password with the same seed
 // is refused by the vault as a conflict, at no cost, and needs a new seed.
 func Ask(seed *Seed, p *Password, at Place) (*Question, error) {
-	id, err := hkdf.Expand(sha256.New, seed.open()[:], infoAttempt, len(vaultapi.ID{}))
+	id, err := hkdf.Expand(sha256.New, hidden.Open(seed.secret)[:], infoAttempt, len(vaultapi.ID{}))
 	if err != nil {
 		return nil, fmt.Errorf("password: deriving the attempt: %w", err)
 	}
-	blind, err := hkdf.Expand(sha256.New, seed.open()[:], infoBlind, 2*oprf.ScalarSize)
+	blind, err := hkdf.Expand(sha256.New, hidden.Open(seed.secret)[:], infoBlind, 2*oprf.ScalarSize)
 	if err != nil {
 		return nil, fmt.Errorf("password: deriving the attempt: %w", err)
 	}
 	defer clear(blind)
-	b, err := oprf.Blind(bytes.NewReader(blind), *p.open())
+	b, err := oprf.Blind(bytes.NewReader(blind), *hidden.Open(p.secret))
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func Ask(seed *Seed, p *Password, at Place) (*Question, error) {
 }
 
 func askHardened(seed *Seed, p *Password, at Place) (*p256.Blinding, error) {
-	blind, err := hkdf.Expand(sha256.New, seed.open()[:], infoBlind2, 48)
+	blind, err := hkdf.Expand(sha256.New, hidden.Open(seed.secret)[:], infoBlind2, 48)
 	if err != nil {
 		return nil, fmt.Errorf("password: deriving the attempt: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 
+	"keepsake.example/internal/hidden"
 	"keepsake.example/oprf"
 	"keepsake.example/oprf/p256"
 	"keepsake.example/vaultapi"
@@ -50,7 +51,7 @@ func Harden(random io.Reader, p *Password, at Place) (*Hardening, error) {
 // blindHardened: the account is in the input, so that what the device says to one
 // account is of no use against another's password.
 func blindHardened(random io.Reader, p *Password, at Place) (*p256.Blinding, error) {
-	input := slices.Concat([]byte(labelHardenedInput), []byte{version}, at.Fleet[:], at.Account[:], *p.open())
+	input := slices.Concat([]byte(labelHardenedInput), []byte{version}, at.Fleet[:], at.Account[:], *hidden.Open(p.secret))
 	defer clear(input)
 	return p256.Blind(random, input)
 }
@@ -71,7 +72,7 @@ func (h *Hardening) Finish(answers [2]*vaultapi.Hardened) (*Hardened, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDishonest, err)
 	}
-	s, to := newSecret[[p256.OutputSize]byte]()
+	s, to := hidden.New[[p256.OutputSize]byte, owner]()
 	*to = output
 	clear(output[:])
 	return &Hardened{h.at, s}, nil

@@ -12,6 +12,8 @@ import (
 	zxcvbn "github.com/ccojocar/zxcvbn-go"
 	"github.com/ccojocar/zxcvbn-go/frequency"
 	"github.com/ccojocar/zxcvbn-go/match"
+
+	"keepsake.example/internal/hidden"
 )
 
 const (
@@ -50,7 +52,7 @@ const (
 // The common passwords and the estimate are zxcvbn's (Wheeler, USENIX Security
 // 2016), which makes copies of the password that cannot be wiped.
 func Judge(p *Password, about ...string) Verdict {
-	text := clip(string(*p.open()))
+	text := clip(string(*hidden.Open(p.secret)))
 	lower := strings.ToLower(text)
 	words := contextWords(about)
 	switch {

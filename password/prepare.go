@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/secure/precis"
+
+	"keepsake.example/internal/hidden"
 )
 
 // Password is a password as it goes into the derivation: normalised, so that the
@@ -34,7 +36,7 @@ func Prepare(typed []byte) (*Password, error) {
 		// Not the library's words: they may quote the character.
 		return nil, fmt.Errorf("%w: it has a control character or one that Unicode does not know", ErrUnusable)
 	}
-	s, p := newSecret[[]byte]()
+	s, p := hidden.New[[]byte, owner]()
 	*p = bytes.Clone(prepared)
 	clear(prepared)
 	if len(*p) == 0 || len(*p) > MaxPrepared {
@@ -46,15 +48,15 @@ func Prepare(typed []byte) (*Password, error) {
 
 // Use calls f with the prepared bytes. It is the only way at them: f must neither
 // change them nor keep the slice.
-func (p *Password) Use(f func(prepared []byte)) { f(*p.open()) }
+func (p *Password) Use(f func(prepared []byte)) { f(*hidden.Open(p.secret)) }
 
 // Equal reports in constant time whether both are the same password; their lengths
 // are not hidden. A nil, zero or wiped one equals nothing, itself included.
 func (p *Password) Equal(o *Password) bool {
-	if p == nil || o == nil || !p.holds() || !o.holds() {
+	if p == nil || o == nil || !hidden.Holds(p.secret) || !hidden.Holds(o.secret) {
 		return false
 	}
-	return subtle.ConstantTimeCompare(*p.open(), *o.open()) == 1
+	return subtle.ConstantTimeCompare(*hidden.Open(p.secret), *hidden.Open(o.secret)) == 1
 }
 
 // Wipe overwrites the password with zeros, in every copy of p. It may be called
@@ -66,8 +68,8 @@ func (p *Password) Wipe() {
 }
 
 func wipeBytes(s secret[[]byte]) {
-	if s.holds() {
-		clear(*s.open())
+	if hidden.Holds(s) {
+		clear(*hidden.Open(s))
 	}
 	s.Wipe()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"keepsake.example/internal/hidden"
 	"keepsake.example/key"
 	"keepsake.example/oprf"
 	"keepsake.example/oprf/p256"
@@ -19,7 +20,7 @@ type UnlockKey struct {
 }
 
 func newUnlockKey(seed [ed25519.SeedSize]byte) *UnlockKey {
-	s, to := newSecret[[ed25519.SeedSize]byte]()
+	s, to := hidden.New[[ed25519.SeedSize]byte, owner]()
 	*to = seed
 	return &UnlockKey{s}
 }
@@ -37,7 +38,7 @@ func (u *UnlockKey) Sign(message []byte) (signature [ed25519.SignatureSize]byte)
 }
 
 func (u *UnlockKey) private(f func(ed25519.PrivateKey)) {
-	k := ed25519.NewKeyFromSeed(u.open()[:])
+	k := ed25519.NewKeyFromSeed(hidden.Open(u.secret)[:])
 	defer clear(k)
 	f(k)
 }
@@ -102,7 +103,7 @@ func Register(random io.Reader, p *Password, k *key.Key, at Place, o Options) (*
 }
 
 func wrap(vaultKey *oprf.PrivateKey, p *Password, k *key.Key, at Place, record vaultapi.ID, o Options) (*UnlockKey, *Envelope, error) {
-	y, err := vaultKey.Output(*p.open())
+	y, err := vaultKey.Output(*hidden.Open(p.secret))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -110,7 +111,7 @@ func wrap(vaultKey *oprf.PrivateKey, p *Password, k *key.Key, at Place, record v
 	e := &Envelope{Params: o.Params, T: 1, Vaults: []Vault{{at.Fleet, vaultKey.Public()}}, FleetKey: at.FleetKey}
 	var y2 *[p256.OutputSize]byte
 	if o.Hardened != nil {
-		y2 = o.Hardened.open()
+		y2 = hidden.Open(o.Hardened.secret)
 	}
 	derived, err := derive(y, y2, e, at.Account, record)
 	if err != nil {

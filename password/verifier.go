@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"golang.org/x/crypto/argon2"
+
+	"keepsake.example/internal/hidden"
 )
 
 const (
@@ -44,7 +46,7 @@ func NewVerifier(random io.Reader, p *Password, params Params) (*Verifier, error
 	if err := params.Check(); err != nil {
 		return nil, err
 	}
-	s, v := newSecret[verifier]()
+	s, v := hidden.New[verifier, owner]()
 	v.params = params
 	if _, err := io.ReadFull(random, v.salt[:]); err != nil {
 		return nil, fmt.Errorf("password: reading %d random bytes: %w", verifierSalt, err)
@@ -54,14 +56,14 @@ func NewVerifier(random io.Reader, p *Password, params Params) (*Verifier, error
 }
 
 func (v *verifier) compute(p *Password) [verifierHash]byte {
-	h := argon2.IDKey(*p.open(), v.salt[:], v.params.Passes, v.params.MemoryKiB, v.params.Threads, verifierHash)
+	h := argon2.IDKey(*hidden.Open(p.secret), v.salt[:], v.params.Passes, v.params.MemoryKiB, v.params.Threads, verifierHash)
 	defer clear(h)
 	return [verifierHash]byte(h)
 }
 
 // Matches reports whether p is the password.
 func (v *Verifier) Matches(p *Password) bool {
-	held := v.open()
+	held := hidden.Open(v.secret)
 	h := held.compute(p)
 	defer clear(h[:])
 	return subtle.ConstantTimeCompare(h[:], held.hash[:]) == 1
@@ -70,7 +72,7 @@ func (v *Verifier) Matches(p *Password) bool {
 // Encode returns the VerifierSize bytes that [DecodeVerifier] reads: version 1, the
 // parameters as in an envelope, salt, hash. They are as secret as the verifier.
 func (v *Verifier) Encode() []byte {
-	held := v.open()
+	held := hidden.Open(v.secret)
 	b := binary.BigEndian.AppendUint32([]byte{version}, held.params.MemoryKiB)
 	b = append(binary.BigEndian.AppendUint32(b, held.params.Passes), held.params.Threads)
 	return slices.Concat(b, held.salt[:], held.hash[:])
@@ -85,7 +87,7 @@ func DecodeVerifier(b []byte) (*Verifier, error) {
 	if err := params.Check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrVerifier, err)
 	}
-	s, v := newSecret[verifier]()
+	s, v := hidden.New[verifier, owner]()
 	*v = verifier{params, [verifierSalt]byte(b[10:]), [verifierHash]byte(b[10+verifierSalt:])}
 	return &Verifier{s}, nil
 }

@@ -8,6 +8,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+
+	"keepsake.example/internal/hidden"
 )
 
 // Answerer seals answers to one request.
@@ -37,7 +39,7 @@ func newExchange(context exporter, enc []byte) (secret[exchange], error) {
 		return secret[exchange]{}, fmt.Errorf("sealed: exporting the answer's key: %w", err)
 	}
 	defer clear(exported)
-	s, x := newSecret[exchange]()
+	s, x := hidden.New[exchange, owner]()
 	copy(x.exported[:], exported)
 	copy(x.enc[:], enc)
 	return s, nil
@@ -79,7 +81,7 @@ func (a *Answerer) Seal(message []byte) ([]byte, error) {
 	defer clear(padded)
 	answer := make([]byte, nonceSize, AnswerSize)
 	rand.Read(answer) // never fails
-	aead, iv, err := a.open().aead(answer)
+	aead, iv, err := hidden.Open(a.secret).aead(answer)
 	if err != nil {
 		return nil, fmt.Errorf("sealed: deriving the answer's key: %w", err)
 	}
@@ -89,7 +91,7 @@ func (a *Answerer) Seal(message []byte) ([]byte, error) {
 // Open opens an answer to the request. It returns the message, which is the
 // caller's. The error is ErrFormat or ErrOpen.
 func (p *Pending) Open(answer []byte) ([]byte, error) {
-	x := p.open()
+	x := hidden.Open(p.secret)
 	if len(answer) != AnswerSize {
 		return nil, ErrFormat
 	}

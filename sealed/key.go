@@ -6,6 +6,8 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"slices"
+
+	"keepsake.example/internal/hidden"
 )
 
 // Domain labels, spec/vault-protocol.md §2.3. They are of fixed length, as is
@@ -103,25 +105,25 @@ func newPrivateKey(fleet FleetID, key hpke.PrivateKey) (*PrivateKey, error) {
 	}
 	// Go 1.26 hands out the key's own copy. Ours is the one that Wipe reaches.
 	defer clear(seed)
-	s, pair := newSecret[keyPair]()
+	s, pair := hidden.New[keyPair, owner]()
 	*pair = keyPair{[PrivateKeySize]byte(seed), key, newPublicKey(fleet, key.PublicKey())}
 	return &PrivateKey{s}, nil
 }
 
 // Use calls f with the 32 bytes that the key is made from. It is the only way at
 // them: f must neither change them nor keep the pointer.
-func (k *PrivateKey) Use(f func(seed *[PrivateKeySize]byte)) { f(&k.open().seed) }
+func (k *PrivateKey) Use(f func(seed *[PrivateKeySize]byte)) { f(&hidden.Open(k.secret).seed) }
 
 // Public returns the key that clients seal to.
-func (k *PrivateKey) Public() *PublicKey { return k.open().public }
+func (k *PrivateKey) Public() *PublicKey { return hidden.Open(k.secret).public }
 
 // Equal reports in constant time whether both are the same key of the same
 // fleet. A nil, zero or wiped key equals nothing, itself included.
 func (k *PrivateKey) Equal(o *PrivateKey) bool {
-	if k == nil || o == nil || !k.holds() || !o.holds() {
+	if k == nil || o == nil || !hidden.Holds(k.secret) || !hidden.Holds(o.secret) {
 		return false
 	}
-	a, b := k.open(), o.open()
+	a, b := hidden.Open(k.secret), hidden.Open(o.secret)
 	return subtle.ConstantTimeCompare(a.seed[:], b.seed[:])&
 		subtle.ConstantTimeCompare(a.public.fleet[:], b.public.fleet[:]) == 1
 }

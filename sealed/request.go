@@ -5,6 +5,8 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"slices"
+
+	"keepsake.example/internal/hidden"
 )
 
 // Seal makes a request of RequestSize bytes from a message of at most MaxRequest
@@ -46,7 +48,7 @@ func RequestKey(request []byte) (KeyID, error) {
 // The relay may deliver a request twice, late, or to another fleet that has the
 // key: what is inside must be safe to repeat.
 func (k *PrivateKey) Open(request []byte) (message []byte, answerer *Answerer, err error) {
-	pair := k.open()
+	pair := hidden.Open(k.secret)
 	id, err := RequestKey(request)
 	if err != nil {
 		return nil, nil, err

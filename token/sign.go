@@ -7,12 +7,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/json"
+
+	"keepsake.example/internal/hidden"
 )
 
 // Thumbprint is the RFC 7638 SHA-256 thumbprint of an Ed25519 public key as a
@@ -37,6 +37,7 @@ type Grant struct {
 // A Signer makes tokens with EdDSA. It holds the private key that can invent
 // accounts, prints as a fixed word, and is safe for concurrent use.
 type Signer struct {
+	unprinted
 	issuer string
 	public ed25519.PublicKey
 	signer jose.Signer
@@ -53,7 +54,7 @@ func NewSigner(issuer string, k ed25519.PrivateKey) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a signer of tokens: %w", err)
 	}
-	return &Signer{issuer, public, s}, nil
+	return &Signer{issuer: issuer, public: public, signer: s}, nil
 }
 
 func keyID(k ed25519.PublicKey) string {
@@ -99,19 +100,10 @@ func (s *Signer) JWKS(older ...ed25519.PublicKey) ([]byte, error) {
 	return json.Marshal(set)
 }
 
-const redacted = "token(redacted)"
+// unprinted is embedded in what must not be printed.
+type unprinted = hidden.Text[owner]
 
-// String returns a fixed word, never the key.
-func (s *Signer) String() string { return redacted }
+type owner struct{}
 
-// GoString returns a fixed word, never the key.
-func (s *Signer) GoString() string { return redacted }
-
-// Format prints a fixed word for every verb, never the key.
-func (s *Signer) Format(f fmt.State, verb rune) { io.WriteString(f, redacted) }
-
-// LogValue returns a fixed word, never the key.
-func (s *Signer) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalJSON returns a fixed word, never the key.
-func (s *Signer) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+// Owner names this package in what its secrets print as.
+func (owner) Owner() string { return "token" }

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+
+	"keepsake.example/internal/hidden"
 )
 
 // Body is what one type of request says. The implementations are those of this
@@ -220,7 +222,7 @@ func (p *ProposeBody) check() error {
 	switch {
 	case p.Limit < 1 || p.Limit > MaxAttempts:
 		return fmt.Errorf("%w: limit of %d attempts", ErrFormat, p.Limit)
-	case !p.Key.holds():
+	case !hidden.Holds(p.Key.secret):
 		return fmt.Errorf("%w: no key, or a wiped one", ErrFormat)
 	case p.Device == [32]byte{}:
 		return fmt.Errorf("%w: no device key", ErrFormat)

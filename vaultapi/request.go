@@ -10,6 +10,7 @@ import (
 // Request is what the client seals to the vault. It prints as one fixed word, for
 // the token's sake.
 type Request struct {
+	unprinted
 	Token     string   // access token for the vault's audience, 1 to MaxToken bytes, unverified
 	Bound     bool     // whether Key and Signature are there
 	Key       [32]byte // Ed25519 public key that the token names by its thumbprint

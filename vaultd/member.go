@@ -10,10 +10,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"strings"
 
+	"keepsake.example/internal/hidden"
 	"keepsake.example/roster"
 )
 
@@ -21,7 +20,6 @@ const (
 	keysType    = "KEEPSAKE MEMBER KEYS"
 	keysVersion = 1
 	seedSize    = 32
-	redacted    = "vaultd(redacted)"
 )
 
 var errKeys = errors.New("vaultd: not the keys of a member in their one form")
@@ -33,6 +31,7 @@ var errKeys = errors.New("vaultd: not the keys of a member in their one form")
 // is that member, but has no record: those are under the anchor's key. They print as
 // one fixed word.
 type Keys struct {
+	unprinted
 	held func() *memberKeys // a function is what printers cannot look into
 }
 
@@ -57,7 +56,7 @@ func newKeys(both *[2 * seedSize]byte) (*Keys, error) {
 	if k.sealing, err = hpke.MLKEM768X25519().NewPrivateKey(k.seed); err != nil {
 		return nil, fmt.Errorf("making a sealing key: %w", err)
 	}
-	return &Keys{func() *memberKeys { return k }}, nil
+	return &Keys{held: func() *memberKeys { return k }}, nil
 }
 
 // Encode returns a PEM file, for the caller to write where only the vault's user
@@ -105,20 +104,13 @@ func (k *Keys) Wipe() {
 	clear(m.seed)
 }
 
-// String returns a fixed word, never the keys.
-func (*Keys) String() string { return redacted }
+// unprinted is embedded in what must not be printed.
+type unprinted = hidden.Text[owner]
 
-// GoString returns a fixed word, never the keys.
-func (*Keys) GoString() string { return redacted }
+type owner struct{}
 
-// Format writes a fixed word for every verb and flag.
-func (*Keys) Format(f fmt.State, verb rune) { io.WriteString(f, redacted) }
-
-// LogValue returns a fixed word, never the keys.
-func (*Keys) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalJSON returns a fixed word as a JSON string, never the keys.
-func (*Keys) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+// Owner names this package in what its secrets print as.
+func (owner) Owner() string { return "vaultd" }
 
 // Card is what others must know of a machine before it can be a member. There is
 // no secret in it, but who signs for it must have it from the machine itself: it

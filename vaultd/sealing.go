@@ -100,5 +100,5 @@ func newDeviceKeys(ctx context.Context, d anchor.Device, both, box []byte) (*Key
 	if k.sealing, err = hpke.NewHybridPrivateKey(outside, inside); err != nil {
 		return nil, fmt.Errorf("making a sealing key: %w", err)
 	}
-	return &Keys{func() *memberKeys { return k }}, nil
+	return &Keys{held: func() *memberKeys { return k }}, nil
 }

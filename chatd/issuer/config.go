@@ -8,44 +8,38 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
 	"keepsake.example/chatd/limit"
+	"keepsake.example/internal/hidden"
 	"keepsake.example/token"
 )
 
 // Secret is the issuer's lasting secret. Handles are hashed and refresh tokens
 // authenticated under it: with another one every account is another. It prints
 // as a fixed word.
-type Secret struct{ b [32]byte }
+type Secret struct {
+	unprinted
+	b [32]byte
+}
 
 // NewSecret makes a Secret of 32 random bytes.
 func NewSecret(b []byte) (Secret, error) {
 	if len(b) != 32 {
 		return Secret{}, errors.New("issuer: a secret has 32 bytes")
 	}
-	return Secret{[32]byte(b)}, nil
+	return Secret{b: [32]byte(b)}, nil
 }
 
-const redacted = "issuer(redacted)"
+// unprinted is embedded in what must not be printed.
+type unprinted = hidden.Text[owner]
 
-// String returns a fixed word, never the secret.
-func (s Secret) String() string { return redacted }
+type owner struct{}
 
-// GoString returns a fixed word, never the secret.
-func (s Secret) GoString() string { return redacted }
-
-// Format prints a fixed word for every verb, never the secret.
-func (s Secret) Format(f fmt.State, verb rune) { io.WriteString(f, redacted) }
-
-// LogValue returns a fixed word, never the secret.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalJSON returns a fixed word, never the secret.
-func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+// Owner names this package in what its secrets print as.
+func (owner) Owner() string { return "issuer" }
 
 // derive gives the key for one use, so that what was made for one means
 // nothing in another.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"sync"
 	"time"
 )
@@ -19,26 +18,12 @@ type Sender interface {
 // A Message has a code for somebody. It prints as a fixed word; senders read
 // its fields.
 type Message struct {
+	unprinted
 	Handle  string
 	Code    string // 8 digits
 	Expires time.Time
 	nobody  bool // not to be sent
 }
-
-// String returns a fixed word, never the code.
-func (m Message) String() string { return redacted }
-
-// GoString returns a fixed word, never the code.
-func (m Message) GoString() string { return redacted }
-
-// Format prints a fixed word for every verb, never the code.
-func (m Message) Format(f fmt.State, verb rune) { io.WriteString(f, redacted) }
-
-// LogValue returns a fixed word, never the code.
-func (m Message) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalJSON returns a fixed word, never the code.
-func (m Message) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
 
 const (
 	senders     = 4                // at once

@@ -61,25 +61,26 @@ var rules = []policy.Rule{
 	{Dir: "vectors", Why: "test vectors are importable by anybody"},
 
 	// Shared by device and vault.
-	{Dir: "oprf", External: []string{"github.com/gtank/ristretto255"}, Tests: []string{"vectors/..."}, Why: "one protocol, read on its own"},
-	{Dir: "sealed", Tests: []string{"vectors/..."}, Why: "one channel, read on its own: standard library only"},
-	{Dir: "vaultapi", Tests: []string{"vectors/..."}, Why: "messages know nobody who sends them"},
+	{Dir: "internal/hidden", Std: []string{"fmt", "io", "log/slog"}, Why: "how secrets are kept out of sight, read before each package that has some"},
+	{Dir: "oprf", Local: []string{"internal/hidden"}, External: []string{"github.com/gtank/ristretto255"}, Tests: []string{"vectors/..."}, Why: "one protocol, read on its own"},
+	{Dir: "sealed", Local: []string{"internal/hidden"}, Tests: []string{"vectors/..."}, Why: "one channel, read on its own: standard library only, and what hides its secrets"},
+	{Dir: "vaultapi", Local: []string{"internal/hidden"}, Tests: []string{"vectors/..."}, Why: "messages know nobody who sends them"},
 	{Dir: "fleet", Local: []string{"oprf/p256", "sealed"}, Tests: []string{"vectors/..."}, Why: "what a client pins, read on its own"},
 	{
 		Dir:      "password",
-		Local:    []string{"key", "oprf", "oprf/p256", "sealed", "vaultapi"},
+		Local:    []string{"internal/hidden", "key", "oprf", "oprf/p256", "sealed", "vaultapi"},
 		External: []string{"golang.org/x/crypto/argon2", "golang.org/x/text/secure/precis", "github.com/ccojocar/zxcvbn-go/..."},
 		Tests:    []string{"vectors/...", "github.com/gtank/ristretto255"},
 		Never:    []string{"client", "backup", "cmd/..."},
 		Why:      "from a password to keys, read on its own: no file, clock or network",
 	},
-	{Dir: "token", Tests: []string{"internal/clocktest"}, External: []string{"github.com/go-jose/go-jose/v4/..."}, Never: []string{"cmd/..."}, Why: "one token, read on its own by both who check it"},
+	{Dir: "token", Local: []string{"internal/hidden"}, Tests: []string{"internal/clocktest"}, External: []string{"github.com/go-jose/go-jose/v4/..."}, Never: []string{"cmd/..."}, Why: "one token, read on its own by both who check it"},
 
 	// In the vault.
 	{Dir: "vault/cells", Std: pure, Why: "the vault's memory knows nothing of what is in it"},
 	{Dir: "vault", Std: pure, Local: []string{"oprf", "oprf/p256", "vaultapi", "vault/cells", "internal/memo", "internal/wire"}, Tests: []string{"vectors/..."}, Why: "the state machine has no I/O, clock, randomness or goroutines"},
-	{Dir: "anchor", Why: "the counter knows nothing of what it guards"},
-	{Dir: "oprf/p256", External: []string{"filippo.io/nistec", "filippo.io/bigmod"}, Tests: []string{"vectors/..."}, Why: "one protocol, read on its own"},
+	{Dir: "anchor", Local: []string{"internal/hidden"}, Why: "the counter knows nothing of what it guards"},
+	{Dir: "oprf/p256", Local: []string{"internal/hidden"}, External: []string{"filippo.io/nistec", "filippo.io/bigmod"}, Tests: []string{"vectors/..."}, Why: "one protocol, read on its own"},
 	{Dir: "anchor/ledger", Local: []string{"anchor", "internal/durable"}, Tests: []string{"anchor/software", "vectors/..."}, Why: "spreads one counter over groups and knows nothing of what they count"},
 	{Dir: "anchor/software", Local: []string{"anchor", "internal/durable", "oprf/p256"}, Why: "the counter knows nothing of what it guards"},
 	{Dir: "anchor/tpm", Local: []string{"anchor", "internal/durable", "internal/wire"}, External: []string{"github.com/google/go-tpm/..."}, Tests: []string{"anchor/tpm/swtpm", "oprf/p256"}, Why: "the counter knows nothing of what it guards"},
@@ -103,7 +104,7 @@ var rules = []policy.Rule{
 	{Dir: "vaultd/machine", Local: []string{"internal/planted", "replica", "roster", "vault", "vaultapi"}, Tests: []string{"oprf", "oprf/p256"}, Never: outsideVault, Why: "what a replica of the vault drives: the records and who keeps them"},
 	{
 		Dir:      "vaultd",
-		Local:    []string{"anchor", "fleet", "internal/crowd", "oprf", "oprf/p256", "peer", "replica", "roster", "sealed", "token", "vault", "vaultapi", "vaultd/door", "vaultd/machine"},
+		Local:    []string{"anchor", "fleet", "internal/crowd", "internal/hidden", "oprf", "oprf/p256", "peer", "replica", "roster", "sealed", "token", "vault", "vaultapi", "vaultd/door", "vaultd/machine"},
 		External: []string{"github.com/prometheus/client_golang/...", "golang.org/x/sys/..."},
 		Tests:    []string{"anchor/software", "anchor/ledger", "anchor/tpm/...", "anchor/pkcs11/...", "internal/mounttest"},
 		Never:    outsideVault,
@@ -121,7 +122,7 @@ var rules = []policy.Rule{
 	// In front.
 	{
 		Dir:      "chatd",
-		Local:    []string{"chatd/audit", "chatd/issuer", "chatd/limit", "chatd/nearest", "internal/crowd", "sealed", "token"},
+		Local:    []string{"chatd/audit", "chatd/issuer", "chatd/limit", "chatd/nearest", "internal/crowd", "internal/hidden", "sealed", "token"},
 		External: []string{"github.com/prometheus/client_golang/prometheus/...", "github.com/coreos/go-oidc/v3/oidc"},
 		Tests:    []string{"internal/clocktest", "github.com/getkin/kin-openapi/..."},
 		Never:    behindChatd, Why: "chatd relays what it cannot read",
@@ -129,7 +130,7 @@ var rules = []policy.Rule{
 	{Dir: "chatd/audit", Local: []string{"internal/durable"}, External: []string{"golang.org/x/sys/..."}, Never: behindChatd, Why: "a log knows nothing of what is logged"},
 	{Dir: "chatd/limit", External: []string{"golang.org/x/time/rate"}, Why: "buckets know nobody by name"},
 	{Dir: "chatd/nearest", Why: "which server is nearest, decided without clock, network or goroutine"},
-	{Dir: "chatd/issuer", Local: []string{"chatd/limit", "token"}, External: []string{"github.com/wneessen/go-mail", "modernc.org/sqlite"}, Tests: []string{"internal/clocktest", "github.com/emersion/go-smtp"}, Never: behindChatd, Why: "who makes accounts relays nothing"},
+	{Dir: "chatd/issuer", Local: []string{"chatd/limit", "internal/hidden", "token"}, External: []string{"github.com/wneessen/go-mail", "modernc.org/sqlite"}, Tests: []string{"internal/clocktest", "github.com/emersion/go-smtp"}, Never: behindChatd, Why: "who makes accounts relays nothing"},
 	{Dir: "cmd/chatd", Local: []string{"chatd/...", "chatd", "token", "internal/command", "internal/durable"}, External: []string{"github.com/BurntSushi/toml"}, Never: behindChatd, Why: "one binary per trust domain: the relay"},
 
 	// Development.

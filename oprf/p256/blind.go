@@ -9,6 +9,8 @@ import (
 
 	"filippo.io/bigmod"
 	"filippo.io/nistec"
+
+	"keepsake.example/internal/hidden"
 )
 
 // Blinding is the client's side of one evaluation: the input, the blind that
@@ -33,7 +35,7 @@ func Blind(random io.Reader, input []byte) (*Blinding, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, b := newSecret[blinding]()
+	s, b := hidden.New[blinding, owner]()
 	if err := randomScalar(&b.blind, random); err != nil {
 		return nil, err
 	}
@@ -64,7 +66,7 @@ func randomScalar(s *[ScalarSize]byte, random io.Reader) error {
 }
 
 // Blinded returns the question to send: a random point that says nothing of the input.
-func (b *Blinding) Blinded() [PointSize]byte { return b.open().blinded }
+func (b *Blinding) Blinded() [PointSize]byte { return hidden.Open(b.secret).blinded }
 
 // Finalize is RFC 9497 §3.3.1: it takes the blind away and hashes. It refuses what
 // is no point with [ErrPoint] and the question itself, also with the other sign,
@@ -73,7 +75,7 @@ func (b *Blinding) Blinded() [PointSize]byte { return b.open().blinded }
 // It does not tell whether the answer was made with the fleet's key: see
 // [Blinding.Challenge].
 func (b *Blinding) Finalize(evaluated [PointSize]byte) ([OutputSize]byte, error) {
-	held := b.open()
+	held := hidden.Open(b.secret)
 	z, err := decode(evaluated)
 	if err != nil {
 		return [OutputSize]byte{}, err
@@ -113,8 +115,8 @@ func hashOutput(input []byte, unblinded [PointSize]byte) (out [OutputSize]byte) 
 // Wipe overwrites the input and the blind with zeros, in every copy of b. It may
 // be called twice. Using a wiped Blinding panics.
 func (b *Blinding) Wipe() {
-	if b.holds() {
-		clear(b.open().input)
+	if hidden.Holds(b.secret) {
+		clear(hidden.Open(b.secret).input)
 	}
 	b.secret.Wipe()
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"filippo.io/nistec"
+
+	"keepsake.example/internal/hidden"
 )
 
 // Challenge is a second question C = s·G + t·B beside a client's question B, with
@@ -34,11 +36,11 @@ func (b *Blinding) Challenge(random io.Reader, public [PointSize]byte) (*Challen
 	if err := Check(public); err != nil {
 		return nil, err
 	}
-	question, err := decode(b.open().blinded)
+	question, err := decode(hidden.Open(b.secret).blinded)
 	if err != nil {
 		return nil, err
 	}
-	made, c := newSecret[challenge]()
+	made, c := hidden.New[challenge, owner]()
 	c.public = public
 	for _, scalar := range []*[ScalarSize]byte{&c.s, &c.t} {
 		if err := randomScalar(scalar, random); err != nil {
@@ -61,13 +63,13 @@ func combine(s *[ScalarSize]byte, p *nistec.P256Point, t *[ScalarSize]byte, q *n
 
 // Blinded returns the question to send. It is as random as the first, so that a
 // vault cannot tell which of the two it is.
-func (c *Challenge) Blinded() [PointSize]byte { return c.open().point }
+func (c *Challenge) Blinded() [PointSize]byte { return hidden.Open(c.secret).point }
 
 // Holds returns nil if both answers were made with the key of the public key, and
 // otherwise [ErrDishonest], or [ErrPoint] for what is no point. evaluated is the
 // answer to the Blinding's question, second the one to the Challenge.
 func (c *Challenge) Holds(evaluated, second [PointSize]byte) error {
-	held := c.open()
+	held := hidden.Open(c.secret)
 	z, err := decode(evaluated)
 	if err != nil {
 		return err
