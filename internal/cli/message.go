@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 )
 
 // Messages prints notes, warnings, errors and hints, each line begun by the
@@ -41,11 +42,12 @@ func (m Messages) print(kind, format string, args []any) {
 	}
 }
 
-// printable replaces what a terminal would obey. Texts hold errors of the
-// system, with names of files unquoted, and what a cloud or a server says.
+// printable replaces what a terminal would obey, marks that turn the order of
+// what is read included. Texts hold errors of the system, with names of files
+// unquoted, and what a cloud or a server says.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r != '\n' && r != '\t' && (r < 0x20 || r >= 0x7f && r < 0xa0) {
+		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
 			return '?'
 		}
 		return r

@@ -233,7 +233,7 @@ func TestShowErasesTheScreen(t *testing.T) {
 // obeys none of it.
 func TestTerminalObeysNoText(t *testing.T) {
 	terminal, s := newScreen(t)
-	terminal.Print("phones:\n%s\n", "1\x1b]0;mine\x07 2\u009b2J")
+	terminal.Print("phones:\n%s\n", "1\x1b]0;mine\x07 2\u009b2J\u202e3")
 	go func() {
 		s.wait("red: ")
 		s.press("123\r")
@@ -241,7 +241,7 @@ func TestTerminalObeysNoText(t *testing.T) {
 	if _, err := terminal.Ask(t.Context(), "code \x1b[31mred: "); err != nil {
 		t.Fatal(err)
 	}
-	if text := s.text(); !strings.Contains(text, "1?]0;mine? 2?2J") || strings.Contains(text, "\x1b[31m") {
+	if text := s.text(); !strings.Contains(text, "1?]0;mine? 2?2J?3") || strings.Contains(text, "\x1b[31m") {
 		t.Errorf("shown: %q", text)
 	}
 }

@@ -117,7 +117,7 @@ func TestFailureAsJSON(t *testing.T) {
 
 // What an error says cannot make a terminal do anything.
 func TestMessagesAreOneLine(t *testing.T) {
-	if got := command.OneLine("a\nb\x1b[2Jc\u009b"); got != "a b?[2Jc?" {
+	if got := command.OneLine("a\nb\x1b[2Jc\u009b \u202e1\u2069"); got != "a b?[2Jc? ?1?" {
 		t.Errorf("printed as %q", got)
 	}
 }

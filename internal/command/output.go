@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 )
 
 // Output is where one run of a program writes. It is not for concurrent use.
@@ -47,14 +48,14 @@ func (o *Output) print(v any) error {
 	return nil
 }
 
-// OneLine keeps what a terminal would obey out of a message: errors of the system hold names of
-// files unquoted.
+// OneLine keeps what a terminal would obey out of a message, marks that turn the order of what is
+// read included: errors of the system hold names of files unquoted.
 func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' {
 			return ' '
 		}
-		if r < 0x20 || r >= 0x7f && r < 0xa0 {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return '?'
 		}
 		return r
