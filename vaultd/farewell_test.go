@@ -1,12 +1,14 @@
 package vaultd_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"keepsake.example/roster"
 	"keepsake.example/vaultapi"
@@ -42,6 +44,10 @@ func TestRemovedFromAGroupWhileAway(t *testing.T) {
 	away.stop()
 	away.start()
 	f.settled()
+	time.Sleep(time.Second)
+	if n := bytes.Count(f.log.Bytes(), []byte(`"msg":"left a group"`)); n != 1 {
+		t.Errorf("it left %d times", n)
+	}
 }
 
 // Of two voters of a group both are needed to let one go. The one that leaves is restarted after the
@@ -57,6 +63,7 @@ func TestLeavingMemberIsNeeded(t *testing.T) {
 	stays, leaves := f.machine(2), f.machine(1)
 	stays.stop()
 	f.placed(roster.Remove, 1, 1)
+	leaves.problem("group 1", "this machine was taken out of it")
 	leaves.stop()
 	leaves.start()
 	stays.start()

@@ -16,7 +16,11 @@ func TestReportOfALiarIsPlain(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := readReport(text)
-	said := append([]string{r.Role, r.Anchor, r.Host, r.Lacking[0].Why, r.Groups[0].Role}, r.Problems...)
+	lacks, err := readStanding(append([]byte{answered}, lie...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := append([]string{lacks, r.Role, r.Anchor, r.Host, r.Lacking[0].Why, r.Groups[0].Role}, r.Problems...)
 	if slices.ContainsFunc(said, func(s string) bool { return s != "leader?[2J?3  ams2?2J??" }) {
 		t.Errorf("told %q", said)
 	}

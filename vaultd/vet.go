@@ -154,6 +154,11 @@ func (s *Server) askStanding(ctx context.Context, to uint64, number uint32, memb
 	if err != nil {
 		return "", err
 	}
+	return readStanding(reply)
+}
+
+// readStanding reads what a leader says that a learner lacks, which may be a lie.
+func readStanding(reply []byte) (lacks string, err error) {
 	if len(reply) == 0 || reply[0] != answered {
 		return "", ErrNoQuorum
 	}
