@@ -20,7 +20,7 @@ type Watch struct {
 
 // Network is what limits are about: whoever has an IPv6 address has 2⁶⁴.
 func Network(a netip.Addr) netip.Prefix {
-	a = a.Unmap().WithZone("")
+	a = a.Unmap()
 	bits := 32
 	if a.Is6() {
 		bits = 64
