@@ -139,11 +139,11 @@ func TestStatusTable(t *testing.T) {
 }
 
 // threeGroups is what member 1 says of a fleet of three groups: 0 is everybody's, 1 is on
-// members 1 to 3, of whom 3 is a learner that is behind, and 2 is on 2 and 3, one of which does
-// not say how it stands.
+// members 1 to 3, of whom 3 is a learner that is behind, and 2 is on 2 and 3, which is a learner and does
+// not say how it stands. Of a group 3 it does not say where it is, as an older program.
 func threeGroups() *vaultd.Status {
 	st := paperFleet(2)
-	st.Roster.Groups = 3
+	st.Roster.Groups = 4
 	st.Groups = append(st.Groups, vaultd.GroupStatus{Group: 1, Members: []vaultd.GroupMember{{Number: 1}, {Number: 2}, {Number: 3, Learner: true}}})
 	in := func(member int, g vaultd.MemberGroup) {
 		st.Members[member-1].Groups = append(st.Members[member-1].Groups, g)
@@ -155,7 +155,7 @@ func threeGroups() *vaultd.Status {
 	in(2, vaultd.MemberGroup{Group: 1, Role: "follower", Term: 7, Applied: 4999, Lag: new(uint64(1))})
 	in(3, vaultd.MemberGroup{Group: 1, Learner: true, Role: "learner", Term: 7, Applied: 3800, Lag: new(uint64(1200))})
 	in(2, vaultd.MemberGroup{Group: 2, Role: "leader", Term: 4, Applied: 60, Lag: new(uint64)})
-	in(3, vaultd.MemberGroup{Group: 2})
+	in(3, vaultd.MemberGroup{Group: 2, Learner: true})
 	return st
 }
 
@@ -165,10 +165,10 @@ func TestStatusOfGroups(t *testing.T) {
 	st := threeGroups()
 	asked(t, st).wants(t, command.Done, "group 0       2 of 2 voters up, 2 needed: no loss is survived; secret 0; lag 0\n",
 		"group 1       2 of 2 voters up, 2 needed: no loss is survived; secret 0; lag 1200 (member 3)\n",
-		"group 2       2 of 2 voters up, 2 needed: no loss is survived; lag 0; not known how far: member 3\n", "\nin group 0:\n")
+		"group 2       1 of 1 voters up, 1 needed: no loss is survived; lag 0; not known how far: member 3\n", "\nin group 0:\n")
 	for group, want := range map[string][]string{
 		"1": {"in group 1:", "leader    7     5000     0 ", "follower  7     4999     1 ", "learner   7     3800     1200 "},
-		"2": {"in group 2:", "leader  4     60       0 ", "voter   -     -        -    - "},
+		"2": {"in group 2:", "leader   4     60       0 ", "learner  -     -        -    - "},
 	} {
 		r := asked(t, st, "--group", group).wants(t, command.Done, want...)
 		_, table, _ := strings.Cut(r.out, "link\n")
@@ -176,7 +176,7 @@ func TestStatusOfGroups(t *testing.T) {
 			t.Errorf("group %s: %d members in\n%s", group, lines, r.out)
 		}
 	}
-	asked(t, st, "--group", "3").wants(t, command.Misused, "no such group", "hint: the groups of this fleet are 0 to 2")
+	asked(t, st, "--group", "4").wants(t, command.Misused, "no such group", "hint: the groups of this fleet are 0 to 3")
 	var j struct {
 		Margins []margin
 		Members []vaultd.MemberStatus
