@@ -29,6 +29,28 @@ func TestRelayAsksTheNearest(t *testing.T) {
 	}
 }
 
+// A relay that is started again has forgotten what it was asked: whoever asked is told so at once, and not told
+// once more when the answer comes.
+func TestRelayForgets(t *testing.T) {
+	r := quiet(t)
+	y := newRelay(r, 3)
+	r.run(r.now + 5*second)
+	told := 0
+	y.ask(registration(y, 1), func(a *vaultapi.Answer) {
+		if told++; a != nil {
+			t.Error("it was answered")
+		}
+	})
+	was := y.book
+	y.restart()
+	if told != 1 || y.book == was || len(y.passages) > 0 {
+		t.Errorf("told %d times, and %d questions are under way", told, len(y.passages))
+	}
+	if r.run(r.now + relayFor); told != 1 {
+		t.Errorf("told %d times", told)
+	}
+}
+
 // quiet is a run of three members in which nothing goes wrong.
 func quiet(t *testing.T) *run {
 	r := &run{world: newWorld(7, nil), pool: thePool(), members: 3, policy: policies[0], checkpoints: 1 << 20, farthest: 80 * millisecond}
@@ -42,13 +64,18 @@ func quiet(t *testing.T) *run {
 	return r
 }
 
-// asked is the member that answers a request.
-func asked(t *testing.T, y *relay, n uint64) *host {
+// registration is a request that the history knows of.
+func registration(y *relay, n uint64) *request {
 	q := &request{body: y.pool.secrets[0].propose(id(n), 1)}
 	q.digest = digest(q.body)
 	y.history.asked[requestKey(y.pool.accounts[0], q.body)] = q
+	return q
+}
+
+// asked is the member that answers a request.
+func asked(t *testing.T, y *relay, n uint64) *host {
 	var got *vaultapi.Answer
-	y.ask(q, func(a *vaultapi.Answer) { got = a })
+	y.ask(registration(y, n), func(a *vaultapi.Answer) { got = a })
 	y.run.run(y.now + relayFor)
 	if got == nil || y.failed != nil {
 		t.Fatalf("no answer (%v)", y.failed)
