@@ -47,3 +47,14 @@ func TestTargetIsOfTheRunsOwnLeader(t *testing.T) {
 		}
 	}
 }
+
+// Who is asked far from the leader is far from it, and is not the leader.
+func TestFarthest(t *testing.T) {
+	for from := range farness {
+		for to := range farness {
+			if at := farthest(from); at == from || to != from && roundTrip(from, to) > roundTrip(from, at) {
+				t.Errorf("from %d: %d, not %d", from, at, to)
+			}
+		}
+	}
+}
