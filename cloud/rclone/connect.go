@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,20 +51,26 @@ func configure(n Network) error {
 		fshttp.DefaultMetrics = fshttp.NewMetrics("keepsake")
 	}
 	c := fs.GetConfig(context.Background())
-	if err := pristine(c); err != nil {
+	want := *c
+	if err := pristine(&want); err != nil {
 		return err
 	}
-	c.LogLevel = fs.LogLevelError
-	c.ConnectTimeout = fs.Duration(connectTimeout)
-	c.Timeout = fs.Duration(idleTimeout)
+	want.LogLevel = fs.LogLevelError
+	want.ConnectTimeout = fs.Duration(connectTimeout)
+	want.Timeout = fs.Duration(idleTimeout)
 	if n.Idle > 0 {
-		c.Timeout = fs.Duration(n.Idle)
+		want.Timeout = fs.Duration(n.Idle)
 	}
-	c.UserAgent = userAgent
-	c.UseServerModTime = true
-	c.AskPassword = false // of an encrypted rclone.conf: stdin is not the person's
-	if c.HTTPProxy != n.Proxy || !slices.Equal(c.CaCert, n.CAs) {
-		c.HTTPProxy, c.CaCert = n.Proxy, n.CAs
+	want.UserAgent = userAgent
+	want.UseServerModTime = true
+	want.AskPassword = false // of an encrypted rclone.conf: stdin is not the person's
+	others := c.HTTPProxy != n.Proxy || !slices.Equal(c.CaCert, n.CAs)
+	want.HTTPProxy, want.CaCert = n.Proxy, n.CAs
+	// What is as it should be is left alone: another Store that is opened meanwhile reads it without a lock.
+	if !reflect.DeepEqual(*c, want) {
+		*c = want
+	}
+	if others {
 		fshttp.ResetTransport() // some back ends share one
 	}
 	if process.stop != nil {

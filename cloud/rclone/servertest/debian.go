@@ -28,6 +28,7 @@ LogLevel error
 Listen 127.0.0.1:%[2]s
 KeepAlive On
 MaxKeepAliveRequests 0
+KeepAliveTimeout 300
 %[3]s
 DavLockDB %[1]s/locks/db
 DocumentRoot %[1]s/files
