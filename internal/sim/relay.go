@@ -24,8 +24,8 @@ type book struct {
 	nearest *nearest.Servers
 }
 
-// The limits of chatd, shorter where a run is: one try takes less time than a member tries to decide, so that a
-// request can be at several.
+// The limits of chatd, which probes twice as often, shorter where a run is: one try takes less time than a member
+// tries to decide, so that a request can be at several.
 const (
 	relayFor   = 5 * second
 	tryFor     = 1200 * millisecond
@@ -191,7 +191,7 @@ func (p *passage) came(t *nearest.Ticket, a *vaultapi.Answer) {
 		t.Left()
 		p.end(nil)
 	default:
-		t.Failed(p.date(), "no answer")
+		t.Failed(p.date(), "no answer") // not Undecided: here is one group, and a member that cannot decide this decides nothing
 		p.again()
 		p.recall()
 	}
