@@ -121,7 +121,7 @@ func TestJoiningOfAGroupIsMadeUpFor(t *testing.T) {
 }
 
 // A group that cannot be joined is tried once a second, whatever happens meanwhile, and the
-// keeper's minutes make it no more.
+// keeper's minutes make it no more; when it was taken away again it is not tried.
 func TestJoiningIsTriedOnceASecond(t *testing.T) {
 	t.Parallel() // it waits more than it computes
 	f := newFleet(t, 1, 2)
@@ -152,6 +152,17 @@ func TestJoiningIsTriedOnceASecond(t *testing.T) {
 			t.Fatalf("tried %d times, and never again", n)
 		}
 	}
+	f.placed(roster.Remove, 1, 2)
+	eventually(t, "it is tried no more", func() error {
+		for len(tried) > 0 {
+			<-tried
+		}
+		time.Sleep(1500 * time.Millisecond)
+		if n := len(tried); n > 0 {
+			return fmt.Errorf("%d more tries", n)
+		}
+		return nil
+	})
 }
 
 // A group that hangs while it is joined does not keep from this machine what operators change.
