@@ -48,6 +48,9 @@ type VersionError = machine.VersionError
 // ErrAlone is a member of a fleet of several that is to run without the others.
 var ErrAlone = errors.New("vaultd: a fleet of several members needs Keys and Peers")
 
+// ErrJoined tells that a machine is to join a fleet that has a replica.
+var ErrJoined = errors.New("vaultd: this machine has joined already: there is a replica on its anchor")
+
 // ErrUnlisted tells that a machine is to join a fleet whose roster does not have it, or not yet.
 var ErrUnlisted = errors.New("vaultd: the roster does not have this machine")
 

@@ -87,7 +87,24 @@ func (j *Joining) check(ctx context.Context, r *roster.Roster) error {
 	if d := j.Anchor.Describe(); d.Insecure && !r.Policy.Insecure {
 		return fmt.Errorf("%w: the fleet's bundle does not say insecure, as one with the anchor %q must", ErrInsecure, d.Name)
 	}
-	return checkFleetKey(ctx, j.Device, r)
+	if err := checkFleetKey(ctx, j.Device, r); err != nil {
+		return err
+	}
+	return j.checkEmpty(ctx)
+}
+
+// checkEmpty refuses a machine that has joined: asked a second time the members would say that it was
+// welcomed already, and people would remove a member that has all it should have.
+func (j *Joining) checkEmpty(ctx context.Context) error {
+	_, key, err := j.Anchor.Read(ctx)
+	if errors.Is(err, anchor.ErrEmpty) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the anchor: %w", err)
+	}
+	key.Wipe()
+	return ErrJoined
 }
 
 // findSelf finds this machine's number by its identity key.

@@ -74,6 +74,7 @@ var explanations = []command.Explanation{
 	{Is: anchor.ErrFounded, Exit: command.Exists, Hint: "choose a new folder; an existing fleet is never founded anew"},
 	{Is: vaultd.ErrWelcomed, Exit: exitRefused, Hint: "a number gets the fleet's secret once: a machine that has lost what it had under it could help to take back what it promised. Have operators remove it, and join anew under a new number, from an empty folder: vaultd help replace"},
 	{Is: vaultd.ErrAlone, Exit: command.Config, Hint: "set peers in vaultd.toml to where the other members connect. No setting has a member of several serve alone: doc/disaster.md"},
+	{Is: vaultd.ErrJoined, Exit: command.Exists, Hint: "nothing was changed: start it, vaultd serve, and see vaultd status"},
 	{Is: vaultd.ErrUnlisted, Exit: command.Failed, Hint: "have operators take in its card, vaultd operator propose add, and take the roster after that: --from, or vaultd operator show --out"},
 	{Is: vaultd.ErrRemoved, Exit: exitRemoved, Hint: removed},
 	{Is: replica.ErrRemoved, Exit: exitRemoved, Hint: removed},
