@@ -93,6 +93,9 @@ func (p *Program[A, O]) group(w io.Writer, args []string) error {
 			in = append(in, c)
 		}
 	}
+	if name == "" {
+		return Usage(fmt.Sprintf("%q is a flag, and no command", args[0]), "the command comes first; see: "+p.Name+" help")
+	}
 	if len(in) == 0 {
 		return Usage(fmt.Sprintf("unknown command %q", name), "see: "+p.Name+" help")
 	}

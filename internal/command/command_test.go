@@ -85,6 +85,7 @@ func TestRun(t *testing.T) {
 		{"help key make", 0, "", "Makes a key."},
 		{"help key", 0, "", "More about a command: prog help COMMAND"},
 		{"fly", 2, "", `unknown command "fly"`},
+		{"--fly do x", 2, "", `"--fly" is a flag, and no command`},
 		{"fail", 10, "", "prog: error: doing it ?[2J: deep inside\nprog: hint: go up\n"},
 		{"", 0, "", "Exit codes:"},
 		{"help", 0, "", "prog does things."},
