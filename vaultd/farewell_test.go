@@ -82,7 +82,7 @@ func TestRemovalIsRefusedThatAGroupCannotFollow(t *testing.T) {
 	f.settled()
 	f.askAt(f.machine(1))
 	remove := f.about(roster.Remove, 2)
-	_, err := f.asked.server.Change(t.Context(), f.signed(remove))
+	_, err := f.tried(remove)
 	if refusal, ok := errors.AsType[*roster.Refusal](err); !ok || refusal.Code != vaultd.Behind || !strings.Contains(refusal.Hint, "demote member 2 first") {
 		t.Fatalf("removed: %v", err)
 	}
@@ -110,7 +110,7 @@ func TestStolenMachineThatAGroupNeeds(t *testing.T) {
 	f.settled()
 	f.machine(2).stop()
 	remove := f.about(roster.Remove, 2)
-	_, err := f.asked.server.Change(t.Context(), f.signed(remove))
+	_, err := f.tried(remove)
 	if refusal, ok := errors.AsType[*roster.Refusal](err); !ok || !strings.Contains(refusal.Hint, "--group 1") {
 		t.Fatalf("removed: %v", err)
 	}

@@ -268,14 +268,27 @@ func (f *fleetOf) signed(c *roster.Change, by ...ed25519.PrivateKey) []byte {
 	return s.Encode()
 }
 
-// decide has a change decided by the machine that is asked. Who promotes waits until the newcomer has caught up;
-// and as operators do, it asks again where there was no decision in time, as on a busy machine.
+// tried is what comes of a change at the machine that is asked. As operators do, it asks again where there was no decision
+// in time, as on a busy machine.
+func (f *fleetOf) tried(c *roster.Change) (done *roster.Change, err error) {
+	f.t.Helper()
+	eventually(f.t, "there is a decision", func() error {
+		done, err = f.asked.server.Change(f.t.Context(), f.signed(c))
+		if errors.Is(err, vaultd.ErrNoQuorum) || errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		return nil
+	})
+	return done, err
+}
+
+// decide has a change decided by the machine that is asked. Who promotes waits until the newcomer has caught up.
 func (f *fleetOf) decide(c *roster.Change) {
 	f.t.Helper()
 	var done *roster.Change
 	eventually(f.t, "the newcomer has caught up", func() (err error) {
-		done, err = f.asked.server.Change(f.t.Context(), f.signed(c))
-		if refusal, ok := errors.AsType[*roster.Refusal](err); err != nil && !undecided(err) && (!ok || refusal.Code != vaultd.Behind) {
+		done, err = f.tried(c)
+		if refusal, ok := errors.AsType[*roster.Refusal](err); err != nil && (!ok || refusal.Code != vaultd.Behind) {
 			f.t.Fatal(err)
 		}
 		return err
@@ -283,11 +296,6 @@ func (f *fleetOf) decide(c *roster.Change) {
 	if must(done.Text()) != must(c.Text()) {
 		f.t.Errorf("decided %q", must(done.Text()))
 	}
-}
-
-// undecided is an error that says nothing of the change: there was no decision in time.
-func undecided(err error) bool {
-	return errors.Is(err, vaultd.ErrNoQuorum) || errors.Is(err, context.DeadlineExceeded)
 }
 
 func (f *fleetOf) promote(number uint64) {

@@ -117,7 +117,7 @@ func TestPolicyChange(t *testing.T) {
 	wants(t, p.ask(newGuess("wrong").body), vaultapi.Wait)
 	weaker := f.next(roster.SetPolicy)
 	weaker.Policy = roster.Policy(testPolicy())
-	_, err := f.asked.server.Change(t.Context(), f.signed(weaker))
+	_, err := f.tried(weaker)
 	if refusal, ok := errors.AsType[*roster.Refusal](err); !ok {
 		t.Errorf("a weaker policy: %v", err)
 	} else if !strings.Contains(refusal.Error(), "refused") {
@@ -126,7 +126,7 @@ func TestPolicyChange(t *testing.T) {
 	// A fleet that asks for a newer program has none of this one.
 	newer := f.next(roster.SetMinVersion)
 	newer.MinVersion = vaultd.Version + 1
-	_, err = f.asked.server.Change(t.Context(), f.signed(newer))
+	_, err = f.tried(newer)
 	if old, ok := errors.AsType[*vaultd.VersionError](err); !ok || old.Has != vaultd.Version {
 		t.Errorf("a version that nobody has: %v", err)
 	}

@@ -36,7 +36,7 @@ func (m *machine) upgrade(version uint32) {
 func (f *fleetOf) raise(version uint32) error {
 	c := f.next(roster.SetMinVersion)
 	c.MinVersion = version
-	_, err := f.asked.server.Change(f.t.Context(), f.signed(c))
+	_, err := f.tried(c)
 	return err
 }
 
@@ -91,7 +91,7 @@ func TestPromotionWaits(t *testing.T) {
 	for _, asked := range f.up() {
 		f.askAt(asked)
 		promote := f.about(roster.Promote, 3)
-		_, err := asked.server.Change(t.Context(), f.signed(promote))
+		_, err := f.tried(promote)
 		refusal, ok := errors.AsType[*roster.Refusal](err)
 		if !ok || refusal.Code != vaultd.Behind || refusal.Hint == "" {
 			t.Fatalf("asked at %d: %v", asked.number, err)
