@@ -99,6 +99,23 @@ func TestRemovalIsRefusedThatAGroupCannotFollow(t *testing.T) {
 	})
 }
 
+// The root group decides a removal with the one who goes: of two voters there it takes both.
+func TestOneOfTwoIsRemoved(t *testing.T) {
+	t.Parallel() // it waits for elections more than it computes
+	f := newFleet(t, 2, 1)
+	f.askAt(f.machine(1))
+	f.remove(2)
+	eventually(t, "both know it", func() error {
+		if st := f.asked.server.Status(t.Context()); len(st.Members) != 1 || st.Replica.Leader != 1 {
+			return fmt.Errorf("%d members, led by %d", len(st.Members), st.Replica.Leader)
+		}
+		if err := f.machine(2).server.Err(); !errors.Is(err, vaultd.ErrRemoved) {
+			return fmt.Errorf("who was removed: %v", err)
+		}
+		return nil
+	})
+}
+
 // A machine that will not help any more, stolen say, is taken out of the fleet all the same: out of the group that
 // needs it first, which then stands still. Better that no key comes out of it than that a thief is heard.
 func TestStolenMachineThatAGroupNeeds(t *testing.T) {
@@ -111,7 +128,7 @@ func TestStolenMachineThatAGroupNeeds(t *testing.T) {
 	f.machine(2).stop()
 	remove := f.about(roster.Remove, 2)
 	_, err := f.tried(remove)
-	if refusal, ok := errors.AsType[*roster.Refusal](err); !ok || !strings.Contains(refusal.Hint, "--group 1") {
+	if refusal, ok := errors.AsType[*roster.Refusal](err); !ok || !strings.Contains(refusal.Reason, "group 1 needs member 2") || !strings.Contains(refusal.Hint, "--group") {
 		t.Fatalf("removed: %v", err)
 	}
 	f.placed(roster.Remove, 1, 2)

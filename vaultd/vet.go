@@ -16,8 +16,17 @@ import (
 // Here are the mistakes that would harm the fleet at once, and that nobody makes on
 // purpose: they are refused as if by the roster, with a hint. spec/replication.md §15.6, §17.
 
-// Behind is the code of a promotion that comes too early.
+// Behind is the code of a promotion that comes too early, and of a removal that a group could not follow.
 const Behind roster.Code = "behind"
+
+// BehindHint is what to do about a change that is refused so.
+func BehindHint(c *roster.Change) string {
+	if c.Kind == roster.Remove {
+		return fmt.Sprintf("demote member %d first if it has a vote, wait until vaultd status shows no lag, then submit the removal again; "+
+			"one that is stolen or will not come back is removed from that group before, with --group, which then stands still for want of it", c.Member.Number)
+	}
+	return "wait until vaultd status shows the member active and without lag, then submit the same change again"
+}
 
 // maxLag is how many entries a learner may be behind that is given a vote: what a
 // leader sends in a moment.
@@ -40,7 +49,7 @@ func (s *Server) vet(ctx context.Context, signed []byte) error {
 		return s.vetVoter(ctx, w)
 	case roster.Remove:
 		if c.Group == machine.Root {
-			return s.vetRemoval(ctx, c.Member.Number)
+			return s.vetRemoval(ctx, c)
 		}
 	}
 	return nil
@@ -49,18 +58,17 @@ func (s *Server) vet(ctx context.Context, signed []byte) error {
 // vetRemoval refuses to take a machine out of the fleet while another group cannot decide that
 // without it: once the root has, nobody listens to it any more. Of two voters the one that is
 // left would stand still for good in every group but the root.
-func (s *Server) vetRemoval(ctx context.Context, member uint64) error {
+func (s *Server) vetRemoval(ctx context.Context, c *roster.Change) error {
 	r, err := s.newest(ctx)
 	if err != nil {
 		return err
 	}
 	for number := uint32(machine.Root + 1); number < r.Groups; number++ {
-		if isIn(r, number, member) && !s.decidesWithout(ctx, r, number, member) {
+		if member := c.Member.Number; isIn(r, number, member) && !s.decidesWithout(ctx, r, number, member) {
 			return &roster.Refusal{
 				Code:   Behind,
 				Reason: fmt.Sprintf("group %d needs member %d to decide that it goes: too few others are up in it and know of all changes", number, member),
-				Hint: fmt.Sprintf("demote member %d first if it has a vote, wait until vaultd status shows no lag, then submit the removal again; "+
-					"one that is stolen or will not come back is removed from that group before (--group %d), which then stands still for want of it", member, number),
+				Hint:   BehindHint(c),
 			}
 		}
 	}
@@ -101,7 +109,7 @@ func (s *Server) vetVoter(ctx context.Context, w *roster.Signed) error {
 			return slices.ContainsFunc(r.In(number), func(m roster.Member) bool { return m.Number == c.Member.Number && !m.Learner })
 		}
 		if !votes(before) && votes(after) {
-			if err := s.vetLearner(ctx, number, c.Member.Number); err != nil {
+			if err := s.vetLearner(ctx, number, c); err != nil {
 				return err
 			}
 		}
@@ -123,17 +131,16 @@ func (s *Server) newest(ctx context.Context) (r *roster.Roster, err error) {
 }
 
 // vetLearner asks the leader of a group how far a learner is: nobody else knows.
-func (s *Server) vetLearner(ctx context.Context, number uint32, member uint64) error {
+func (s *Server) vetLearner(ctx context.Context, number uint32, c *roster.Change) error {
 	for n := 1; ; n++ {
 		for _, to := range append([]uint64{s.self}, s.others(number)...) {
-			lacks, err := s.askStanding(ctx, to, number, member)
+			lacks, err := s.askStanding(ctx, to, number, c.Member.Number)
 			if err == nil && lacks == "" {
 				return nil
 			}
 			if err == nil {
 				return &roster.Refusal{
-					Code: Behind, Reason: fmt.Sprintf("member %d %s in group %d", member, lacks, number),
-					Hint: "wait until vaultd status shows it active and without lag, then submit the same change again",
+					Code: Behind, Reason: fmt.Sprintf("member %d %s in group %d", c.Member.Number, lacks, number), Hint: BehindHint(c),
 				}
 			}
 		}

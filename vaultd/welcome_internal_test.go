@@ -3,7 +3,10 @@ package vaultd
 import (
 	"bytes"
 	"crypto/ed25519"
+	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"keepsake.example/fleet"
 	"keepsake.example/roster"
@@ -85,5 +88,21 @@ func FuzzWelcome(f *testing.F) {
 			t.Errorf("opened another secret: %x", *secret)
 		}
 		OpenRoster(signAs(rosterLabel, identity, content), pinned)
+	})
+}
+
+// What is paced for a member of a group is not for another, nor for the same one in another group.
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p pace
+		ask := func() (may []bool) {
+			return []bool{p.may(0, 1, time.Second), p.may(0, 1, time.Second), p.may(1, 1, time.Second), p.may(0, 2, time.Second)}
+		}
+		for range 2 {
+			if may := ask(); !slices.Equal(may, []bool{true, false, true, true}) {
+				t.Errorf("may: %v", may)
+			}
+			time.Sleep(time.Second)
+		}
 	})
 }

@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"keepsake.example/internal/command"
+	"keepsake.example/roster"
 	"keepsake.example/vaultd"
 )
 
@@ -219,4 +221,15 @@ func TestOrders(t *testing.T) {
 	vault(t, "transfer", address, "--to", "2").wants(t, command.Failed, "nobody took it in time", "hint: nothing is lost")
 	code, body = http.StatusInternalServerError, "no quorum"
 	vault(t, "drain", address).wants(t, command.Failed, "no quorum")
+}
+
+// What the leader alone refuses has a hint of its own, by what was to be changed.
+func TestRefusedByTheLeader(t *testing.T) {
+	body := (&roster.Refusal{Code: vaultd.Behind, Reason: "group 1 needs member 2"}).Error()
+	for kind, want := range map[roster.Kind]string{roster.Promote: "wait until vaultd status shows the member active", roster.Remove: "demote member 2 first"} {
+		err := new(app).refusedChange(t.Context(), "", &roster.Change{Kind: kind, Member: roster.Member{Number: 2}}, nil, body)
+		if f, ok := errors.AsType[*command.Failure](err); !ok || !strings.HasPrefix(f.Hint, want) {
+			t.Errorf("%v: %+v", kind, err)
+		}
+	}
 }

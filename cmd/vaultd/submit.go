@@ -71,12 +71,7 @@ func (a *app) submit(ctx context.Context, o *options) error {
 func (a *app) refusedChange(ctx context.Context, admin string, c *roster.Change, s *roster.Signed, body string) error {
 	hint := "see: vaultd operator show"
 	if strings.Contains(body, "refused ("+string(vaultd.Behind)+")") {
-		// The leader's own rule, of which the roster knows nothing.
-		hint = "wait until vaultd status shows the member active and without lag, and submit the same change again"
-		if c.Kind == roster.Remove {
-			hint = fmt.Sprintf("demote member %d first if it has a vote, wait until vaultd status shows no lag, and submit the removal again; "+
-				"one that is stolen or will not come back is removed from that group before, with --group, which then stands still for want of it", c.Member.Number)
-		}
+		hint = vaultd.BehindHint(c) // by the leader's own rule, of which the roster knows nothing
 	} else if signed, err := get(ctx, "GET", admin, "/roster"); err == nil {
 		if r, err := openRoster(signed, c.Fleet); err != nil {
 			hint = "another fleet answers at " + admin + " than the one that was signed for"
