@@ -42,8 +42,10 @@ DIR/chatd.toml, which explains every setting and limit. Prints
 With --issuer, accounts come from that issuer: your own, or chatd's built-in one,
 which runs apart (--role issuer) because it can make every account. Both in one
 process (--role insecure-both) let whoever takes over the relay do the same.`,
-	Example: `  chatd init /etc/chatd --url https://chat.example.org \
-    --vault https://vault1.internal:7443=3f0c...64 hex digits, from vaultd init
+	Example: `  chatd init /etc/chatd-issuer --role issuer --url https://login.example.org
+  chatd init /etc/chatd --url https://chat.example.org \
+    --vault https://vault1.internal:7443=3f0c...64 hex digits, from vaultd init... \
+    --issuer https://login.example.org
   chatd init /etc/chatd --url https://chat.example.org --vault URL=PIN \
     --issuer https://id.example.org --jwks discover`,
 	Flags: func(f *flag.FlagSet, o *options) {

@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -227,6 +228,16 @@ func compare(t *testing.T, name string, s reflect.Type, file map[string]any) {
 		if table, ok := v.(map[string]any); ok && inner.Kind() == reflect.Struct {
 			compare(t, name+tag+".", inner, table)
 		}
+	}
+}
+
+// What the help of init shows makes what it says.
+func TestExamplesOfInitWork(t *testing.T) {
+	text := strings.NewReplacer("\\\n", " ", "3f0c...64 hex digits, from vaultd init...", pin, "URL=PIN", "https://vault1.internal:7443="+pin, "/etc/", t.TempDir()+"/a").Replace(initCommand.Example)
+	for i, line := range strings.Split(text, "\n") {
+		args := strings.Fields(line)[1:]
+		args[1] += strconv.Itoa(i) // each in a folder of its own
+		chatd_(t, 0, args...)
 	}
 }
 

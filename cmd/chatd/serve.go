@@ -62,8 +62,8 @@ var checkConfigCommand = command.Command[app, options]{
 	Name: "check-config", Short: "read the configuration and every file it names",
 	Long: `Reads the configuration and every file it names as serve does, opens nothing to
 the network, and says whether it would run. It may run beside the chatd that uses
-these files, and makes none. Of the audit log it reads the ends; check-audit reads all of
-it.`,
+these files, and makes none. Of the audit log it reads the ends; check-audit reads all
+of it.`,
 	Example: "  chatd check-config --config /etc/chatd/chatd.toml",
 	Flags:   configFlag,
 	Run:     (*app).checkConfig,
