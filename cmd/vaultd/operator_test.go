@@ -109,6 +109,8 @@ func TestPropose(t *testing.T) {
 			t.Errorf("%v: %q, want %q", args, got, want)
 		}
 	}
+	vault(t, "operator", "propose", "operators", "dave="+strings.Repeat("ab", 32), "--quorum", "1", "--roster", b.path("roster"), "--fleet", fleet.FormatID(b.roster.Fleet), "--out", b.path("operators")).
+		wants(t, command.Done, "2 of 3 operators must sign it, and 1 of the 1 new ones:")
 	b.refused(exitRefused, "so already", "place", "2", "--group", "3") // which follows group 0
 	if got := b.proposed("remove", "2", "--group", "3"); got != "remove member 2 from group 3" {
 		t.Errorf("%q", got)

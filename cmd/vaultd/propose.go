@@ -143,9 +143,17 @@ func (a *app) propose(ctx context.Context, o *options, kind roster.Kind, fill ch
 	}
 	result := map[string]any{"file": file, "serial": c.Serial, "text": text, "signatures_needed": r.Quorum}
 	return a.Emit(result, func(w io.Writer) {
-		fmt.Fprintf(w, "%s\nwritten to %s; %d of %d operators must sign it:\n", text, file, r.Quorum, len(r.Operators))
+		fmt.Fprintf(w, "%s\nwritten to %s; %d of %d operators must sign it%s:\n", text, file, r.Quorum, len(r.Operators), ofTheNew(c))
 		fmt.Fprintf(w, "  vaultd operator sign %s --key NAME.key\n", file)
 	})
+}
+
+// ofTheNew says how many of the operators that a change makes must sign it besides.
+func ofTheNew(c *roster.Change) string {
+	if c.Kind != roster.SetOperators {
+		return ""
+	}
+	return fmt.Sprintf(", and %d of the %d new ones", c.Quorum, len(c.Operators))
 }
 
 // tryOut says what the fleet would say, signatures aside, and how it would be then: it
