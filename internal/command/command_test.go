@@ -173,6 +173,36 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// A file says how long it is, and a pipe or a device does not: none is read to its end that has none.
+func TestReadFileIsBounded(t *testing.T) {
+	endless := "/dev/zero"
+	if _, err := os.Stat(endless); err != nil {
+		return // there is none on this system
+	}
+	read := make(chan error, 1)
+	go func() {
+		_, err := command.ReadFile(endless, 1000)
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		if !errors.Is(err, command.ErrTooLong) {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it is still being read")
+	}
+	file := filepath.Join(t.TempDir(), "x")
+	for _, size := range []int{0, 1, 999, 1000, 1001} {
+		if err := os.WriteFile(file, bytes.Repeat([]byte("x"), size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := command.ReadFile(file, 1000); (err != nil) != (size > 1000) || err == nil && len(got) != size {
+			t.Errorf("%d bytes: %d, %v", size, len(got), err)
+		}
+	}
+}
+
 func TestNewFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	for range 2 { // made, and then empty

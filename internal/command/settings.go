@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -21,16 +22,28 @@ const MaxSettings = 1 << 20
 // ErrTooLong tells that a file cannot be what it was given as.
 var ErrTooLong = errors.New("too long")
 
-// ReadFile reads a file of at most most bytes.
+// ReadFile reads a file, or a pipe, of at most most bytes. The caller clears what is secret.
 func ReadFile(path string, most int64) ([]byte, error) {
-	info, err := os.Stat(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > most {
-		return nil, fmt.Errorf("%s: %w: over %d bytes", path, ErrTooLong, most)
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
 	}
-	return os.ReadFile(path)
+	// Room for all at once: what grows leaves copies of secrets behind.
+	text := bytes.NewBuffer(make([]byte, 0, min(max(info.Size(), 0), most)+bytes.MinRead))
+	n, err := text.ReadFrom(io.LimitReader(f, most+1))
+	if err == nil && n > most {
+		err = fmt.Errorf("%s: %w: over %d bytes", path, ErrTooLong, most)
+	}
+	if err != nil {
+		clear(text.Bytes())
+		return nil, err
+	}
+	return text.Bytes(), nil
 }
 
 // ReadSettings gives the text of a file of settings to parse; made says which command makes
