@@ -250,11 +250,15 @@ func TestForgedMessagesTakeBoundedMemory(t *testing.T) {
 	check(t, replica.Create(t.Context(), c, 1, [][]byte{[]byte(genesis)}))
 	r, err := replica.Open(t.Context(), c)
 	check(t, err)
-	hang.Lock()
-	go r.Propose(t.Context(), []byte("an entry"))
-	for !hang.Reached() {
-		time.Sleep(time.Millisecond)
+	var proposed sync.WaitGroup
+	stuck := func() {
+		hang.Lock()
+		proposed.Go(func() { propose(t, r, "an entry") })
+		for !hang.Reached() {
+			time.Sleep(time.Millisecond)
+		}
 	}
+	stuck()
 	kept := func(from byte, count int) int {
 		forged := make([]byte, 2<<20)
 		forged[0], forged[1], forged[9], forged[17], forged[33] = 1, 2, from, 1, 1 // a header that says: sealed, to member 1
@@ -271,5 +275,15 @@ func TestForgedMessagesTakeBoundedMemory(t *testing.T) {
 		t.Errorf("%d messages of another member are kept of 4", n)
 	}
 	hang.Unlock()
+	proposed.Wait()
+	for r.Status().Dropped < 1504 { // all are forged: what was kept is worked off
+		time.Sleep(time.Millisecond)
+	}
+	stuck()
+	if n := kept(3, 5); n != 4 {
+		t.Errorf("%d messages are kept of 5, of who had filled its room before", n)
+	}
+	hang.Unlock()
+	proposed.Wait()
 	check(t, r.Close())
 }

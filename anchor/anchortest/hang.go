@@ -11,11 +11,11 @@ import (
 // A Hang has anchors wait in Advance while it is locked, as hardware does that hangs.
 type Hang struct {
 	sync.RWMutex
-	waits atomic.Bool
+	waits atomic.Int32
 }
 
-// Reached says whether an anchor has come to wait.
-func (h *Hang) Reached() bool { return h.waits.Load() }
+// Reached says whether an anchor waits.
+func (h *Hang) Reached() bool { return h.waits.Load() > 0 }
 
 // Of gives an anchor that hangs with it.
 func (h *Hang) Of(a anchor.Anchor) anchor.Anchor { return hanging{a, h} }
@@ -27,8 +27,9 @@ type hanging struct {
 
 func (a hanging) Advance(ctx context.Context, s anchor.State) error {
 	if !a.h.TryRLock() {
-		a.h.waits.Store(true)
+		a.h.waits.Add(1)
 		a.h.RLock()
+		a.h.waits.Add(-1)
 	}
 	defer a.h.RUnlock()
 	return a.Anchor.Advance(ctx, s)
