@@ -304,7 +304,7 @@ func (d *drill) isNotAlone(t *testing.T, survivor *daemon) {
 	end(survivor)
 	was := must(os.ReadFile(survivor.config))
 	d.edit(t, survivor.config, func(text string) string { return settings(text, "peers", `""`) })
-	d.refuses(t, 1, "a fleet of several members needs", "vaultd", "serve", "--config", survivor.config)
+	d.refuses(t, 3, "a fleet of several members needs", "vaultd", "serve", "--config", survivor.config)
 	check(t, os.Remove(survivor.config))
 	before := tree(t, survivor.home())
 	d.refuses(t, 13, "hint: choose a new folder", "vaultd", "init", survivor.home(), "--insecure-software-anchor", "--insecure-any-relay", "--issuer", operatorName, "--jwks", d.path("operator.jwks"))
