@@ -20,7 +20,7 @@ func Check(c Config) (*Issuer, error) {
 		return nil, err
 	}
 	if err := checkStore(c.Store); err != nil {
-		return nil, errors.Join(fmt.Errorf("looking at the issuer's store: %w", err), i.Close(context.Background()))
+		return nil, errors.Join(fmt.Errorf("looking at %w: %w", ErrStore, err), i.Close(context.Background()))
 	}
 	return i, nil
 }

@@ -50,7 +50,7 @@ func Open(c Config) (*Issuer, error) {
 		return nil, err
 	}
 	if i.store, err = openStore(c.Store); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the issuer's store: %w", err), i.Close(context.Background()))
+		return nil, errors.Join(fmt.Errorf("opening %w: %w", ErrStore, err), i.Close(context.Background()))
 	}
 	return i, nil
 }

@@ -26,6 +26,9 @@ PRAGMA user_version = 1;`
 
 const schemaVersion = 1
 
+// ErrStore tells that the issuer's file cannot be opened, or is no store that this program knows.
+var ErrStore = errors.New("the issuer's store")
+
 // store is the issuer's only state on a disk. A transaction that was committed
 // is durable: a code that was tried stays tried after a crash.
 type store struct{ db *sql.DB }

@@ -41,7 +41,7 @@ func (c *config) build(log *slog.Logger, codes io.Writer, dry bool) (p *parts, e
 	}()
 	files, err := chatd.NewCertificateFiles(c.path(c.TLSCertificate), c.path(c.TLSKey), nil)
 	if err != nil {
-		return p, certificateError(err)
+		return p, settingsError(err, "tls_certificate and tls_key are one certificate with its chain and its key, in PEM form")
 	}
 	raw, err := readSecret(c.path(c.NameKey))
 	if err != nil {
@@ -71,12 +71,12 @@ func (c *config) build(log *slog.Logger, codes io.Writer, dry bool) (p *parts, e
 	return p, nil
 }
 
-// certificateError says of files that are there and do not fit that the configuration is wrong.
-func certificateError(err error) error {
-	if explain(err).Exit != command.Failed {
+// settingsError says of settings, and of files that they name and that are there, that they do not fit.
+func settingsError(err error, hint string) error {
+	if _, ok := errors.AsType[*command.Failure](err); ok || explain(err).Exit != command.Failed {
 		return err
 	}
-	return command.BadConfig(err.Error(), "tls_certificate and tls_key are one certificate with its chain and its key, in PEM form")
+	return command.BadConfig(err.Error(), hint)
 }
 
 // openAudit opens the audit log. Dry, another chatd may have it: then it gives one that
@@ -180,7 +180,7 @@ func (i *issuerConfig) open(c *config, codes io.Writer, dry bool, sent func(erro
 	}
 	sender, err := i.sender(c, codes)
 	if err != nil {
-		return nil, err
+		return nil, settingsError(err, "sender, [issuer.smtp] and [issuer.webhook] say how codes leave")
 	}
 	open := issuer.Open
 	if dry {

@@ -43,6 +43,19 @@ func TestCheckConfigMakesNothing(t *testing.T) {
 	}
 }
 
+// A store that is none is found, kept, and not taken for a wrong setting.
+func TestCheckConfigFindsADamagedStore(t *testing.T) {
+	dir := newDir(t)
+	if err := os.WriteFile(filepath.Join(dir, "issuer.db"), []byte(strings.Repeat("hello", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"check-config", "serve"} {
+		if _, errs := chatd_(t, 1, name, "--config", filepath.Join(dir, "chatd.toml")); !strings.Contains(errs, "hint: keep it") {
+			t.Error(errs)
+		}
+	}
+}
+
 func TestCheckConfigFindsADamagedAuditLog(t *testing.T) {
 	dir := newDir(t)
 	file := filepath.Join(dir, "chatd.toml")

@@ -28,6 +28,7 @@ var explanations = []command.Explanation{
 	{Is: issuer.ErrSettings, Exit: command.Config, Hint: "each setting is explained in the chatd.toml that chatd init makes"},
 	{Is: audit.ErrDamaged, Exit: exitDamaged, Hint: "keep it, it is evidence: chatd check-audit says where. Moved away, with the full files beside it, a new log begins"},
 	{Is: audit.ErrInUse, Exit: command.Failed, Hint: "is chatd running already? Each has an audit log of its own"},
+	{Is: issuer.ErrStore, Exit: command.Failed, Hint: "keep it, and what lies beside it: in it are the accounts. A newer chatd may have made it; else put back a backup of it, with its issuer.secret"},
 	{Is: syscall.EADDRINUSE, Exit: command.Failed, Hint: "is chatd running already, or another server at that address?"},
 }
 

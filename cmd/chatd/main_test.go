@@ -160,6 +160,7 @@ func TestWrongConfigurationsAreRefused(t *testing.T) {
 		"times that clash":   {`relay_timeout = "15s"`, `relay_timeout = "60s"`},
 		"a vaultd by http":   {`"https://127.0.0.1:7443"`, `"http://127.0.0.1:7443"`},
 		"an empty handle":    {`allow = ["*@127.0.0.1"]`, `allow = [""]`},
+		"mail without host":  {`sender = "insecure-terminal"`, `sender = "smtp"`, `host = "localhost"`, `host = ""`},
 		"another's key":      {`tls_key         = "tls.key"`, `tls_key = "client.key"`},
 	} {
 		dir := newDir(t)
