@@ -83,12 +83,7 @@ func (d noLog) Publish(name string) error {
 // logless is a group in which members 1 to n have everything and no room for anything more. Member 1 leads.
 func logless(t *testing.T, members, n int) (g *group, mend func()) {
 	g = newGroup(t, 5)
-	disks := map[*world]*noLogs{}
-	g.c = func(c *replica.Config) {
-		w := c.Disk.(*world)
-		disks[w] = &noLogs{world: w}
-		c.Disk = disks[w]
-	}
+	disks := disksOf(g, func(w *world) *noLogs { return &noLogs{world: w} })
 	grow(g, members)
 	g.lead(1)
 	g.tick(3)
@@ -136,12 +131,14 @@ func votesOnly(t *testing.T, members int, full ...uint64) (g *group, disks map[*
 	return g, disks
 }
 
-// large proposes something large at whoever leads, at every tick, and counts until it is taken.
+// large proposes something large at whoever says that he leads, at every tick, and counts until it is taken.
 func (g *group) large(ticks int) (after int) {
 	taken := false
 	for ; after < ticks && !taken; after++ {
-		g.leader().node.Propose(make([]byte, 5000), func(_ any, err error) { taken = taken || err == nil })
-		g.step()
+		for _, n := range g.leaders() {
+			g.seats[n].node.Propose(make([]byte, 5000), func(_ any, err error) { taken = taken || err == nil })
+		}
+		g.tick(1)
 	}
 	return after
 }
@@ -151,6 +148,24 @@ func TestMemberWithRoomIsFound(t *testing.T) {
 	g, disks := votesOnly(t, 5, 1, 2)
 	if after := g.large(60); after > 50 {
 		t.Errorf("members 1 and 2 have no room; after %d ticks %v leads", after, g.leaders())
+	}
+	for _, d := range disks {
+		d.full = false
+	}
+	g.settled()
+}
+
+// Whoever had no room when he was asked is asked again when all have been: he may have some now.
+func TestMemberThatGotRoomIsFound(t *testing.T) {
+	g, disks := votesOnly(t, 5, 1, 2, 3, 4, 5)
+	if after := g.large(700); after < 700 {
+		t.Fatal("there is room for it")
+	}
+	for n := range uint64(3) {
+		disks[g.seats[n+3].w].full = false
+	}
+	if after := g.large(700); after == 700 {
+		t.Errorf("members 3 to 5 have room; after %d ticks %v leads", after, g.leaders())
 	}
 	for _, d := range disks {
 		d.full = false
@@ -188,6 +203,11 @@ func TestFullMembersDoNotHandTheLeadershipRound(t *testing.T) {
 	}
 	if now := g.leader().node.Status().Term; now > was+6 {
 		t.Errorf("%d terms in ten seconds", now-was)
+	}
+	g.tick(200)
+	was = g.leader().node.Status().Term
+	if g.tick(2 * 200); g.leader().node.Status().Term != was { // what there was no room for comes no more
+		t.Errorf("from term %d to %d, and nothing was proposed", was, g.leader().node.Status().Term)
 	}
 	for _, d := range disks {
 		d.full = false
