@@ -46,38 +46,44 @@ func faultOn(t vaultapi.Type, f clienttest.Fault) func(vaultapi.Type) clienttest
 
 // A crash at any step of a recovery leaves no attempt spent twice.
 func TestCrashInRecovery(t *testing.T) {
-	for _, step := range []string{"seeded", "answered", "opened"} {
-		t.Run(step, func(t *testing.T) {
-			p := newPerson(t)
-			p.enable(right)
-			phone := p.onPhone("new")
-			phone.crash = step
-			if _, err := phone.recover(right); !errors.Is(err, errCrash) {
-				t.Fatal(err)
-			}
-			phone.crash = ""
-			r, err := phone.recover(right)
-			if err != nil || len(r.Past) > 1 {
-				t.Fatalf("%+v, %v", r, err)
-			}
-			if n := p.status().Left; n != 10 {
-				t.Errorf("%d left", n)
-			}
-		})
+	for name, anew := range fleets {
+		for _, step := range []string{"seeded", "answered", "opened"} {
+			t.Run(name+" "+step, func(t *testing.T) {
+				p := anew(t)
+				p.enable(right)
+				phone := p.onPhone("new")
+				phone.crash = step
+				if _, err := phone.recover(right); !errors.Is(err, errCrash) {
+					t.Fatal(err)
+				}
+				phone.crash = ""
+				r, err := phone.recover(right)
+				if err != nil || len(r.Past) > 1 {
+					t.Fatalf("%+v, %v", r, err)
+				}
+				if n := p.status().Left; n != 10 {
+					t.Errorf("%d left", n)
+				}
+			})
+		}
 	}
 }
 
 // Another password after a crash is another attempt.
 func TestAnotherPasswordAfterACrash(t *testing.T) {
-	p := newPerson(t)
-	p.enable(right)
-	p.crash = "answered"
-	if _, err := p.recover(other); !errors.Is(err, errCrash) {
-		t.Fatal(err)
-	}
-	p.crash = ""
-	if r, err := p.recover(right); err != nil || len(r.Past) != 1 || !r.Past[0].Mine {
-		t.Fatalf("%+v, %v", r, err)
+	for name, anew := range fleets {
+		t.Run(name, func(t *testing.T) {
+			p := anew(t)
+			p.enable(right)
+			p.crash = "answered"
+			if _, err := p.recover(other); !errors.Is(err, errCrash) {
+				t.Fatal(err)
+			}
+			p.crash = ""
+			if r, err := p.recover(right); err != nil || len(r.Past) != 1 || !r.Past[0].Mine {
+				t.Fatalf("%+v, %v", r, err)
+			}
+		})
 	}
 }
 

@@ -22,6 +22,9 @@ func newHardened(t *testing.T) *person {
 	return p
 }
 
+// fleets are those that a person may meet: without a key in its hardware, and with one.
+var fleets = map[string]func(*testing.T) *person{"plain": newPerson, "hardened": newHardened}
+
 func hardware(b byte) *[32]byte { return &[32]byte{1: b, 31: 7} }
 
 func TestHardenedFleet(t *testing.T) {
@@ -112,38 +115,6 @@ func TestHardwareGoneCostsOneAttemptAtMost(t *testing.T) {
 	}
 	if s := p.status(); s.Left != 10 {
 		t.Errorf("%d left after the proof", s.Left)
-	}
-}
-
-func TestHardenedCrashInRecovery(t *testing.T) {
-	for _, step := range []string{"seeded", "answered", "opened"} {
-		p := newHardened(t)
-		p.enable(right)
-		phone := p.onPhone("new")
-		phone.crash = step
-		if _, err := phone.recover(right); !errors.Is(err, errCrash) {
-			t.Fatal(err)
-		}
-		phone.crash = ""
-		if r, err := phone.recover(right); err != nil || len(r.Past) > 1 {
-			t.Fatalf("%s: %+v, %v", step, r, err)
-		}
-		if n := p.status().Left; n != 10 {
-			t.Errorf("%s: %d left", step, n)
-		}
-	}
-}
-
-func TestHardenedAnotherPasswordAfterACrash(t *testing.T) {
-	p := newHardened(t)
-	p.enable(right)
-	p.crash = "answered"
-	if _, err := p.recover(other); !errors.Is(err, errCrash) {
-		t.Fatal(err)
-	}
-	p.crash = ""
-	if r, err := p.recover(right); err != nil || len(r.Past) != 1 {
-		t.Fatalf("%+v, %v", r, err)
 	}
 }
 
