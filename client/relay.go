@@ -37,7 +37,7 @@ const (
 	// patience is after what time nobody is asked any more. What is under way is waited
 	// for: the vault may have decided it.
 	patience = 15 * time.Second
-	// hasteTime is how long each of several servers is waited for in the first
+	// hasteTime is how long each of several servers but the last is waited for in the first
 	// round: one that is cut off from the vault, while the others are not, must not keep
 	// the person. It costs nothing to ask another as well, and the vault goes on with what it
 	// was asked. An answer takes a tenth of that with data centers 120 ms apart.

@@ -127,7 +127,7 @@ func (p *person) ask(ctx context.Context, body vaultapi.Body) (*vaultapi.Answer,
 
 // post sends a sealed request to one chatd.
 func (p *person) post(ctx context.Context, url string, request []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second) // as a client that knows of another, in its first round
+	ctx, cancel := context.WithTimeout(ctx, time.Second) // as a client that knows of another waits for the first; for the last it waits longer
 	defer cancel()
 	return post(ctx, p.http, url+"/v1/vault", p.forChat, request)
 }
